@@ -1,0 +1,2 @@
+//! nskit
+fn main() {}

@@ -1,0 +1,1 @@
+//! The OCI runtime: one file a verb. The only reader of oci-spec types.

@@ -1,0 +1,1 @@
+//! Mount options, mounting through file descriptors, and the root of a container.
