@@ -9,6 +9,7 @@
 //! | [`mount`] | mount options, mounting through file descriptors, the root of a container | `sys` |
 //! | [`cgroup`] | control groups: v1, hybrid and v2 | `sys` |
 //! | [`seccomp`] | filters compiled from names and rules | `sys` |
+//! | [`lsm`] | AppArmor and SELinux labels of processes | `error` |
 //! | [`launch`] | the one way to start or enter namespaces | all above |
 //! | [`container`] | the OCI runtime's verbs; the only reader of oci-spec types | all above |
 //! | [`inspect`] | what namespaces exist, whose they are and who keeps them | `namespace`, `sys` |
@@ -21,6 +22,7 @@ pub mod container;
 pub mod error;
 pub mod inspect;
 pub mod launch;
+pub mod lsm;
 pub mod mount;
 pub mod namespace;
 pub mod seccomp;

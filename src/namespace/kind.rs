@@ -1,7 +1,7 @@
 //! The eight kinds of namespace, in one table.
 
 use std::fmt;
-use std::ops::{BitOr, BitOrAssign, Sub};
+use std::ops::{BitAnd, BitOr, BitOrAssign, Sub};
 
 /// A kind of namespace; see namespaces(7).
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -170,6 +170,13 @@ impl BitOr for Kinds {
 impl BitOrAssign for Kinds {
     fn bitor_assign(&mut self, other: Kinds) {
         self.0 |= other.0;
+    }
+}
+
+impl BitAnd for Kinds {
+    type Output = Kinds;
+    fn bitand(self, other: Kinds) -> Kinds {
+        Kinds(self.0 & other.0)
     }
 }
 

@@ -1,5 +1,10 @@
 //! Namespaces: the eight kinds, references to namespaces, id maps, and the order in which to enter.
 
+pub mod idmap;
 mod kind;
+mod plan;
+mod target;
 
 pub use kind::{Kind, Kinds};
+pub use plan::{Plan, Step, in_place, plan};
+pub use target::{Target, describe, enter};

@@ -1,3 +1,22 @@
 //! System calls that nix and rustix lack. All `unsafe` code of the project is below this module, one file a subject,
 //! each block with the invariant that makes it sound.
 #![allow(unsafe_code)]
+
+pub mod clone;
+pub mod fd;
+pub mod keyring;
+pub mod mount;
+pub mod net;
+pub mod sched;
+pub mod signal;
+
+use rustix::io::Errno;
+
+/// The return value of `libc::syscall` as a result: -1 means that errno says why.
+fn check(returned: libc::c_long) -> Result<libc::c_long, Errno> {
+    if returned < 0 {
+        Err(Errno::from_io_error(&std::io::Error::last_os_error()).unwrap_or(Errno::INVAL))
+    } else {
+        Ok(returned)
+    }
+}

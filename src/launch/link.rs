@@ -1,0 +1,226 @@
+//! What a child and its parent say to each other: typed messages over a SOCK_SEQPACKET socket pair.
+//!
+//! ```text
+//! carrier ── Pid(n) ─────────────> parent     the child is its sibling, with this pid
+//! child   <────────── Proceed ──── parent     ids are mapped (only with a new user namespace)
+//! child   <────────── Proceed ──── parent     the child is in its cgroup, limits hold
+//! child   ── Reached(Mounted) ───> parent     only when hooks are to run before pivot_root(2)
+//! child   <────────── Proceed ──── parent     they ran
+//! child   ── Reached(Ready) ─────> parent     only for create: nothing is left but to start the program
+//! child   <────────── Proceed ──── parent     start it (for create, from the socket that `start` connects to)
+//! child   ── Listener(fd) ───────> parent     only with a seccomp filter that notifies
+//! child   <────────── Proceed ──── parent     the listener has been handed over
+//! child   ── end of file                      the program was executed: the socket is close-on-exec
+//!
+//! child   ── Failed(error) ──────> parent     instead of any of its messages, and the last
+//! ```
+//!
+//! An end of file before its time means that the other side died; the parent asks waitid(2) what of.
+
+use std::io::IoSlice;
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+
+use rustix::io::Errno;
+use rustix::net::{
+    AddressFamily, RecvAncillaryBuffer, RecvAncillaryMessage, RecvFlags, SendAncillaryBuffer, SendAncillaryMessage,
+    SendFlags, SocketFlags, SocketType,
+};
+
+use crate::error::{Attempt, Error, Kind, Result};
+
+/// What a child tells its parent that it has reached.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[repr(u8)]
+pub enum Stage {
+    /// Everything is mounted; pivot_root(2) is next.
+    Mounted,
+    /// All is set up but for the program itself.
+    Ready,
+}
+
+/// One message.
+#[derive(Debug)]
+pub enum Message {
+    /// Go on.
+    Proceed,
+    /// The child has reached this.
+    Reached(Stage),
+    /// The pid of the child, from the process between.
+    Pid(i32),
+    /// The number of a descriptor in the child, for pidfd_getfd(2).
+    Listener(i32),
+    /// What went wrong.
+    Failed(Error),
+}
+
+/// A message's text beyond this is cut: it must fit a socket buffer.
+const LONGEST: usize = 8192;
+
+impl Message {
+    fn encode(&self) -> Vec<u8> {
+        match self {
+            Message::Proceed => vec![0],
+            Message::Reached(stage) => vec![1, *stage as u8],
+            Message::Pid(pid) => [&[2][..], &pid.to_ne_bytes()].concat(),
+            Message::Listener(fd) => [&[3][..], &fd.to_ne_bytes()].concat(),
+            Message::Failed(error) => {
+                let errno = error.errno().map_or(0, Errno::raw_os_error);
+                let text = error.message().as_bytes();
+                [&[4, error.kind() as u8][..], &errno.to_ne_bytes(), &text[..text.len().min(LONGEST - 16)]].concat()
+            }
+        }
+    }
+
+    fn decode(bytes: &[u8]) -> Option<Message> {
+        let number = |bytes: &[u8]| Some(i32::from_ne_bytes(bytes.get(..4)?.try_into().ok()?));
+        Some(match bytes {
+            [0] => Message::Proceed,
+            [1, 0] => Message::Reached(Stage::Mounted),
+            [1, 1] => Message::Reached(Stage::Ready),
+            [2, rest @ ..] => Message::Pid(number(rest)?),
+            [3, rest @ ..] => Message::Listener(number(rest)?),
+            [4, kind, rest @ ..] => {
+                let text = String::from_utf8_lossy(rest.get(4..)?).into_owned();
+                let error = Error::new(Kind::from_u8(*kind), text);
+                Message::Failed(match number(rest)? {
+                    0 => error,
+                    errno => error.with_errno(Errno::from_raw_os_error(errno)),
+                })
+            }
+            _ => return None,
+        })
+    }
+}
+
+/// One end.
+#[derive(Debug)]
+pub struct Link {
+    fd: OwnedFd,
+    put_back: Option<Message>,
+}
+
+/// Both ends of a new link.
+///
+/// # Errors
+/// As socketpair(2).
+pub fn pair() -> Result<(Link, Link)> {
+    let (a, b) = rustix::net::socketpair(AddressFamily::UNIX, SocketType::SEQPACKET, SocketFlags::CLOEXEC, None)
+        .attempt(|| "create the socket between parent and child")?;
+    Ok((Link::from_fd(a), Link::from_fd(b)))
+}
+
+impl Link {
+    /// The end that is this connected socket.
+    pub fn from_fd(fd: OwnedFd) -> Link {
+        Link { fd, put_back: None }
+    }
+
+    /// Sends a message.
+    ///
+    /// # Errors
+    /// `EPIPE` when the other side is gone.
+    pub fn send(&self, message: &Message) -> Result<()> {
+        rustix::net::send(&self.fd, &message.encode(), SendFlags::NOSIGNAL)
+            .attempt(|| format!("send {message:?} between parent and child"))
+            .map(drop)
+    }
+
+    /// Receives a message; `None` when the other side is gone.
+    ///
+    /// # Errors
+    /// As recv(2).
+    pub fn receive(&mut self) -> Result<Option<Message>> {
+        if let Some(message) = self.put_back.take() {
+            return Ok(Some(message));
+        }
+        let mut buffer = [0; LONGEST];
+        let length = loop {
+            match rustix::net::recv(&self.fd, &mut buffer, RecvFlags::empty()) {
+                Err(Errno::INTR) => {}
+                // What the other side left unread makes its close a reset; for us it is gone either way.
+                Err(Errno::CONNRESET) => break 0,
+                other => break other.attempt(|| "receive from the other side of a launch")?.0,
+            }
+        };
+        if length == 0 {
+            return Ok(None);
+        }
+        Message::decode(&buffer[..length])
+            .map(Some)
+            .ok_or_else(|| Error::new(Kind::Died, "a message between parent and child is damaged"))
+    }
+
+    /// Waits for leave to go on.
+    ///
+    /// # Errors
+    /// When the other side is gone.
+    pub fn wait(&mut self) -> Result<()> {
+        match self.receive()? {
+            Some(Message::Proceed) => Ok(()),
+            Some(other) => Err(Error::new(Kind::Died, format!("{other:?} came where leave to go on was due"))),
+            None => Err(Error::new(Kind::Died, "the runtime died while it set the container up")),
+        }
+    }
+
+    pub(super) fn put_back(&mut self, message: Option<Message>) {
+        self.put_back = message;
+    }
+}
+
+impl AsFd for Link {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        self.fd.as_fd()
+    }
+}
+
+/// Sends a descriptor with `bytes` over a connected unix socket (`SCM_RIGHTS`, unix(7)).
+///
+/// # Errors
+/// As sendmsg(2).
+pub fn send_fd(socket: BorrowedFd<'_>, bytes: &[u8], fd: BorrowedFd<'_>) -> Result<(), Errno> {
+    let mut space = [std::mem::MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(1))];
+    let mut control = SendAncillaryBuffer::new(&mut space);
+    let fds = [fd];
+    control.push(SendAncillaryMessage::ScmRights(&fds));
+    rustix::net::sendmsg(socket, &[IoSlice::new(bytes)], &mut control, SendFlags::NOSIGNAL).map(drop)
+}
+
+/// Receives a descriptor; `None` when the other side closed without sending one.
+///
+/// # Errors
+/// As recvmsg(2).
+pub fn receive_fd(socket: BorrowedFd<'_>) -> Result<Option<OwnedFd>, Errno> {
+    let mut space = [std::mem::MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(1))];
+    let mut control = RecvAncillaryBuffer::new(&mut space);
+    let mut bytes = [0; 4096];
+    rustix::net::recvmsg(socket, &mut [std::io::IoSliceMut::new(&mut bytes)], &mut control, RecvFlags::CMSG_CLOEXEC)?;
+    Ok(control.drain().find_map(|message| match message {
+        RecvAncillaryMessage::ScmRights(mut fds) => fds.next(),
+        _ => None,
+    }))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_failure_arrives_whole() {
+        let (child, mut parent) = pair().unwrap();
+        child.send(&Message::Failed(Error::os(Errno::PERM, "mount proc on /proc"))).unwrap();
+        let Some(Message::Failed(error)) = parent.receive().unwrap() else { panic!("no failure came") };
+        assert_eq!(error.to_string(), "mount proc on /proc: Operation not permitted");
+        assert_eq!(error.errno(), Some(Errno::PERM));
+        drop(child);
+        assert!(parent.receive().unwrap().is_none());
+    }
+
+    #[test]
+    fn a_message_of_any_bytes_is_refused_or_understood() {
+        for first in 0..=u8::MAX {
+            for length in 0..8 {
+                let _ = Message::decode(&[&[first][..], &vec![0xff; length]].concat());
+            }
+        }
+    }
+}

@@ -1,0 +1,288 @@
+//! The last part of a child's life as ours: ids, capabilities and everything else that a program is started with, and
+//! execve(2).
+
+use std::convert::Infallible;
+use std::ffi::{CStr, CString};
+use std::os::unix::ffi::OsStrExt;
+use std::path::Path;
+
+use rustix::fs::{Access, AtFlags, CWD, FileType, Gid, Mode, Uid};
+use rustix::io::Errno;
+use rustix::thread::{CapabilitySet, CapabilitySets};
+
+use crate::error::{Attempt, Error, Kind, Result, strerror};
+use crate::sys;
+
+/// Five sets of capabilities as bit masks, bit n for capability n; capabilities(7).
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Capabilities {
+    /// What no program started from here on can gain beyond.
+    pub bounding: u64,
+    /// What is in force.
+    pub effective: u64,
+    /// What files may pass on over execve(2).
+    pub inheritable: u64,
+    /// What may be made effective.
+    pub permitted: u64,
+    /// What is kept over execve(2) without files' say.
+    pub ambient: u64,
+}
+
+/// Who the program runs as.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Credentials {
+    /// User id.
+    pub uid: u32,
+    /// Group id.
+    pub gid: u32,
+    /// Supplementary groups; `None` keeps those of the caller (setgroups(2) may be forbidden in a user namespace).
+    pub groups: Option<Vec<u32>>,
+}
+
+/// Environment and arguments of a program, as execve(2) takes them.
+#[derive(Clone, Debug, Default)]
+pub struct Program {
+    /// `argv`; the first is what is looked up.
+    pub args: Vec<CString>,
+    /// `NAME=value`.
+    pub env: Vec<CString>,
+}
+
+/// `text` as a C string.
+///
+/// # Errors
+/// When it has a NUL byte.
+pub fn c_string(text: impl Into<Vec<u8>>, what: &str) -> Result<CString> {
+    CString::new(text).map_err(|error| {
+        Error::invalid(format!("{what} {:?} has a NUL byte", String::from_utf8_lossy(&error.clone().into_vec())))
+    })
+}
+
+impl Program {
+    /// The value of a variable of the program's environment.
+    pub fn variable(&self, name: &str) -> Option<&[u8]> {
+        self.env.iter().rev().find_map(|entry| entry.to_bytes().strip_prefix(name.as_bytes())?.strip_prefix(b"="))
+    }
+
+    /// Finds the file to execute, as a shell would with the program's own `PATH`.
+    ///
+    /// # Errors
+    /// Of kind [`Kind::Program`], in the words that engines look for: `exec: "x": executable file not found in $PATH`,
+    /// `exec: "/x": stat /x: no such file or directory`, `exec: "/x": is a directory`, `exec: "/x": permission denied`.
+    pub fn find(&self) -> Result<CString> {
+        let name = self.args.first().ok_or_else(|| Error::invalid("the program to run is not given: args is empty"))?;
+        let failed = |why: &str| Error::new(Kind::Program, format!("exec: \"{}\": {why}", name.to_string_lossy()));
+        if name.to_bytes().contains(&b'/') {
+            return match executable(name) {
+                Ok(()) => Ok(name.clone()),
+                Err(Errno::ISDIR) => Err(failed("is a directory")),
+                Err(Errno::ACCESS) => Err(failed("permission denied")),
+                Err(errno) => {
+                    let path = name.to_string_lossy();
+                    Err(failed(&format!("stat {path}: {}", go_text(errno))))
+                }
+            };
+        }
+        let path = self.variable("PATH").unwrap_or(b"");
+        for folder in path.split(|byte| *byte == b':') {
+            let folder = if folder.is_empty() { b"." } else { folder };
+            let candidate = [folder, b"/", name.to_bytes()].concat();
+            if let Ok(candidate) = CString::new(candidate)
+                && executable(&candidate).is_ok()
+            {
+                return Ok(candidate);
+            }
+        }
+        Err(failed("executable file not found in $PATH"))
+    }
+
+    /// Executes `file` with these arguments and this environment: returns only when that fails.
+    ///
+    /// # Errors
+    /// As execve(2), of kind [`Kind::Program`].
+    pub fn execute(&self, file: &CStr) -> Result<Infallible> {
+        let Err(errno) = nix::unistd::execve(file, &self.args, &self.env);
+        let errno = Errno::from_raw_os_error(errno as i32);
+        Err(Error::new(Kind::Program, format!("exec {}: {}", file.to_string_lossy(), go_text(errno))))
+    }
+}
+
+/// An errno's text as Go programs print it, which engines look for: in lower case.
+pub fn go_text(errno: Errno) -> String {
+    let mut text = strerror(errno);
+    if let Some(first) = text.get_mut(..1) {
+        first.make_ascii_lowercase();
+    }
+    text
+}
+
+fn executable(file: &CStr) -> Result<(), Errno> {
+    let stat = rustix::fs::stat(file)?;
+    if FileType::from_raw_mode(stat.st_mode) == FileType::Directory {
+        return Err(Errno::ISDIR);
+    }
+    rustix::fs::accessat(CWD, file, Access::EXEC_OK, AtFlags::EACCESS)
+}
+
+/// Drops from the bounding set every capability that is not in `keep`.
+///
+/// # Errors
+/// `EPERM` without `CAP_SETPCAP`.
+pub fn limit_bounding_set(keep: u64) -> Result<()> {
+    for number in (0..64).filter(|number| keep & (1 << number) == 0) {
+        match rustix::thread::remove_capability_from_bounding_set(CapabilitySet::from_bits_retain(1 << number)) {
+            Ok(()) => {}
+            // Beyond the last one that this kernel knows.
+            Err(Errno::INVAL) => break,
+            Err(errno) => return Err(Error::os(errno, format!("drop capability {number} from the bounding set"))),
+        }
+    }
+    Ok(())
+}
+
+/// Changes to the given user and groups, keeping permitted capabilities for [`set_capabilities`] to choose from.
+///
+/// # Errors
+/// `EPERM` without privilege, `EINVAL` for ids that the user namespace does not map.
+pub fn set_credentials(who: &Credentials) -> Result<()> {
+    rustix::thread::set_keep_capabilities(true).attempt(|| "keep capabilities over the change of user")?;
+    if let Some(groups) = &who.groups {
+        let groups: Vec<Gid> = groups.iter().map(|gid| Gid::from_raw(*gid)).collect();
+        rustix::thread::set_thread_groups(&groups)
+            .attempt(|| format!("set the supplementary groups {:?}", who.groups))?;
+    }
+    let (uid, gid) = (Uid::from_raw(who.uid), Gid::from_raw(who.gid));
+    rustix::thread::set_thread_res_gid(gid, gid, gid).attempt(|| format!("change to group {}", who.gid))?;
+    rustix::thread::set_thread_res_uid(uid, uid, uid).attempt(|| format!("change to user {}", who.uid))?;
+    rustix::thread::set_keep_capabilities(false).attempt(|| "stop keeping capabilities")
+}
+
+/// Sets all sets but the bounding set.
+///
+/// # Errors
+/// `EPERM` for what is not permitted already.
+pub fn set_capabilities(to: &Capabilities) -> Result<()> {
+    let set = CapabilitySet::from_bits_retain;
+    let sets =
+        CapabilitySets { effective: set(to.effective), permitted: set(to.permitted), inheritable: set(to.inheritable) };
+    rustix::thread::set_capabilities(None, sets)
+        .attempt(|| format!("set capabilities (permitted {:#x}, inheritable {:#x})", to.permitted, to.inheritable))?;
+    rustix::thread::clear_ambient_capability_set().attempt(|| "clear ambient capabilities")?;
+    for number in (0..64).filter(|number| to.ambient & (1 << number) != 0) {
+        rustix::thread::configure_capability_in_ambient_set(set(1 << number), true)
+            .attempt(|| format!("raise ambient capability {number}"))?;
+    }
+    Ok(())
+}
+
+/// Changes the working directory and makes sure that it is below this process's root: a descriptor that leaked from
+/// outside (CVE-2024-21626) would lead elsewhere.
+///
+/// # Errors
+/// As chdir(2), and when the directory cannot be reached from the root.
+pub fn enter_directory(cwd: &Path) -> Result<()> {
+    rustix::process::chdir(cwd).attempt(|| format!("chdir to cwd (\"{}\") set in config.json", cwd.display()))?;
+    verify_directory()
+}
+
+/// The check of [`enter_directory`] alone.
+///
+/// # Errors
+/// When the working directory cannot be reached from the root.
+pub fn verify_directory() -> Result<()> {
+    match rustix::process::getcwd(Vec::with_capacity(256)) {
+        Ok(path) if path.to_bytes().starts_with(b"/") => Ok(()),
+        Ok(_) | Err(Errno::NOENT) => Err(Error::invalid(
+            "current working directory is outside of container mount namespace root -- possible container breakout \
+             detected",
+        )),
+        Err(errno) => Err(Error::os(errno, "look up the working directory")),
+    }
+}
+
+/// Gives standard input, output and error to the program's user, so that it can reopen them; terminals, /dev/null and
+/// what cannot be given are left.
+///
+/// # Errors
+/// As fstat(2).
+pub fn give_standard_streams(uid: u32) -> Result<()> {
+    let null = rustix::fs::stat("/dev/null").ok().map(|stat| stat.st_rdev);
+    let streams = [rustix::stdio::stdin(), rustix::stdio::stdout(), rustix::stdio::stderr()];
+    for (number, stream) in streams.into_iter().enumerate() {
+        let stat = match rustix::fs::fstat(stream) {
+            Err(Errno::BADF) => continue,
+            other => other.attempt(|| format!("look at file descriptor {number}"))?,
+        };
+        let is_null = FileType::from_raw_mode(stat.st_mode) == FileType::CharacterDevice && Some(stat.st_rdev) == null;
+        if stat.st_uid == uid || is_null {
+            continue;
+        }
+        // A read-only file system, a user namespace without the owner: the program can live with it.
+        match rustix::fs::fchown(stream, Some(Uid::from_raw(uid)), None) {
+            Ok(()) | Err(Errno::INVAL | Errno::PERM | Errno::ROFS | Errno::ACCESS) => {}
+            Err(errno) => return Err(Error::os(errno, format!("give file descriptor {number} to user {uid}"))),
+        }
+    }
+    Ok(())
+}
+
+/// The last things before execve(2): nothing of ours stays open, signals are as a program expects them, and the parent's
+/// death no longer ends this process.
+///
+/// # Errors
+/// As prctl(2) and close_range(2).
+pub fn leave_nothing(preserve_fds: u32) -> Result<()> {
+    rustix::process::set_parent_process_death_signal(None).attempt(|| "outlive the parent")?;
+    sys::signal::default_sigpipe();
+    let first = 3 + preserve_fds as i32;
+    sys::fd::cloexec_from(first).attempt(|| format!("mark file descriptors from {first} on close-on-exec"))
+}
+
+/// Sets the file mode creation mask.
+pub fn set_umask(mask: u32) {
+    rustix::process::umask(Mode::from_raw_mode(mask));
+}
+
+/// The home folder of `uid` by `/etc/passwd` as seen from here; "/" when it does not tell.
+pub fn home_of(uid: u32) -> CString {
+    let passwd = std::fs::read("/etc/passwd").unwrap_or_default();
+    let uid = uid.to_string();
+    passwd
+        .split(|byte| *byte == b'\n')
+        .find_map(|line| {
+            let mut fields = line.split(|byte| *byte == b':');
+            (fields.nth(2)? == uid.as_bytes()).then_some(())?;
+            let home = fields.nth(2)?;
+            (!home.is_empty()).then(|| std::ffi::OsStr::from_bytes(home).as_bytes().to_vec())
+        })
+        .and_then(|home| CString::new(home).ok())
+        .unwrap_or_else(|| c"/".to_owned())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn program(args: &[&str], path: &str) -> Program {
+        Program {
+            args: args.iter().map(|arg| CString::new(*arg).unwrap()).collect(),
+            env: vec![CString::new(format!("PATH={path}")).unwrap()],
+        }
+    }
+
+    #[test]
+    fn says_in_the_engines_words_why_a_program_cannot_be_run() {
+        let why = |arg| program(&[arg], "/usr/bin:/bin").find().unwrap_err().to_string();
+        assert_eq!(why("no-such-thing"), "exec: \"no-such-thing\": executable file not found in $PATH");
+        assert_eq!(why("/no/such"), "exec: \"/no/such\": stat /no/such: no such file or directory");
+        assert_eq!(why("/etc"), "exec: \"/etc\": is a directory");
+        assert_eq!(why("/etc/passwd"), "exec: \"/etc/passwd\": permission denied");
+        assert_eq!(why("/etc/passwd/x"), "exec: \"/etc/passwd/x\": stat /etc/passwd/x: not a directory");
+    }
+
+    #[test]
+    fn finds_a_program_in_the_path_of_its_own_environment() {
+        assert!(program(&["sh"], "/nowhere:/bin").find().unwrap().to_bytes().ends_with(b"/bin/sh"));
+        assert!(program(&["sh"], "/nowhere").find().is_err());
+    }
+}

@@ -1,0 +1,178 @@
+//! Mounting through file descriptors: a file system is created or a tree cloned while nobody sees it, gets all its
+//! attributes, and only then a place (fsopen(2), open_tree(2), mount_setattr(2), move_mount(2)).
+
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
+use std::path::Path;
+
+use nix::mount::MsFlags;
+use rustix::fs::CWD;
+use rustix::io::Errno;
+use rustix::mount::{FsMountFlags, FsOpenFlags, MountAttrFlags, MoveMountFlags, OpenTreeFlags};
+
+use super::options::{Options, Propagation, for_kernel};
+use crate::error::{Attempt, Error, Kind, Result};
+use crate::sys::mount::{IDMAP, MountAttr, RDONLY, mount_setattr};
+
+/// Longer values are beyond fsconfig(2).
+const LONGEST_VALUE: usize = 255;
+
+/// A new file system, mounted nowhere yet. `attributes` are `MOUNT_ATTR_*` bits.
+///
+/// # Errors
+/// What the kernel says of the options (fsopen(2) tells more than an errno), `ENODEV` for an unknown type, `EPERM`.
+pub fn new_filesystem(fstype: &str, source: &str, words: &[String], attributes: u64) -> Result<OwnedFd> {
+    let fs = rustix::mount::fsopen(fstype, FsOpenFlags::FSOPEN_CLOEXEC)
+        .attempt(|| format!("create a file system of type {fstype}"))?;
+    let explain = |errno: Errno, step: String| {
+        let error = Error::os(errno, step);
+        match kernel_words(fs.as_fd()) {
+            Some(words) => Error::new(Kind::Os, format!("{error} ({words})")),
+            None => error,
+        }
+    };
+    if !source.is_empty() {
+        rustix::mount::fsconfig_set_string(&fs, "source", source)
+            .map_err(|errno| explain(errno, format!("set the source of {fstype} to {source}")))?;
+    }
+    for word in words {
+        match word.split_once('=') {
+            Some((key, value)) => rustix::mount::fsconfig_set_string(&fs, key, value.trim_matches('"')),
+            None => rustix::mount::fsconfig_set_flag(&fs, word.as_str()),
+        }
+        .map_err(|errno| explain(errno, format!("set option {word} of {fstype}")))?;
+    }
+    rustix::mount::fsconfig_create(&fs)
+        .map_err(|errno| explain(errno, format!("create a file system of type {fstype}")))?;
+    rustix::mount::fsmount(
+        &fs,
+        FsMountFlags::FSMOUNT_CLOEXEC,
+        MountAttrFlags::from_bits_retain(attributes as libc::c_uint),
+    )
+    .map_err(|errno| explain(errno, format!("mount a file system of type {fstype}")))
+}
+
+/// What the kernel wrote about the last failure on a file system context.
+fn kernel_words(fs: BorrowedFd<'_>) -> Option<String> {
+    let mut buffer = [0u8; 1024];
+    let mut words = Vec::new();
+    // One message a read, "e " for an error before it.
+    while let Ok(length) = rustix::io::read(fs, &mut buffer) {
+        if length == 0 {
+            break;
+        }
+        let text = String::from_utf8_lossy(&buffer[..length]);
+        words.push(text.trim_start_matches(|c| matches!(c, 'e' | 'w' | 'i')).trim().to_owned());
+    }
+    (!words.is_empty()).then(|| words.join("; "))
+}
+
+/// Whether [`new_filesystem`] cannot take an option, which mount(2) can.
+pub fn needs_classic_mount(words: &[String]) -> bool {
+    words.iter().any(|word| word.split_once('=').is_some_and(|(_, value)| value.len() > LONGEST_VALUE))
+}
+
+/// mount(2) on a place held open, for what fsconfig(2) cannot express.
+///
+/// # Errors
+/// As mount(2).
+pub fn classic_mount(
+    fstype: &str,
+    source: &str,
+    words: &[String],
+    attributes: u64,
+    target: BorrowedFd<'_>,
+) -> Result<()> {
+    let mut flags = MsFlags::empty();
+    // The low attribute bits are those of mount(2); access times are not.
+    flags |= MsFlags::from_bits_truncate((attributes & 0xf) as libc::c_ulong);
+    if attributes & crate::sys::mount::NOATIME != 0 {
+        flags |= MsFlags::MS_NOATIME;
+    }
+    if attributes & crate::sys::mount::NODIRATIME != 0 {
+        flags |= MsFlags::MS_NODIRATIME;
+    }
+    let path = format!("/proc/self/fd/{}", target.as_raw_fd());
+    nix::mount::mount(Some(source), path.as_str(), Some(fstype), flags, Some(words.join(",").as_str()))
+        .attempt(|| format!("mount {source} of type {fstype}"))
+}
+
+/// A clone of the mount that `path` (relative to `at`; empty for `at` itself) is in, with `path` as its root; mounted
+/// nowhere yet.
+///
+/// # Errors
+/// `EINVAL` when the mount belongs to another mount namespace or is unbindable, `EPERM` without privilege.
+pub fn clone_tree(at: BorrowedFd<'_>, path: &Path, recursive: bool, follow: bool) -> Result<OwnedFd, Errno> {
+    let mut flags = OpenTreeFlags::OPEN_TREE_CLONE | OpenTreeFlags::OPEN_TREE_CLOEXEC | OpenTreeFlags::AT_EMPTY_PATH;
+    flags.set(OpenTreeFlags::AT_RECURSIVE, recursive);
+    flags.set(OpenTreeFlags::AT_SYMLINK_NOFOLLOW, !follow);
+    rustix::mount::open_tree(at, path, flags)
+}
+
+/// The source of a bind mount, cloned: a path of the runtime's own view.
+///
+/// # Errors
+/// As [`clone_tree`], naming the source.
+pub fn clone_source(source: &Path, options: &Options) -> Result<OwnedFd> {
+    let recursive = options.bind == Some(true) || options.idmap == Some(true);
+    clone_tree(CWD, source, recursive, !options.source_nofollow)
+        .attempt(|| format!("bind mount source {}", source.display()))
+}
+
+/// Maps the ids of a mount that is mounted nowhere yet through `userns`; Linux 5.12.
+///
+/// # Errors
+/// `EINVAL` when the file system cannot, `EPERM` without `CAP_SYS_ADMIN` over it.
+pub fn map_ids(mount: BorrowedFd<'_>, recursive: bool, userns: BorrowedFd<'_>) -> Result<()> {
+    let attr = MountAttr { set: IDMAP, userns_fd: userns.as_raw_fd() as u64, ..MountAttr::default() };
+    mount_setattr(mount, recursive, &attr).attempt(|| "map the ids of the mount (does its file system support this?)")
+}
+
+/// Sets on a mount what `options` ask for, but for a new file system's own attributes, which it is born with.
+///
+/// # Errors
+/// `EPERM` when an attribute is locked by a more privileged user namespace.
+pub fn set_options(mount: BorrowedFd<'_>, options: &Options, is_new: bool) -> Result<()> {
+    let mut own = if is_new { MountAttr::default() } else { for_kernel(options.attributes) };
+    let mut whole = for_kernel(options.recursive);
+    // One call an extent: the last word on propagation goes with the attributes, words before it by themselves.
+    for (propagation, recursive) in &options.propagation {
+        let attr = if *recursive { &mut whole } else { &mut own };
+        if attr.propagation != 0 {
+            let only = MountAttr { propagation: attr.propagation, ..MountAttr::default() };
+            mount_setattr(mount, *recursive, &only).attempt(|| "change the propagation of the mount")?;
+        }
+        attr.propagation = propagation.flag().bits().into();
+    }
+    for (recursive, attr) in [(true, whole), (false, own)] {
+        if attr != MountAttr::default() {
+            mount_setattr(mount, recursive, &attr).attempt(|| "set the options of the mount")?;
+        }
+    }
+    Ok(())
+}
+
+/// Makes a mount read-only.
+///
+/// # Errors
+/// As mount_setattr(2).
+pub fn set_read_only(mount: BorrowedFd<'_>, recursive: bool) -> Result<(), Errno> {
+    mount_setattr(mount, recursive, &MountAttr { set: RDONLY, ..MountAttr::default() })
+}
+
+/// Changes the propagation of a mount.
+///
+/// # Errors
+/// `EINVAL` when `mount` is not the root of one.
+pub fn set_propagation(mount: BorrowedFd<'_>, propagation: Propagation, recursive: bool) -> Result<(), Errno> {
+    let attr = MountAttr { propagation: propagation.flag().bits().into(), ..MountAttr::default() };
+    mount_setattr(mount, recursive, &attr)
+}
+
+/// Gives a mount its place.
+///
+/// # Errors
+/// `ENOTDIR` for a file over a folder or the other way round, `ELOOP` for a tree below itself.
+pub fn attach(mount: BorrowedFd<'_>, target: BorrowedFd<'_>) -> Result<(), Errno> {
+    let flags = MoveMountFlags::MOVE_MOUNT_F_EMPTY_PATH | MoveMountFlags::MOVE_MOUNT_T_EMPTY_PATH;
+    rustix::mount::move_mount(mount, "", target, "", flags)
+}

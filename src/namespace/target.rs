@@ -1,0 +1,86 @@
+//! References to namespaces that are to be entered: a file of nsfs, or the process behind a pidfd.
+
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::path::Path;
+
+use rustix::fs::{Mode, OFlags};
+use rustix::process::{Pid, PidfdFlags};
+
+use super::{Kinds, Step};
+use crate::error::{Attempt, Result};
+use crate::sys;
+
+/// Something to enter namespaces from, held open so that it cannot change under us.
+#[derive(Debug)]
+pub struct Target {
+    fd: OwnedFd,
+    name: String,
+}
+
+impl Target {
+    /// The namespace that a file refers to: `/proc/PID/ns/net`, or a file that one is bound to.
+    ///
+    /// # Errors
+    /// As open(2).
+    pub fn open(path: &Path) -> Result<Target> {
+        let fd = rustix::fs::open(path, OFlags::RDONLY | OFlags::CLOEXEC, Mode::empty())
+            .attempt(|| format!("open namespace {}", path.display()))?;
+        Ok(Target { fd, name: path.display().to_string() })
+    }
+
+    /// The namespaces of a process, all of them by one pidfd (setns(2) takes these from Linux 5.8 on).
+    ///
+    /// # Errors
+    /// `ESRCH` when there is no such process.
+    pub fn of_process(pid: Pid) -> Result<Target> {
+        let fd = rustix::process::pidfd_open(pid, PidfdFlags::empty())
+            .attempt(|| format!("open process {}", pid.as_raw_nonzero()))?;
+        Ok(Target::from_fd(fd, format!("process {}", pid.as_raw_nonzero())))
+    }
+
+    /// A descriptor of a namespace or a pidfd; `name` is what messages call it.
+    pub fn from_fd(fd: OwnedFd, name: impl Into<String>) -> Target {
+        Target { fd, name: name.into() }
+    }
+
+    /// What messages call it.
+    pub fn name(&self) -> &str {
+        &self.name
+    }
+}
+
+impl AsFd for Target {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        self.fd.as_fd()
+    }
+}
+
+/// Carries out the steps of a plan, in their order, in this process.
+///
+/// # Errors
+/// What step failed, and on what; see setns(2) and unshare(2).
+pub fn enter(steps: &[Step], targets: &[Target]) -> Result<()> {
+    for step in steps {
+        match *step {
+            Step::Join { target, kinds } => {
+                let target = &targets[target];
+                sys::clone::setns(target.as_fd(), kinds.flags())
+                    .attempt(|| format!("enter the {} of {}", describe(kinds), target.name))?;
+            }
+            Step::Unshare(kinds) => {
+                sys::clone::unshare(kinds.flags()).attempt(|| format!("create a new {}", describe(kinds)))?;
+            }
+        }
+    }
+    Ok(())
+}
+
+/// How messages name a set of kinds: "pid, network and mount namespaces".
+pub fn describe(kinds: Kinds) -> String {
+    let names: Vec<_> = kinds.iter().map(super::Kind::oci_name).collect();
+    match names.as_slice() {
+        [one] => format!("{one} namespace"),
+        [most @ .., last] => format!("{} and {last} namespaces", most.join(", ")),
+        [] => "namespaces".into(),
+    }
+}

@@ -1,0 +1,73 @@
+//! Scheduling and memory policies: sched_setattr(2), ioprio_set(2), set_mempolicy(2), personality(2).
+
+use rustix::io::Errno;
+
+use super::check;
+
+/// The kernel's `struct sched_attr` (version 1, 56 bytes; Linux 5.3).
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[repr(C)]
+pub struct SchedAttr {
+    /// The size of this structure in bytes.
+    pub size: u32,
+    /// `SCHED_*`.
+    pub policy: u32,
+    /// `SCHED_FLAG_*`.
+    pub flags: u64,
+    /// Niceness, for `SCHED_OTHER` and `SCHED_BATCH`.
+    pub nice: i32,
+    /// Priority, for `SCHED_FIFO` and `SCHED_RR`.
+    pub priority: u32,
+    /// `SCHED_DEADLINE`, in nanoseconds.
+    pub runtime: u64,
+    /// `SCHED_DEADLINE`, in nanoseconds.
+    pub deadline: u64,
+    /// `SCHED_DEADLINE`, in nanoseconds.
+    pub period: u64,
+    /// Least utilisation to assume, of 1024.
+    pub util_min: u32,
+    /// Greatest utilisation to assume, of 1024.
+    pub util_max: u32,
+}
+
+/// Sets the scheduling policy of this process; sched_setattr(2).
+///
+/// # Errors
+/// `EINVAL` for attributes that contradict each other, `EPERM` without `CAP_SYS_NICE`, `EBUSY` when a deadline cannot be
+/// admitted.
+pub fn set_scheduler(attr: &SchedAttr) -> Result<(), Errno> {
+    let attr = SchedAttr { size: size_of::<SchedAttr>() as u32, ..*attr };
+    // SAFETY: the kernel reads `size` bytes of the structure, which outlives the call.
+    check(unsafe { libc::syscall(libc::SYS_sched_setattr, 0, &raw const attr, 0) }).map(drop)
+}
+
+/// Sets the I/O priority of this process: `class` (0 none, 1 real time, 2 best effort, 3 idle) and `priority` (0 to 7);
+/// ioprio_set(2).
+///
+/// # Errors
+/// `EINVAL` for a class or priority out of range, `EPERM` for real time without privilege.
+pub fn set_io_priority(class: u32, priority: u32) -> Result<(), Errno> {
+    const IOPRIO_WHO_PROCESS: libc::c_int = 1;
+    // SAFETY: numbers only.
+    check(unsafe { libc::syscall(libc::SYS_ioprio_set, IOPRIO_WHO_PROCESS, 0, (class << 13) | priority) }).map(drop)
+}
+
+/// Sets the memory policy of this process; set_mempolicy(2). `mode` holds `MPOL_*` and its flags; `nodes` is a bit mask.
+///
+/// # Errors
+/// `EINVAL` for a mode or nodes that do not exist.
+pub fn set_memory_policy(mode: u32, nodes: &[u64]) -> Result<(), Errno> {
+    // The kernel reads one bit less than it is told.
+    let bits = if nodes.is_empty() { 0 } else { nodes.len() * 64 + 1 };
+    // SAFETY: the kernel reads `bits - 1` bits of `nodes`, which outlives the call.
+    check(unsafe { libc::syscall(libc::SYS_set_mempolicy, mode, nodes.as_ptr(), bits) }).map(drop)
+}
+
+/// Sets the execution domain of this process; personality(2).
+///
+/// # Errors
+/// `EINVAL` when the kernel refuses it.
+pub fn set_personality(domain: u64) -> Result<(), Errno> {
+    // SAFETY: numbers only.
+    check(unsafe { libc::syscall(libc::SYS_personality, domain) }).map(drop)
+}
