@@ -1,2 +1,118 @@
-//! nskit
-fn main() {}
+//! The table of applets, and the choice among them by `argv[0]` or the first argument.
+
+mod install;
+
+use std::ffi::{OsStr, OsString};
+use std::os::unix::ffi::OsStrExt;
+use std::path::Path;
+use std::process::ExitCode;
+
+/// One program of the binary.
+pub struct Applet {
+    /// What it is called by.
+    pub name: &'static str,
+    /// Other names by which it can be called, and links to it installed.
+    pub aliases: &'static [&'static str],
+    /// One line.
+    pub about: &'static str,
+    /// Its command line, for help, man pages and completions.
+    pub command: fn() -> clap::Command,
+    /// Runs it. The first argument is the name it was called by, as the caller wrote it.
+    pub run: fn(Vec<OsString>) -> ExitCode,
+}
+
+/// Every applet.
+pub const APPLETS: &[Applet] = &[];
+
+const USAGE: &str = "\
+Usage: nskit APPLET [ARGUMENT]...
+   or: APPLET [ARGUMENT]...            (through a link of that name)
+   or: nskit --list                    names of all applets
+   or: nskit install [--dir DIR] [--hard-links] [APPLET]...
+   or: nskit --help | --version
+";
+
+fn main() -> ExitCode {
+    let args: Vec<OsString> = std::env::args_os().collect();
+    let called = args.first().cloned().unwrap_or_default();
+    if let Some(applet) = find(program_name(&called)) {
+        return (applet.run)(args);
+    }
+    match args.get(1).map(|arg| arg.as_bytes()) {
+        None => {
+            eprint!("{}", help());
+            ExitCode::FAILURE
+        }
+        Some(b"--help" | b"-h" | b"help") => print(&help()),
+        Some(b"--version" | b"-V") => print(&format!("nskit {}\n", env!("CARGO_PKG_VERSION"))),
+        Some(b"--list") => print(&APPLETS.iter().map(|applet| format!("{}\n", applet.name)).collect::<String>()),
+        Some(b"install") => install::run(&args[2..]),
+        Some(name) => match find(OsStr::from_bytes(name)) {
+            Some(applet) => (applet.run)(args[1..].to_vec()),
+            None => unknown(&String::from_utf8_lossy(name)),
+        },
+    }
+}
+
+/// The last component of a path, without the prefix that links may have.
+fn program_name(called: &OsStr) -> &OsStr {
+    let name = Path::new(called).file_name().unwrap_or(called).as_bytes();
+    OsStr::from_bytes(name.strip_prefix(b"nskit-").unwrap_or(name))
+}
+
+/// The applet with this name or alias.
+fn find(name: &OsStr) -> Option<&'static Applet> {
+    APPLETS.iter().find(|applet| name == applet.name || applet.aliases.iter().any(|alias| name == *alias))
+}
+
+fn help() -> String {
+    let mut text =
+        format!("nskit {}: Linux namespaces in one binary\n\n{USAGE}\nApplets:\n", env!("CARGO_PKG_VERSION"));
+    for applet in APPLETS {
+        let aliases = match applet.aliases {
+            [] => String::new(),
+            aliases => format!(" (also: {})", aliases.join(", ")),
+        };
+        text.push_str(&format!("  {:<12} {}{aliases}\n", applet.name, applet.about));
+    }
+    text
+}
+
+fn print(text: &str) -> ExitCode {
+    use std::io::Write;
+    match std::io::stdout().write_all(text.as_bytes()) {
+        // A reader that has seen enough is no failure.
+        Err(error) if error.kind() != std::io::ErrorKind::BrokenPipe => {
+            eprintln!("nskit: write standard output: {error}");
+            ExitCode::FAILURE
+        }
+        _ => ExitCode::SUCCESS,
+    }
+}
+
+fn unknown(name: &str) -> ExitCode {
+    let names = APPLETS.iter().flat_map(|applet| std::iter::once(&applet.name).chain(applet.aliases));
+    let nearest = names.map(|known| (distance(name, known), known)).min();
+    match nearest {
+        Some((edits, known)) if edits <= known.len().div_ceil(2) => {
+            eprintln!("nskit: no applet is called '{name}'; did you mean '{known}'?");
+        }
+        _ => eprintln!("nskit: no applet is called '{name}'; 'nskit --list' names all"),
+    }
+    ExitCode::from(127)
+}
+
+/// How many letters must be added, removed or changed to make `a` into `b`.
+fn distance(a: &str, b: &str) -> usize {
+    let b: Vec<char> = b.chars().collect();
+    let mut row: Vec<usize> = (0..=b.len()).collect();
+    for (i, x) in a.chars().enumerate() {
+        let mut diagonal = row[0];
+        row[0] = i + 1;
+        for (j, y) in b.iter().enumerate() {
+            let next = (row[j + 1] + 1).min(row[j] + 1).min(diagonal + usize::from(x != *y));
+            diagonal = std::mem::replace(&mut row[j + 1], next);
+        }
+    }
+    row[b.len()]
+}

@@ -1,0 +1,90 @@
+//! `nskit install`: links to this binary, one an applet, as busybox has them.
+
+use std::ffi::OsString;
+use std::os::unix::fs::symlink;
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+
+use anyhow::{Context, bail};
+use clap::Parser;
+
+use super::{APPLETS, find};
+
+/// Install links to this binary, one for each applet and alias
+#[derive(Parser)]
+#[command(name = "nskit install", disable_version_flag = true)]
+struct Options {
+    /// Where the links go
+    #[arg(long, value_name = "DIR", default_value = "/usr/local/bin")]
+    dir: PathBuf,
+    /// Make hard links instead of symbolic ones
+    #[arg(long)]
+    hard_links: bool,
+    /// Which applets or aliases; all of them by default, but never the alias runc
+    #[arg(value_name = "APPLET")]
+    applets: Vec<String>,
+}
+
+/// Runs it on the arguments behind `install`.
+pub fn run(args: &[OsString]) -> ExitCode {
+    let options =
+        match Options::try_parse_from(std::iter::once(OsString::from("nskit install")).chain(args.iter().cloned())) {
+            Ok(options) => options,
+            Err(error) => {
+                let _ = error.print();
+                return ExitCode::from(error.exit_code() as u8);
+            }
+        };
+    match install(&options) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("nskit install: {error:#}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn install(options: &Options) -> anyhow::Result<()> {
+    let binary = std::env::current_exe().context("find this binary")?;
+    if let Some(unknown) = options.applets.iter().find(|name| find(name.as_ref()).is_none()) {
+        bail!("no applet is called '{unknown}'; 'nskit --list' names all");
+    }
+    std::fs::create_dir_all(&options.dir).with_context(|| format!("create {}", options.dir.display()))?;
+    let names: Vec<&str> = if options.applets.is_empty() {
+        // Who asks for everything does not expect another runtime to be replaced.
+        APPLETS
+            .iter()
+            .flat_map(|applet| std::iter::once(&applet.name).chain(applet.aliases))
+            .copied()
+            .filter(|name| *name != "runc")
+            .collect()
+    } else {
+        options.applets.iter().map(String::as_str).collect()
+    };
+    for name in names {
+        let link = options.dir.join(match name {
+            "runtime" => "nskit-runtime",
+            name => name,
+        });
+        link_one(&binary, &link, options.hard_links)
+            .with_context(|| format!("link {} to {}", link.display(), binary.display()))?;
+    }
+    Ok(())
+}
+
+/// Replaces a link that is there, in one step, so that there is no moment without the program.
+fn link_one(binary: &Path, link: &Path, hard: bool) -> anyhow::Result<()> {
+    if link.canonicalize().is_ok_and(|there| there == binary) && link.symlink_metadata()?.is_symlink() != hard {
+        return Ok(());
+    }
+    let temporary = link.with_extension(format!("nskit-{}", std::process::id()));
+    if hard {
+        std::fs::hard_link(binary, &temporary)?
+    } else {
+        symlink(binary, &temporary)?
+    }
+    std::fs::rename(&temporary, link).inspect_err(|_| {
+        let _ = std::fs::remove_file(&temporary);
+    })?;
+    Ok(())
+}
