@@ -7,7 +7,9 @@
 //! child   ── Reached(Mounted) ───> parent     only when hooks are to run before pivot_root(2)
 //! child   <────────── Proceed ──── parent     they ran
 //! child   ── Reached(Ready) ─────> parent     only for create: nothing is left but to start the program
-//! child   <────────── Proceed ──── parent     start it (for create, from the socket that `start` connects to)
+//! child   ── Reached(Ready) ─────> starter    only for create: `start` has connected to the container's socket,
+//!                                              and is the other side from here on
+//! child   <────────── Proceed ──── parent     start it
 //! child   ── Listener(fd) ───────> parent     only with a seccomp filter that notifies
 //! child   <────────── Proceed ──── parent     the listener has been handed over
 //! child   ── end of file                      the program was executed: the socket is close-on-exec

@@ -138,11 +138,12 @@ pub struct Built<'a> {
 
 const FOLDER: Mode = Mode::from_raw_mode(0o755);
 
-/// Puts the root in place in this mount namespace and mounts everything in it.
+/// Puts the root in place in this mount namespace and mounts everything in it. `before_cgroup` is called before the first
+/// mount that shows cgroups: until then, this process need not be in its own.
 ///
 /// # Errors
 /// What was mounted where, and why it failed.
-pub fn build(plan: &Rootfs) -> Result<Built<'_>> {
+pub fn build<'a>(plan: &'a Rootfs, before_cgroup: &mut dyn FnMut() -> Result<()>) -> Result<Built<'a>> {
     if plan.pivot == Pivot::Chroot {
         let root = rustix::fs::open(&plan.path, OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC, Mode::empty())
             .attempt(|| format!("open root {}", plan.path.display()))?;
@@ -165,6 +166,9 @@ pub fn build(plan: &Rootfs) -> Result<Built<'_>> {
     attach(root.as_fd(), place.as_fd()).attempt(|| format!("put root {} in its place", plan.path.display()))?;
     let mut built = Built { plan, root, late_readonly: Vec::new() };
     for mount in &plan.mounts {
+        if matches!(mount.source, Source::CgroupV1(_) | Source::CgroupV2 { .. }) {
+            before_cgroup()?;
+        }
         built.mount(mount).attempt(|| format!("mount {} on {}", mount.source.describe(), mount.target.display()))?;
     }
     if plan.populate_dev {

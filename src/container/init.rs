@@ -1,0 +1,234 @@
+//! The first process of a container, from its birth to execve(2): what runs in the child of `create` and `run`.
+
+use std::convert::Infallible;
+use std::ffi::CString;
+use std::os::fd::{AsFd, OwnedFd};
+use std::path::Path;
+
+use oci_spec::runtime::Spec;
+use rustix::fs::{Mode, OFlags};
+use rustix::io::Errno;
+use rustix::net::SocketFlags;
+
+use super::hooks::{self, Point};
+use super::process::{self, Process};
+use super::state::{Reported, Status};
+use crate::error::{Attempt, Error, Kind as ErrorKind, Result};
+use crate::launch::link::{Link, Message, Stage, send_fd};
+use crate::launch::{Born, terminal};
+use crate::lsm::{self, Proc};
+use crate::mount::rootfs::{self, Rootfs};
+use crate::namespace::{Kind, Kinds, Target};
+use crate::sys;
+
+/// What the first process needs to know, all of it made before it was born.
+#[derive(Debug)]
+pub struct Init<'a> {
+    /// The configuration.
+    pub spec: &'a Spec,
+    /// The root to build.
+    pub rootfs: &'a Rootfs,
+    /// What to execute; a container may be created without.
+    pub process: Option<&'a Process>,
+    /// Namespaces to join.
+    pub targets: &'a [Target],
+    /// Kinds that are new.
+    pub new: Kinds,
+    /// The state, for hooks that run here.
+    pub state: &'a Reported,
+    /// Where the outer end of the terminal goes.
+    pub console: Option<&'a OwnedFd>,
+    /// The socket on which to wait for `start`; without one the parent itself says when.
+    pub gate: Option<&'a OwnedFd>,
+    /// The name of the session keyring to join.
+    pub keyring: Option<CString>,
+    /// The parent has hooks to run before pivot_root(2).
+    pub parent_has_hooks: bool,
+    /// Descriptors beyond the standard streams that the program inherits.
+    pub preserve_fds: u32,
+}
+
+/// Runs the first process.
+///
+/// # Errors
+/// What was attempted, on what, and why it failed; [`crate::launch::launch`] takes it to the parent.
+pub fn run(init: &Init<'_>, born: &mut Born) -> Result<Infallible> {
+    sys::signal::unblock_all();
+    rustix::process::setsid().attempt(|| "start a new session")?;
+    if init.new.contains(Kind::User) {
+        born.link.wait()?;
+        become_root()?;
+    }
+    protect_from_container()?;
+    let proc = Proc::open()?;
+    if let Some(name) = &init.keyring {
+        join_keyring(name, init.process, &proc)?;
+    }
+    born.enter(init.targets)?;
+    if init.new.contains(Kind::Net) {
+        sys::net::loopback_up().attempt(|| "bring the loopback device up")?;
+    }
+    let null = process::host_null();
+    let mut placed = Placed(false);
+    let built = rootfs::build(init.rootfs, &mut || placed.wait(born))?;
+    placed.wait(born)?;
+    if init.parent_has_hooks {
+        born.link.send(&Message::Reached(Stage::Mounted))?;
+        born.link.wait()?;
+    }
+    let environment = init.process.map(Process::environment).unwrap_or_default();
+    let state = Reported { pid: own_pid(&proc)?, ..init.state.clone() };
+    hooks::run(hooks::at(init.spec, Point::CreateContainer), Point::CreateContainer, &state, &[])?;
+    if let (Some(process), Some(console)) = (init.process.filter(|process| process.terminal), init.console) {
+        let terminal = terminal::open(built.root(), process.size)?;
+        if init.rootfs.populate_dev {
+            built.place_console(terminal.inner.as_fd())?;
+        }
+        send_fd(console.as_fd(), terminal.name.as_bytes(), terminal.outer.as_fd())
+            .attempt(|| "send the terminal over the console socket")?;
+        process::use_terminal(terminal.inner.as_fd())?;
+    }
+    write_sysctls(init.spec, &proc)?;
+    built.protect()?;
+    built.pivot()?;
+    name_host(init.spec)?;
+    if let (Some(null), true) = (&null, init.rootfs.populate_dev) {
+        process::reopen_null(null)?;
+    }
+    let ready = match init.process {
+        Some(process) => Some(process.confine(&proc, &mut born.link)?),
+        None => None,
+    };
+    drop(proc);
+    if init.gate.is_some() {
+        born.link.send(&Message::Reached(Stage::Ready))?;
+    }
+    wait_for_start(init, born)?;
+    let Some(ready) = ready else {
+        return Err(Error::new(
+            ErrorKind::State,
+            "the container was created without a process: there is nothing to start",
+        ));
+    };
+    let state = Reported { status: Status::Created, pid: rustix::process::getpid().as_raw_nonzero().get(), ..state };
+    hooks::run(hooks::at(init.spec, Point::StartContainer), Point::StartContainer, &state, &environment)?;
+    ready.execute(&mut born.link, init.preserve_fds)
+}
+
+/// Waits once until the parent has put this process into its cgroup.
+struct Placed(bool);
+
+impl Placed {
+    fn wait(&mut self, born: &mut Born) -> Result<()> {
+        if !std::mem::replace(&mut self.0, true) {
+            born.link.wait()?;
+            born.enter_late(Kinds::ALL)?;
+        }
+        Ok(())
+    }
+}
+
+/// In a new user namespace: root of it, as far as it maps one.
+fn become_root() -> Result<()> {
+    use rustix::fs::{Gid, Uid};
+    match rustix::thread::set_thread_res_gid(Gid::ROOT, Gid::ROOT, Gid::ROOT) {
+        Ok(()) | Err(Errno::INVAL) => {}
+        Err(errno) => return Err(Error::os(errno, "become group 0 of the user namespace")),
+    }
+    match rustix::thread::set_thread_res_uid(Uid::ROOT, Uid::ROOT, Uid::ROOT) {
+        Ok(()) | Err(Errno::INVAL) => Ok(()),
+        Err(errno) => Err(Error::os(errno, "become user 0 of the user namespace")),
+    }
+}
+
+/// Nobody in the container may look into this process or at what it has open, until it is theirs.
+pub(super) fn protect_from_container() -> Result<()> {
+    rustix::process::set_dumpable_behavior(rustix::process::DumpableBehavior::NotDumpable)
+        .attempt(|| "make this process undumpable")
+}
+
+/// Leaves the caller's session keyring, which the container has no business with.
+pub(super) fn join_keyring(name: &CString, process: Option<&Process>, proc: &Proc) -> Result<()> {
+    let label = process.and_then(Process::selinux_label);
+    if let Some(label) = label {
+        lsm::selinux_for_keys(proc, label)?;
+    }
+    let joined = sys::keyring::join_session_keyring(name);
+    if label.is_some() {
+        lsm::selinux_for_keys(proc, "")?;
+    }
+    match joined {
+        // A kernel or an outer container without keyrings: there is none to leave either.
+        Err(Errno::NOSYS) => Ok(()),
+        other => other.attempt(|| format!("join a new session keyring {}", name.to_string_lossy())),
+    }
+}
+
+/// This process's pid as the runtime sees it, whose procfs `proc` is.
+fn own_pid(proc: &Proc) -> Result<i32> {
+    let link = rustix::fs::readlinkat(proc, "self", Vec::new()).attempt(|| "read /proc/self")?;
+    link.to_str().ok().and_then(|pid| pid.parse().ok()).ok_or_else(|| Error::invalid("/proc/self is no pid"))
+}
+
+/// The sysctls of the configuration, through the host's procfs: what they change is this process's namespaces' own.
+fn write_sysctls(spec: &Spec, proc: &Proc) -> Result<()> {
+    let sysctls = spec.linux().as_ref().and_then(|linux| linux.sysctl().as_ref());
+    for (name, value) in sysctls.into_iter().flatten() {
+        let path = match name.find(['.', '/']) {
+            Some(at) if name.as_bytes()[at] == b'/' => name.clone(),
+            // A dot in a component, as of a VLAN device, is written as a slash in the dotted form.
+            _ => name
+                .chars()
+                .map(|c| {
+                    if c == '.' {
+                        '/'
+                    } else if c == '/' {
+                        '.'
+                    } else {
+                        c
+                    }
+                })
+                .collect(),
+        };
+        proc.write(&format!("sys/{path}"), value.as_bytes()).attempt(|| format!("set sysctl {name} to {value:?}"))?;
+    }
+    Ok(())
+}
+
+fn name_host(spec: &Spec) -> Result<()> {
+    if let Some(name) = spec.hostname().as_ref().filter(|name| !name.is_empty()) {
+        rustix::system::sethostname(name.as_bytes()).attempt(|| format!("set the host name to {name}"))?;
+    }
+    if let Some(name) = spec.domainname().as_ref().filter(|name| !name.is_empty()) {
+        rustix::system::setdomainname(name.as_bytes()).attempt(|| format!("set the domain name to {name}"))?;
+    }
+    Ok(())
+}
+
+/// Waits for leave to start: from the parent, or from whoever connects to the gate.
+fn wait_for_start(init: &Init<'_>, born: &mut Born) -> Result<()> {
+    let Some(gate) = init.gate else { return born.link.wait() };
+    // From here on the container outlives its creator.
+    rustix::process::set_parent_process_death_signal(None).attempt(|| "outlive the parent")?;
+    loop {
+        let starter = match rustix::net::accept_with(gate, SocketFlags::CLOEXEC) {
+            Err(Errno::INTR | Errno::CONNABORTED) => continue,
+            other => other.attempt(|| "wait for the container to be started")?,
+        };
+        born.link = Link::from_fd(starter);
+        // Somebody who only looks whether there is a container to start goes away without leave; then the next one may.
+        let greeted = born.link.send(&Message::Reached(Stage::Ready));
+        if greeted.is_ok() && matches!(born.link.receive(), Ok(Some(Message::Proceed))) {
+            return Ok(());
+        }
+    }
+}
+
+/// Opens the root that this process has, for work inside it.
+///
+/// # Errors
+/// As open(2).
+pub(super) fn own_root() -> Result<OwnedFd> {
+    rustix::fs::open(Path::new("/"), OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC, Mode::empty())
+        .attempt(|| "open the container's root")
+}

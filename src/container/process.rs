@@ -1,0 +1,494 @@
+//! The process of a configuration or of `exec`: checked and looked up before the child exists, applied in the child.
+
+use std::convert::Infallible;
+use std::ffi::CString;
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::path::PathBuf;
+
+use oci_spec::runtime::{
+    Capabilities as SpecCapabilities, IOPriorityClass, Linux, LinuxPersonalityDomain, LinuxSchedulerFlag,
+    LinuxSchedulerPolicy, MemoryPolicyFlagType, MemoryPolicyModeType, PosixRlimitType, Process as SpecProcess,
+    Scheduler,
+};
+use rustix::io::Errno;
+use rustix::process::{Pid, Resource, Rlimit};
+use rustix::termios::Winsize;
+
+use crate::error::{Attempt, Error, Result};
+use crate::launch::link::{Link, Message};
+use crate::launch::program::{self, Capabilities, Credentials, Program, c_string};
+use crate::lsm::{self, Proc};
+use crate::sys::sched::{self, SchedAttr};
+
+/// Everything that a process is started with.
+#[derive(Debug)]
+pub struct Process {
+    program: Program,
+    cwd: PathBuf,
+    credentials: Credentials,
+    umask: u32,
+    capabilities: Capabilities,
+    no_new_privs: bool,
+    seccomp: Option<crate::seccomp::Program>,
+    apparmor: Option<String>,
+    selinux: Option<String>,
+    scheduler: Option<SchedAttr>,
+    io_priority: Option<(u32, u32)>,
+    personality: Option<u64>,
+    memory_policy: Option<(u32, Vec<u64>)>,
+    has_home: bool,
+    /// It is to have a terminal.
+    pub terminal: bool,
+    /// The size of that terminal.
+    pub size: Option<Winsize>,
+    rlimits: Vec<(Resource, Rlimit)>,
+    oom_score_adj: Option<i32>,
+}
+
+impl Process {
+    /// Prepares `process` of a container configured by `linux`; `user_namespace`: it has one.
+    ///
+    /// # Errors
+    /// Which property is not valid.
+    pub fn prepare(
+        process: &SpecProcess,
+        linux: Option<&Linux>,
+        seccomp: Option<crate::seccomp::Program>,
+    ) -> Result<Process> {
+        super::spec::validate_process(process)?;
+        let strings = |list: &Option<Vec<String>>, what| -> Result<Vec<CString>> {
+            list.iter().flatten().map(|text| c_string(text.as_str(), what)).collect()
+        };
+        let env = strings(process.env(), "environment variable")?;
+        let has_home = env.iter().any(|entry| entry.to_bytes().starts_with(b"HOME="));
+        let user = process.user();
+        let size = process.console_size().filter(|size| size.height() > 0 || size.width() > 0).map(|size| Winsize {
+            ws_row: u16::try_from(size.height()).unwrap_or(u16::MAX),
+            ws_col: u16::try_from(size.width()).unwrap_or(u16::MAX),
+            ws_xpixel: 0,
+            ws_ypixel: 0,
+        });
+        let text = |text: &Option<String>| text.clone().filter(|text| !text.is_empty());
+        let apparmor = text(process.apparmor_profile());
+        if let Some(profile) = &apparmor
+            && profile != "unconfined"
+            && !lsm::apparmor_enabled()
+        {
+            return Err(Error::unsupported(format!(
+                "apparmor profile {profile:?} is specified in config, but apparmor is not enabled on this kernel"
+            )));
+        }
+        Ok(Process {
+            program: Program { args: strings(process.args(), "argument")?, env },
+            cwd: process.cwd().clone(),
+            credentials: Credentials {
+                uid: user.uid(),
+                gid: user.gid(),
+                groups: Some(user.additional_gids().clone().unwrap_or_default()),
+            },
+            umask: user.umask().unwrap_or(0o022),
+            capabilities: capabilities(process),
+            no_new_privs: process.no_new_privileges().unwrap_or(false),
+            seccomp,
+            apparmor: apparmor.filter(|profile| profile != "unconfined"),
+            selinux: text(process.selinux_label()),
+            scheduler: process.scheduler().as_ref().map(scheduler).transpose()?,
+            io_priority: process
+                .io_priority()
+                .map(|priority| io_priority(priority.class(), priority.priority()))
+                .transpose()?,
+            personality: linux.and_then(|linux| linux.personality().as_ref()).map(|personality| {
+                // PER_LINUX32 of linux/personality.h.
+                if personality.domain() == LinuxPersonalityDomain::PerLinux32 { 0x0008 } else { 0 }
+            }),
+            memory_policy: linux.and_then(|linux| linux.memory_policy().as_ref()).map(memory_policy).transpose()?,
+            has_home,
+            terminal: process.terminal().unwrap_or(false),
+            size,
+            rlimits: rlimits(process)?,
+            oom_score_adj: process.oom_score_adj(),
+        })
+    }
+
+    /// The user id that it runs as.
+    pub fn uid(&self) -> u32 {
+        self.credentials.uid
+    }
+
+    /// The environment as pairs, for hooks that bring none.
+    pub fn environment(&self) -> Vec<(String, String)> {
+        let text = |entry: &CString| entry.to_string_lossy().into_owned();
+        self.program
+            .env
+            .iter()
+            .filter_map(|entry| text(entry).split_once('=').map(|(name, value)| (name.to_owned(), value.to_owned())))
+            .collect()
+    }
+
+    /// The SELinux context that it runs in.
+    pub fn selinux_label(&self) -> Option<&str> {
+        self.selinux.as_deref()
+    }
+
+    /// Adds a variable to its environment.
+    ///
+    /// # Errors
+    /// When it has a NUL byte.
+    pub fn add_variable(&mut self, variable: String) -> Result<()> {
+        self.program.env.push(c_string(variable, "environment variable")?);
+        Ok(())
+    }
+
+    /// Leaves groups as they are: setgroups(2) is denied in the user namespace.
+    pub fn keep_groups(&mut self) {
+        self.credentials.groups = None;
+    }
+
+    /// The parent's part: limits that the child may lack the privilege to set.
+    ///
+    /// # Errors
+    /// `EPERM` for a hard limit above the caller's without `CAP_SYS_RESOURCE`, and for a lower oom_score_adj likewise.
+    pub fn limit(&self, pid: Pid) -> Result<()> {
+        for (resource, limit) in &self.rlimits {
+            rustix::process::prlimit(Some(pid), *resource, limit.clone())
+                .attempt(|| format!("set rlimit {resource:?} to {:?}:{:?}", limit.current, limit.maximum))?;
+        }
+        if let Some(adjustment) = self.oom_score_adj {
+            let path = format!("/proc/{}/oom_score_adj", pid.as_raw_nonzero());
+            std::fs::write(&path, adjustment.to_string()).attempt(|| format!("write {adjustment} to {path}"))?;
+        }
+        Ok(())
+    }
+
+    /// The first half of the child's part: all but what takes its privileges. Finds the file to execute, so that a missing
+    /// program fails `create`, not `start`.
+    ///
+    /// # Errors
+    /// What could not be set, and in the engines' words why the program cannot be executed.
+    pub fn confine(&self, proc: &Proc, link: &mut Link) -> Result<Ready<'_>> {
+        if self.no_new_privs {
+            rustix::thread::set_no_new_privs(true).attempt(|| "set no_new_privs")?;
+        }
+        if let Some(scheduler) = &self.scheduler {
+            sched::set_scheduler(scheduler).attempt(|| format!("set the scheduler {scheduler:?}"))?;
+        }
+        if let Some((class, priority)) = self.io_priority {
+            sched::set_io_priority(class, priority)
+                .attempt(|| format!("set I/O priority {priority} of class {class}"))?;
+        }
+        if let Some(domain) = self.personality {
+            sched::set_personality(domain).attempt(|| format!("set personality {domain:#x}"))?;
+        }
+        if let Some((mode, nodes)) = &self.memory_policy {
+            sched::set_memory_policy(*mode, nodes).attempt(|| format!("set memory policy {mode:#x}"))?;
+        }
+        if let Some(profile) = &self.apparmor {
+            lsm::apparmor_on_exec(proc, profile)?;
+        }
+        if let Some(context) = &self.selinux {
+            lsm::selinux_on_exec(proc, context)?;
+        }
+        // Without no_new_privs a filter needs a privilege that is about to go.
+        if !self.no_new_privs {
+            self.load_seccomp(link)?;
+        }
+        program::limit_bounding_set(self.capabilities.bounding)?;
+        // A folder that only root may enter, and one that only the user may: either is fine.
+        let entered = match rustix::process::chdir(&self.cwd) {
+            Err(Errno::ACCESS) => false,
+            other => other
+                .attempt(|| format!("chdir to cwd (\"{}\") set in config.json failed", self.cwd.display()))
+                .map(|()| true)?,
+        };
+        program::give_standard_streams(self.credentials.uid)?;
+        program::set_credentials(&self.credentials)?;
+        if entered {
+            program::verify_directory()?;
+        } else {
+            program::enter_directory(&self.cwd)?;
+        }
+        program::set_capabilities(&self.capabilities)?;
+        program::set_umask(self.umask);
+        let home = (!self.has_home).then(|| {
+            let mut variable = b"HOME=".to_vec();
+            variable.extend_from_slice(program::home_of(self.credentials.uid).to_bytes());
+            CString::new(variable).unwrap_or_default()
+        });
+        let mut program = self.program.clone();
+        program.env.extend(home);
+        let file = program.find()?;
+        Ok(Ready { process: self, program, file })
+    }
+
+    fn load_seccomp(&self, link: &mut Link) -> Result<()> {
+        let Some(filter) = &self.seccomp else { return Ok(()) };
+        if let Some(listener) = filter.load()? {
+            // The filter holds already: nothing but this socket is used, and `write` may not be one that it notifies.
+            link.send(&Message::Listener(std::os::fd::AsRawFd::as_raw_fd(&listener)))?;
+            link.wait()?;
+        }
+        Ok(())
+    }
+}
+
+/// A process with its identity, for which only leave to start is missing.
+#[derive(Debug)]
+pub struct Ready<'a> {
+    process: &'a Process,
+    program: Program,
+    file: CString,
+}
+
+impl Ready<'_> {
+    /// Executes the program; nothing but the standard streams and `preserve_fds` more stays open in it.
+    ///
+    /// # Errors
+    /// In the engines' words why the program cannot be executed.
+    pub fn execute(self, link: &mut Link, preserve_fds: u32) -> Result<Infallible> {
+        program::leave_nothing(preserve_fds)?;
+        if self.process.no_new_privs {
+            self.process.load_seccomp(link)?;
+        }
+        self.program.execute(&self.file)
+    }
+}
+
+/// Makes `terminal` the controlling terminal and the standard streams of this process.
+///
+/// # Errors
+/// As ioctl(2) and dup2(2).
+pub fn use_terminal(terminal: BorrowedFd<'_>) -> Result<()> {
+    rustix::process::ioctl_tiocsctty(terminal).attempt(|| "make the terminal the controlling one")?;
+    let attempted = || "make the terminal the standard streams";
+    rustix::stdio::dup2_stdin(terminal).attempt(attempted)?;
+    rustix::stdio::dup2_stdout(terminal).attempt(attempted)?;
+    rustix::stdio::dup2_stderr(terminal).attempt(attempted)
+}
+
+/// Standard streams that are the host's /dev/null become the container's, which a program may reopen.
+///
+/// # Errors
+/// As open(2) and dup2(2).
+pub fn reopen_null(host_null: &OwnedFd) -> Result<()> {
+    let null = rustix::fs::fstat(host_null).attempt(|| "look at /dev/null")?;
+    let mut own: Option<OwnedFd> = None;
+    for number in 0..3 {
+        let stream: BorrowedFd<'_> = match number {
+            0 => rustix::stdio::stdin(),
+            1 => rustix::stdio::stdout(),
+            _ => rustix::stdio::stderr(),
+        };
+        let Ok(stat) = rustix::fs::fstat(stream) else { continue };
+        if stat.st_rdev != null.st_rdev || stat.st_mode & 0o170_000 != null.st_mode & 0o170_000 {
+            continue;
+        }
+        let own = match &own {
+            Some(own) => own,
+            None => {
+                let flags = rustix::fs::OFlags::RDWR | rustix::fs::OFlags::CLOEXEC;
+                match rustix::fs::open("/dev/null", flags, rustix::fs::Mode::empty()) {
+                    Ok(fd) => own.insert(fd),
+                    // A container without one keeps the host's.
+                    Err(_) => return Ok(()),
+                }
+            }
+        };
+        match number {
+            0 => rustix::stdio::dup2_stdin(own.as_fd()),
+            1 => rustix::stdio::dup2_stdout(own.as_fd()),
+            _ => rustix::stdio::dup2_stderr(own.as_fd()),
+        }
+        .attempt(|| "reopen /dev/null")?;
+    }
+    Ok(())
+}
+
+/// The host's /dev/null, if that is what it is.
+pub fn host_null() -> Option<OwnedFd> {
+    rustix::fs::open("/dev/null", rustix::fs::OFlags::PATH | rustix::fs::OFlags::CLOEXEC, rustix::fs::Mode::empty())
+        .ok()
+}
+
+/// Bit `n` for each capability number n of a set.
+pub fn mask(set: Option<&SpecCapabilities>) -> u64 {
+    set.into_iter().flatten().fold(0, |mask, capability| {
+        // Both crates know the kernel's names; one of them the numbers.
+        let name = format!("CAP_{capability}");
+        match name.parse::<caps::Capability>() {
+            Ok(capability) => mask | capability.bitmask(),
+            Err(_) => mask,
+        }
+    })
+}
+
+fn capabilities(process: &SpecProcess) -> Capabilities {
+    let Some(sets) = process.capabilities() else { return Capabilities::default() };
+    let permitted = mask(sets.permitted().as_ref());
+    let inheritable = mask(sets.inheritable().as_ref());
+    Capabilities {
+        bounding: mask(sets.bounding().as_ref()),
+        effective: mask(sets.effective().as_ref()),
+        permitted,
+        inheritable,
+        // The kernel refuses an ambient capability that is not both; runc warns and goes on.
+        ambient: mask(sets.ambient().as_ref()) & permitted & inheritable,
+    }
+}
+
+fn rlimits(process: &SpecProcess) -> Result<Vec<(Resource, Rlimit)>> {
+    let mut limits: Vec<(Resource, Rlimit)> = Vec::new();
+    for limit in process.rlimits().iter().flatten() {
+        let resource = match limit.typ() {
+            PosixRlimitType::RlimitCpu => Resource::Cpu,
+            PosixRlimitType::RlimitFsize => Resource::Fsize,
+            PosixRlimitType::RlimitData => Resource::Data,
+            PosixRlimitType::RlimitStack => Resource::Stack,
+            PosixRlimitType::RlimitCore => Resource::Core,
+            PosixRlimitType::RlimitRss => Resource::Rss,
+            PosixRlimitType::RlimitNproc => Resource::Nproc,
+            PosixRlimitType::RlimitNofile => Resource::Nofile,
+            PosixRlimitType::RlimitMemlock => Resource::Memlock,
+            PosixRlimitType::RlimitAs => Resource::As,
+            PosixRlimitType::RlimitLocks => Resource::Locks,
+            PosixRlimitType::RlimitSigpending => Resource::Sigpending,
+            PosixRlimitType::RlimitMsgqueue => Resource::Msgqueue,
+            PosixRlimitType::RlimitNice => Resource::Nice,
+            PosixRlimitType::RlimitRtprio => Resource::Rtprio,
+            PosixRlimitType::RlimitRttime => Resource::Rttime,
+        };
+        if limits.iter().any(|(other, _)| *other == resource) {
+            return Err(Error::invalid(format!("rlimit {} is given twice", limit.typ())));
+        }
+        // RLIM_INFINITY has no number of its own here.
+        let value = |value: u64| (value != u64::MAX).then_some(value);
+        limits.push((resource, Rlimit { current: value(limit.soft()), maximum: value(limit.hard()) }));
+    }
+    Ok(limits)
+}
+
+fn scheduler(scheduler: &Scheduler) -> Result<SchedAttr> {
+    let policy = match scheduler.policy() {
+        LinuxSchedulerPolicy::SchedOther => 0,
+        LinuxSchedulerPolicy::SchedFifo => 1,
+        LinuxSchedulerPolicy::SchedRr => 2,
+        LinuxSchedulerPolicy::SchedBatch => 3,
+        LinuxSchedulerPolicy::SchedIso => 4,
+        LinuxSchedulerPolicy::SchedIdle => 5,
+        LinuxSchedulerPolicy::SchedDeadline => 6,
+    };
+    let nice = scheduler.nice().unwrap_or(0);
+    let priority = scheduler.priority().unwrap_or(0);
+    if matches!(policy, 0 | 3) && !(-20..=19).contains(&nice) {
+        return Err(Error::invalid(format!(
+            "invalid scheduler.nice: {nice} when scheduler.policy is {}",
+            scheduler.policy()
+        )));
+    }
+    if priority != 0 && !matches!(policy, 1 | 2) {
+        return Err(Error::invalid("scheduler.priority can only be specified for SchedFIFO or SchedRR policy"));
+    }
+    let times = [scheduler.runtime(), scheduler.deadline(), scheduler.period()].map(|time| time.unwrap_or(0));
+    if policy != 6 && times.iter().any(|time| *time != 0) {
+        return Err(Error::invalid("scheduler runtime/deadline/period can only be specified for SchedDeadline policy"));
+    }
+    let flags = scheduler.flags().iter().flatten().fold(0, |flags, flag| {
+        flags
+            | match flag {
+                LinuxSchedulerFlag::SchedResetOnFork => 0x01,
+                LinuxSchedulerFlag::SchedFlagReclaim => 0x02,
+                LinuxSchedulerFlag::SchedFlagDLOverrun => 0x04,
+                LinuxSchedulerFlag::SchedFlagKeepPolicy => 0x08,
+                LinuxSchedulerFlag::SchedFlagKeepParams => 0x10,
+                LinuxSchedulerFlag::SchedFlagUtilClampMin => 0x20,
+                LinuxSchedulerFlag::SchedFlagUtilClampMax => 0x40,
+            }
+    });
+    Ok(SchedAttr {
+        policy,
+        flags,
+        nice,
+        priority: u32::try_from(priority)
+            .map_err(|_| Error::invalid(format!("invalid scheduler.priority: {priority}")))?,
+        runtime: times[0],
+        deadline: times[1],
+        period: times[2],
+        ..SchedAttr::default()
+    })
+}
+
+fn io_priority(class: IOPriorityClass, priority: i64) -> Result<(u32, u32)> {
+    let class = match class {
+        IOPriorityClass::IoprioClassRt => 1,
+        IOPriorityClass::IoprioClassBe => 2,
+        IOPriorityClass::IoprioClassIdle => 3,
+    };
+    match u32::try_from(priority) {
+        Ok(priority @ 0..=7) => Ok((class, priority)),
+        _ => Err(Error::invalid(format!("invalid ioPriority.Priority: {priority}"))),
+    }
+}
+
+fn memory_policy(policy: &oci_spec::runtime::LinuxMemoryPolicy) -> Result<(u32, Vec<u64>)> {
+    let mode = match policy.mode() {
+        MemoryPolicyModeType::MpolDefault => 0,
+        MemoryPolicyModeType::MpolPreferred => 1,
+        MemoryPolicyModeType::MpolBind => 2,
+        MemoryPolicyModeType::MpolInterleave => 3,
+        MemoryPolicyModeType::MpolLocal => 4,
+        MemoryPolicyModeType::MpolPreferredMany => 5,
+        MemoryPolicyModeType::MpolWeightedInterleave => 6,
+    };
+    let flags = policy.flags().iter().flatten().fold(0, |flags, flag| {
+        flags
+            | match flag {
+                MemoryPolicyFlagType::MpolFStaticNodes => 1 << 15,
+                MemoryPolicyFlagType::MpolFRelativeNodes => 1 << 14,
+                MemoryPolicyFlagType::MpolFNumaBalancing => 1 << 13,
+            }
+    });
+    let nodes = number_list(policy.nodes().as_deref().unwrap_or_default())
+        .ok_or_else(|| Error::invalid(format!("invalid memoryPolicy.nodes: {:?}", policy.nodes())))?;
+    if matches!(mode, 0 | 4) && !nodes.is_empty() {
+        return Err(Error::invalid(format!("memory policy mode requires 0 nodes but got {:?}", policy.nodes())));
+    }
+    Ok((mode | flags, nodes))
+}
+
+/// The bit mask of a list such as `0-3,7`.
+pub fn number_list(text: &str) -> Option<Vec<u64>> {
+    let mut mask = Vec::new();
+    for part in text.split(',').filter(|part| !part.is_empty()) {
+        let (first, last) = part.split_once('-').unwrap_or((part, part));
+        let (first, last): (usize, usize) = (first.trim().parse().ok()?, last.trim().parse().ok()?);
+        if first > last || last >= 8192 {
+            return None;
+        }
+        if mask.len() <= last / 64 {
+            mask.resize(last / 64 + 1, 0);
+        }
+        (first..=last).for_each(|number| mask[number / 64] |= 1 << (number % 64));
+    }
+    Some(mask)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn lists_of_numbers_become_masks() {
+        assert_eq!(number_list("0-2,64"), Some(vec![7, 1]));
+        assert_eq!(number_list(""), Some(vec![]));
+        assert_eq!(number_list("3-1"), None);
+        assert_eq!(number_list("x"), None);
+    }
+
+    #[test]
+    fn every_capability_of_the_specification_has_its_number() {
+        let all: SpecCapabilities = serde_json::from_str(
+            r#"["CAP_CHOWN", "CAP_SYS_ADMIN", "CAP_CHECKPOINT_RESTORE", "CAP_BPF", "CAP_PERFMON", "CAP_AUDIT_READ"]"#,
+        )
+        .unwrap();
+        assert_eq!(mask(Some(&all)), 1 | 1 << 21 | 1 << 40 | 1 << 39 | 1 << 38 | 1 << 37);
+    }
+}

@@ -1,0 +1,229 @@
+//! What a configuration says of the root, in the terms of [`crate::mount`].
+
+use std::path::{Component, Path, PathBuf};
+
+use oci_spec::runtime::{LinuxDeviceType, LinuxIdMapping, Mount as SpecMount, Spec};
+use rustix::fs::FileType;
+
+use super::spec::{Bundle, namespaces};
+use crate::error::{Attempt, Error, Result};
+use crate::mount::rootfs::{Device, Hierarchy, Mount, Pivot, Rootfs, Source};
+use crate::mount::{Options, Propagation, apply};
+use crate::namespace::{Kind, idmap};
+
+/// The container's own cgroup, for mounts of type cgroup.
+#[derive(Clone, Debug)]
+pub enum CgroupView {
+    /// The v2 tree, with the container's folder on the host.
+    V2(PathBuf),
+    /// The v1 hierarchies.
+    V1(Vec<Hierarchy>),
+}
+
+/// Devices that every container has: name, major, minor; runtime-spec, "Default Devices".
+const DEFAULT_DEVICES: [(&str, u32, u32); 6] =
+    [("null", 1, 3), ("random", 1, 8), ("full", 1, 7), ("tty", 5, 0), ("zero", 1, 5), ("urandom", 1, 9)];
+
+/// Plans the root of a bundle.
+///
+/// `clone_sources`: a new user namespace may keep the child from opening the sources of bind mounts, so they are cloned
+/// here, by the runtime.
+///
+/// # Errors
+/// Which mount or device is not valid.
+pub fn plan(bundle: &Bundle, no_pivot: bool, cgroup: &CgroupView, clone_sources: bool) -> Result<Rootfs> {
+    let spec = &bundle.spec;
+    let path = bundle.root()?;
+    let linux = spec.linux().as_ref();
+    let own_mounts = namespaces(spec).any(|(kind, _)| kind == Kind::Mount);
+    let has_userns = namespaces(spec).any(|(kind, _)| kind == Kind::User);
+    let propagation =
+        match linux.and_then(|linux| linux.rootfs_propagation().as_deref()).filter(|name| !name.is_empty()) {
+            None => None,
+            Some(name) => Some(
+                Propagation::from_name(name)
+                    .ok_or_else(|| Error::invalid(format!("rootfsPropagation={name} is not supported")))?,
+            ),
+        };
+    let mut mounts = Vec::new();
+    for mount in spec.mounts().iter().flatten() {
+        let planned = plan_mount(mount, bundle, cgroup, clone_sources)
+            .attempt(|| format!("mount on {}", mount.destination().display()))?;
+        mounts.push(planned);
+    }
+    // Whoever binds the host's /dev wants it as it is.
+    let host_dev = mounts
+        .iter()
+        .any(|mount| mount.target == Path::new("/dev") && matches!(mount.source, Source::Bind(_) | Source::Cloned(_)));
+    let devices = if host_dev { Vec::new() } else { devices(spec)? };
+    let paths = |list: Option<&Vec<String>>| list.into_iter().flatten().map(PathBuf::from).collect();
+    Ok(Rootfs {
+        path,
+        readonly: spec.root().as_ref().and_then(|root| root.readonly()).unwrap_or(false),
+        propagation,
+        mounts,
+        devices,
+        bind_devices: has_userns,
+        populate_dev: !host_dev && own_mounts,
+        masked: paths(linux.and_then(|linux| linux.masked_paths().as_ref())),
+        readonly_paths: paths(linux.and_then(|linux| linux.readonly_paths().as_ref())),
+        pivot: match (own_mounts, no_pivot) {
+            (false, _) => Pivot::Chroot,
+            (true, false) => Pivot::PivotRoot,
+            (true, true) => Pivot::Move,
+        },
+        label: linux.and_then(|linux| linux.mount_label().clone()).filter(|label| !label.is_empty()),
+    })
+}
+
+fn plan_mount(mount: &SpecMount, bundle: &Bundle, cgroup: &CgroupView, clone_sources: bool) -> Result<Mount> {
+    let mut options = Options::parse(mount.options().as_deref().unwrap_or_default())?;
+    let fstype = mount.typ().as_deref().unwrap_or_default();
+    let device = mount.source().as_ref().map(|source| source.display().to_string()).unwrap_or_default();
+    if fstype == "bind" && options.bind.is_none() {
+        options.bind = Some(false);
+    }
+    // runc takes a mount without a type, or with "none", for a bind when the options say so, and else for nothing known.
+    let has_maps = mount.uid_mappings().is_some() || mount.gid_mappings().is_some();
+    let mut idmap = None;
+    if options.idmap.is_some() || has_maps {
+        if options.bind.is_none() {
+            return Err(Error::invalid("id-mapped mounts are only supported for bind-mounts"));
+        }
+        options.idmap.get_or_insert(false);
+        idmap = Some(userns_of(mount, &bundle.spec)?);
+    }
+    let source = match fstype {
+        _ if options.remount => Source::New { fstype: fstype.to_owned(), device },
+        _ if options.bind.is_some() => {
+            if !options.filesystem.is_empty() {
+                return Err(Error::invalid(format!(
+                    "bind mounts cannot have any filesystem-specific options applied: {}",
+                    options.filesystem.join(",")
+                )));
+            }
+            let source = mount.source().as_ref().ok_or_else(|| Error::invalid("a bind mount needs a source"))?;
+            let source = bundle.path.join(source);
+            if clone_sources || idmap.is_some() {
+                let tree = apply::clone_source(&source, &options)?;
+                if clone_sources {
+                    // The host's peer group must not come along: the container's user namespace could not leave it.
+                    apply::set_propagation(std::os::fd::AsFd::as_fd(&tree), Propagation::Slave, true)
+                        .attempt(|| "cut the mount off from the host")?;
+                }
+                Source::Cloned(tree)
+            } else {
+                Source::Bind(source)
+            }
+        }
+        "cgroup" | "cgroup2" => match cgroup {
+            CgroupView::V2(fallback) => {
+                options.filesystem.clear();
+                Source::CgroupV2 { fallback: fallback.clone() }
+            }
+            CgroupView::V1(hierarchies) => Source::CgroupV1(hierarchies.clone()),
+        },
+        "" | "none" => return Err(Error::invalid("it has no type and is no bind mount")),
+        _ => Source::New { fstype: fstype.to_owned(), device },
+    };
+    Ok(Mount { target: absolute(mount.destination()), source, options, idmap })
+}
+
+/// The user namespace for an id-mapped mount: of its own maps, else of the container's.
+fn userns_of(mount: &SpecMount, spec: &Spec) -> Result<std::os::fd::OwnedFd> {
+    let linux = spec.linux().as_ref();
+    let users = mount.uid_mappings().as_ref().or_else(|| linux?.uid_mappings().as_ref());
+    let groups = mount.gid_mappings().as_ref().or_else(|| linux?.gid_mappings().as_ref());
+    let (Some(users), Some(groups)) = (users, groups) else {
+        return Err(Error::invalid("id-mapped mounts must have both uid and gid mappings specified"));
+    };
+    idmap::user_namespace(&ranges(users), &ranges(groups)).attempt(|| "make the user namespace of an id-mapped mount")
+}
+
+/// Id maps as the kernel's terms have them.
+pub fn ranges(mappings: &[LinuxIdMapping]) -> Vec<idmap::Range> {
+    mappings
+        .iter()
+        .map(|mapping| idmap::Range {
+            inside: mapping.container_id(),
+            outside: mapping.host_id(),
+            count: mapping.size(),
+        })
+        .collect()
+}
+
+fn devices(spec: &Spec) -> Result<Vec<Device>> {
+    let mut devices: Vec<Device> = DEFAULT_DEVICES
+        .iter()
+        .map(|(name, major, minor)| Device {
+            path: Path::new("/dev").join(name),
+            file_type: FileType::CharacterDevice,
+            major: *major,
+            minor: *minor,
+            mode: 0o666,
+            uid: 0,
+            gid: 0,
+        })
+        .collect();
+    for device in spec.linux().iter().flat_map(|linux| linux.devices().iter().flatten()) {
+        let path = absolute(device.path());
+        let number = |what, value: i64| {
+            u32::try_from(value).map_err(|_| {
+                Error::invalid(format!("device {}: {what} number {value} is out of range", path.display()))
+            })
+        };
+        let file_type = match device.typ() {
+            LinuxDeviceType::B => FileType::BlockDevice,
+            LinuxDeviceType::C | LinuxDeviceType::U => FileType::CharacterDevice,
+            LinuxDeviceType::P => FileType::Fifo,
+            LinuxDeviceType::A => {
+                return Err(Error::invalid(format!("device {}: type a is only for cgroup rules", path.display())));
+            }
+        };
+        let (major, minor) = if file_type == FileType::Fifo {
+            (0, 0)
+        } else {
+            (number("major", device.major())?, number("minor", device.minor())?)
+        };
+        let planned = Device {
+            file_type,
+            major,
+            minor,
+            mode: device.file_mode().unwrap_or(0o666) & 0o7777,
+            uid: device.uid().unwrap_or(0),
+            gid: device.gid().unwrap_or(0),
+            path,
+        };
+        // What the configuration says of a default device holds.
+        devices.retain(|other| other.path != planned.path);
+        devices.push(planned);
+    }
+    Ok(devices)
+}
+
+/// A path of the container from its root, without `.` and `..`.
+fn absolute(path: &Path) -> PathBuf {
+    let mut absolute = PathBuf::from("/");
+    for component in path.components() {
+        match component {
+            Component::Normal(name) => absolute.push(name),
+            Component::ParentDir => {
+                absolute.pop();
+            }
+            _ => {}
+        }
+    }
+    absolute
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_path_of_the_container_cannot_climb_out_of_it() {
+        assert_eq!(absolute(Path::new("../../etc/./x")), Path::new("/etc/x"));
+        assert_eq!(absolute(Path::new("relative")), Path::new("/relative"));
+        assert_eq!(absolute(Path::new("/..")), Path::new("/"));
+    }
+}

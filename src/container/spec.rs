@@ -1,0 +1,359 @@
+//! config.json: reading it, and what must hold before anything is done.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use oci_spec::runtime::{LinuxNamespaceType, Process, Spec};
+
+use crate::error::{Attempt, Error, Result};
+use crate::namespace::{Kind, Kinds};
+
+/// The version of the runtime-spec that this runtime implements.
+pub const SPEC_VERSION: &str = "1.3.0";
+
+/// A bundle: its folder and its configuration.
+#[derive(Debug)]
+pub struct Bundle {
+    /// Absolute.
+    pub path: PathBuf,
+    /// The parsed configuration.
+    pub spec: Spec,
+    /// The configuration as it was read: what is kept of it with the container's state.
+    pub text: Vec<u8>,
+}
+
+impl Bundle {
+    /// Reads the configuration of the bundle in `path`.
+    ///
+    /// # Errors
+    /// When the folder or its config.json is not there, is not JSON, or does not fit the runtime-spec; each says where.
+    pub fn load(path: &Path) -> Result<Bundle> {
+        let path = fs::canonicalize(path).attempt(|| format!("open bundle {}", path.display()))?;
+        if !path.is_dir() {
+            return Err(Error::os(rustix::io::Errno::NOTDIR, format!("open bundle {}", path.display())));
+        }
+        let file = path.join("config.json");
+        let text = fs::read(&file).attempt(|| format!("read {}", file.display()))?;
+        let spec = parse(&text).attempt(|| format!("read {}", file.display()))?;
+        Ok(Bundle { path, spec, text })
+    }
+
+    /// The folder that becomes the container's root, absolute, as the configuration has it.
+    ///
+    /// # Errors
+    /// When it is not given, not there, or not a folder.
+    pub fn root(&self) -> Result<PathBuf> {
+        let root = self.spec.root().as_ref().ok_or_else(|| Error::invalid("config.json: root is not given"))?;
+        if root.path().as_os_str().is_empty() {
+            return Err(Error::invalid("config.json: root.path is empty"));
+        }
+        let path = self.path.join(root.path());
+        // Links in the path may be the operator's choice; the folder itself is held by descriptor from here on.
+        let path = fs::canonicalize(&path).attempt(|| format!("config.json: root.path {}", path.display()))?;
+        if !path.is_dir() {
+            return Err(Error::os(rustix::io::Errno::NOTDIR, format!("config.json: root.path {}", path.display())));
+        }
+        if path == Path::new("/") && self.kinds().contains(Kind::Mount) {
+            return Err(Error::invalid("config.json: root.path / is the host's own root"));
+        }
+        Ok(path)
+    }
+
+    /// The kinds of namespace that the configuration lists.
+    pub fn kinds(&self) -> Kinds {
+        namespaces(&self.spec).map(|(kind, _)| kind).collect()
+    }
+}
+
+/// The configuration in `text`.
+///
+/// # Errors
+/// What does not fit, with line and column.
+pub fn parse(text: &[u8]) -> Result<Spec> {
+    let spec = match serde_json::from_slice::<Spec>(text) {
+        Ok(spec) => spec,
+        // A capability that this build does not know fails the whole; runc warns and goes on.
+        Err(error) => without_unknown_capabilities(text)
+            .ok_or_else(|| Error::invalid(format!("not a valid configuration: {error}")))?,
+    };
+    validate(&spec)?;
+    Ok(spec)
+}
+
+/// A process.json of `exec`, with the same tolerance.
+///
+/// # Errors
+/// What does not fit, with line and column.
+pub fn parse_process(text: &[u8]) -> Result<Process> {
+    match serde_json::from_slice::<Process>(text) {
+        Ok(process) => Ok(process),
+        Err(error) => serde_json::from_slice(text)
+            .ok()
+            .and_then(|mut value| {
+                let dropped = drop_unknown_capabilities(&mut value);
+                (dropped > 0).then(|| serde_json::from_value(value).ok())?
+            })
+            .ok_or_else(|| Error::invalid(format!("not a valid process: {error}"))),
+    }
+}
+
+fn without_unknown_capabilities(text: &[u8]) -> Option<Spec> {
+    let mut value: serde_json::Value = serde_json::from_slice(text).ok()?;
+    (drop_unknown_capabilities(value.get_mut("process")?) > 0).then(|| serde_json::from_value(value).ok())?
+}
+
+/// Takes capabilities out of a process that this build does not know, with a warning each; says how many.
+fn drop_unknown_capabilities(process: &mut serde_json::Value) -> usize {
+    let Some(sets) = process.get_mut("capabilities").and_then(|sets| sets.as_object_mut()) else { return 0 };
+    let mut dropped = 0;
+    for (set, names) in sets.iter_mut() {
+        if let Some(names) = names.as_array_mut() {
+            names.retain(|name| {
+                let known = name.as_str().is_some_and(|name| name.parse::<caps::Capability>().is_ok());
+                if !known {
+                    log::warn!("ignoring unknown or unavailable capability {name} of the {set} set");
+                    dropped += 1;
+                }
+                known
+            });
+        }
+    }
+    dropped
+}
+
+/// The namespaces that a configuration lists, with the path of those that are joined.
+pub fn namespaces(spec: &Spec) -> impl Iterator<Item = (Kind, Option<&Path>)> {
+    spec.linux().as_ref().and_then(|linux| linux.namespaces().as_ref()).into_iter().flatten().map(|namespace| {
+        let kind = match namespace.typ() {
+            LinuxNamespaceType::Mount => Kind::Mount,
+            LinuxNamespaceType::Cgroup => Kind::Cgroup,
+            LinuxNamespaceType::Uts => Kind::Uts,
+            LinuxNamespaceType::Ipc => Kind::Ipc,
+            LinuxNamespaceType::User => Kind::User,
+            LinuxNamespaceType::Pid => Kind::Pid,
+            LinuxNamespaceType::Network => Kind::Net,
+            LinuxNamespaceType::Time => Kind::Time,
+        };
+        let path = namespace.path().as_deref().filter(|path| !path.as_os_str().is_empty());
+        (kind, path)
+    })
+}
+
+/// What must hold of any configuration; in runc's words where engines may look for them.
+fn validate(spec: &Spec) -> Result<()> {
+    let fail = |message: String| Err(Error::invalid(message));
+    let version = spec.version();
+    let major = version.split('.').next().unwrap_or_default();
+    if !version.is_empty() && (major != "1" || !version[1..].starts_with('.')) {
+        return fail(format!(
+            "ociVersion {version:?} is not supported: this runtime implements 1.0.0 to {SPEC_VERSION}"
+        ));
+    }
+    if let Some(process) = spec.process() {
+        validate_process(process)?;
+    }
+    let mut kinds = Kinds::NONE;
+    for (kind, _) in namespaces(spec) {
+        if kinds.contains(kind) {
+            return fail(format!("malformed spec file: duplicated ns \"{}\"", kind.oci_name()));
+        }
+        kinds.insert(kind);
+    }
+    let joins = |kind: Kind| namespaces(spec).any(|(other, path)| other == kind && path.is_some());
+    let linux = spec.linux().as_ref();
+    let given = |list: Option<usize>| list.is_some_and(|length| length > 0);
+    if !kinds.contains(Kind::Uts) {
+        for (field, value) in [("hostname", spec.hostname()), ("domainname", spec.domainname())] {
+            if value.as_ref().is_some_and(|value| !value.is_empty()) {
+                return fail(format!("unable to set {field} without a private UTS namespace"));
+            }
+        }
+    }
+    if let Some(linux) = linux {
+        let hidden =
+            given(linux.masked_paths().as_ref().map(Vec::len)) || given(linux.readonly_paths().as_ref().map(Vec::len));
+        if hidden && !kinds.contains(Kind::Mount) {
+            return fail("unable to restrict sys entries without a private MNT namespace".into());
+        }
+        let mapped =
+            given(linux.uid_mappings().as_ref().map(Vec::len)) || given(linux.gid_mappings().as_ref().map(Vec::len));
+        if mapped && !kinds.contains(Kind::User) {
+            return fail("user namespace mappings specified, but user namespace isn't enabled in the config".into());
+        }
+        if kinds.contains(Kind::User) && !mapped && !joins(Kind::User) {
+            return fail(
+                "user namespaces enabled, but no namespace path to join nor mappings to apply specified".into(),
+            );
+        }
+        let offsets = given(linux.time_offsets().as_ref().map(std::collections::HashMap::len));
+        if offsets && !kinds.contains(Kind::Time) {
+            return fail("time namespace offsets specified, but time namespace isn't enabled in the config".into());
+        }
+        if offsets && joins(Kind::Time) {
+            return fail(
+                "time namespace enabled, but both namespace path and time offsets specified -- you may only provide one"
+                    .into(),
+            );
+        }
+        if given(linux.net_devices().as_ref().map(std::collections::HashMap::len)) && !kinds.contains(Kind::Net) {
+            return fail("unable to move network devices without a NET namespace".into());
+        }
+        for name in linux.sysctl().iter().flat_map(|sysctl| sysctl.keys()) {
+            validate_sysctl(name, kinds, spec)?;
+        }
+        if !crate::lsm::selinux_enabled() && linux.mount_label().as_ref().is_some_and(|label| !label.is_empty()) {
+            return fail("selinux label is specified in config, but selinux is disabled or not supported".into());
+        }
+    }
+    for mount in spec.mounts().iter().flatten() {
+        if mount.destination().as_os_str().is_empty() {
+            return fail("a mount has no destination".into());
+        }
+    }
+    Ok(())
+}
+
+/// What must hold of a process, of config.json or of `exec`.
+///
+/// # Errors
+/// Which property does not hold.
+pub fn validate_process(process: &Process) -> Result<()> {
+    if process.cwd().as_os_str().is_empty() {
+        return Err(Error::invalid("Cwd property must not be empty"));
+    }
+    if !process.cwd().is_absolute() {
+        return Err(Error::invalid("Cwd must be an absolute path"));
+    }
+    if process.args().as_ref().is_none_or(Vec::is_empty) {
+        return Err(Error::invalid("args must not be empty"));
+    }
+    let label = process.selinux_label().as_ref().is_some_and(|label| !label.is_empty());
+    if label && !crate::lsm::selinux_enabled() {
+        return Err(Error::invalid("selinux label is specified in config, but selinux is disabled or not supported"));
+    }
+    Ok(())
+}
+
+/// A sysctl may only touch what the container has to itself.
+fn validate_sysctl(name: &str, kinds: Kinds, spec: &Spec) -> Result<()> {
+    // Both separators are in use; the first one in a name says which it means.
+    let dotted = match name.find(['.', '/']) {
+        Some(at) if name.as_bytes()[at] == b'/' => name
+            .chars()
+            .map(|c| {
+                if c == '/' {
+                    '.'
+                } else if c == '.' {
+                    '/'
+                } else {
+                    c
+                }
+            })
+            .collect(),
+        _ => name.to_owned(),
+    };
+    if dotted.split(['.', '/']).any(|part| part.is_empty() || part == "..") {
+        return Err(Error::invalid(format!("sysctl {name:?} is not a valid name")));
+    }
+    const IPC: [&str; 8] = [
+        "kernel.msgmax",
+        "kernel.msgmnb",
+        "kernel.msgmni",
+        "kernel.sem",
+        "kernel.shmall",
+        "kernel.shmmax",
+        "kernel.shmmni",
+        "kernel.shm_rmid_forced",
+    ];
+    if IPC.contains(&dotted.as_str()) || dotted.starts_with("fs.mqueue.") {
+        return if kinds.contains(Kind::Ipc) {
+            Ok(())
+        } else {
+            Err(Error::invalid(format!("sysctl {name:?} is not allowed in the hosts ipc namespace")))
+        };
+    }
+    if dotted.starts_with("net.") {
+        return if kinds.contains(Kind::Net) {
+            Ok(())
+        } else {
+            Err(Error::invalid(format!("sysctl {name:?} not allowed in host network namespace")))
+        };
+    }
+    if kinds.contains(Kind::Uts) {
+        match dotted.as_str() {
+            "kernel.domainname" => return Ok(()),
+            "kernel.hostname" if spec.hostname().as_ref().is_some_and(|name| !name.is_empty()) => {
+                return Err(Error::invalid(
+                    "sysctl \"kernel.hostname\" is not allowed as it conflicts with the OCI \"hostname\" field",
+                ));
+            }
+            "kernel.hostname" => return Ok(()),
+            _ => {}
+        }
+    }
+    if dotted.starts_with("user.") {
+        return if kinds.contains(Kind::User) {
+            Ok(())
+        } else {
+            Err(Error::invalid(format!("setting ucounts without a user namespace not allowed: {name}")))
+        };
+    }
+    Err(Error::invalid(format!("sysctl {name:?} is not in a separate kernel namespace")))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn with(change: impl Fn(&mut serde_json::Value)) -> Result<Spec> {
+        let mut value = serde_json::json!({
+            "ociVersion": "1.2.0",
+            "process": { "user": {"uid": 0, "gid": 0}, "args": ["sh"], "cwd": "/" },
+            "root": { "path": "rootfs" },
+            "linux": { "namespaces": [{"type": "mount"}, {"type": "uts"}] }
+        });
+        change(&mut value);
+        parse(value.to_string().as_bytes())
+    }
+
+    #[test]
+    fn a_newer_minor_version_is_accepted_and_another_major_one_is_not() {
+        assert!(with(|value| value["ociVersion"] = "1.9.0".into()).is_ok());
+        assert!(with(|value| value["ociVersion"] = "1.0.2-dev".into()).is_ok());
+        for version in ["2.0.0", "0.9.0", "11.0.0", "latest"] {
+            let error = with(|value| value["ociVersion"] = version.into()).unwrap_err().to_string();
+            assert!(error.contains(version), "{error}");
+        }
+    }
+
+    #[test]
+    fn an_unknown_capability_is_left_out_and_the_rest_kept() {
+        let spec = with(|value| {
+            value["process"]["capabilities"] = serde_json::json!({"bounding": ["CAP_KILL", "CAP_OF_THE_FUTURE"]});
+        })
+        .unwrap();
+        let capabilities =
+            spec.process().as_ref().unwrap().capabilities().as_ref().unwrap().bounding().clone().unwrap();
+        assert_eq!(capabilities.len(), 1);
+    }
+
+    #[test]
+    fn what_would_touch_the_host_is_refused() {
+        let refused = |change: fn(&mut serde_json::Value)| with(change).unwrap_err().to_string();
+        let sysctl = refused(|value| value["linux"]["sysctl"] = serde_json::json!({"net.ipv4.ip_forward": "1"}));
+        assert_eq!(sysctl, "sysctl \"net.ipv4.ip_forward\" not allowed in host network namespace");
+        let sysctl = refused(|value| value["linux"]["sysctl"] = serde_json::json!({"kernel.core_pattern": "x"}));
+        assert!(sysctl.contains("is not in a separate kernel namespace"), "{sysctl}");
+        let hostname = refused(|value| {
+            value["hostname"] = "x".into();
+            value["linux"]["namespaces"] = serde_json::json!([{"type": "mount"}]);
+        });
+        assert_eq!(hostname, "unable to set hostname without a private UTS namespace");
+    }
+
+    #[test]
+    fn an_unknown_namespace_is_named() {
+        let error = with(|value| value["linux"]["namespaces"] = serde_json::json!([{"type": "bogus"}])).unwrap_err();
+        assert!(error.to_string().contains("bogus"), "{error}");
+    }
+}
