@@ -1,0 +1,368 @@
+//! `create`, and the first half of `run`: from a bundle to a first process that waits to be started.
+//!
+//! What is made is made in an order that leaves `delete --force` enough to remove everything, wherever the runtime is
+//! killed: the folder, state.json with the places of the cgroups, the cgroups, the process, state.json with its pid.
+
+use std::ffi::CString;
+use std::os::fd::{AsFd, OwnedFd};
+use std::path::{Path, PathBuf};
+
+use rustix::net::{AddressFamily, SocketFlags, SocketType};
+
+use super::cgroups::Placement;
+use super::hooks::{self, Point};
+use super::init::{self, Init};
+use super::process::Process;
+use super::rootfs;
+use super::runtime::Runtime;
+use super::spec::{Bundle, namespaces};
+use super::state::{self, Folder, Reported, State, Status};
+use super::{idmaps, notify};
+use crate::error::{Attempt, Error, Result};
+use crate::launch::link::{Link, Stage};
+use crate::launch::{Child, launch, program, terminal};
+use crate::namespace::{self, Kind, Kinds, Target};
+
+/// Options of `create`, `run` and `restore`.
+#[derive(Clone, Debug, Default)]
+pub struct Options {
+    /// The bundle's folder.
+    pub bundle: PathBuf,
+    /// The socket that gets the outer end of the terminal.
+    pub console_socket: Option<PathBuf>,
+    /// The socket that gets a pidfd of the first process.
+    pub pidfd_socket: Option<PathBuf>,
+    /// The file that gets the pid of the first process.
+    pub pid_file: Option<PathBuf>,
+    /// The root is moved over the old one instead of pivot_root(2).
+    pub no_pivot: bool,
+    /// The caller's session keyring is kept.
+    pub no_new_keyring: bool,
+    /// Descriptors from 3 on that the program inherits, beyond those of socket activation.
+    pub preserve_fds: u32,
+}
+
+/// How the container will be started.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Start {
+    /// By `start`, later: the first process waits at its gate.
+    AtGate,
+    /// By this runtime, which goes away then.
+    Detached,
+    /// By this runtime, which waits for its end and lends it its terminal.
+    Attached,
+}
+
+/// A container whose first process waits for leave to start.
+#[derive(Debug)]
+pub struct Created {
+    /// Its folder.
+    pub folder: Folder,
+    /// Its state.
+    pub state: State,
+    /// Its configuration.
+    pub bundle: Bundle,
+    /// Its first process.
+    pub child: Child,
+    /// The outer end of its terminal, when it is this runtime's to show.
+    pub terminal: Option<OwnedFd>,
+    placement: Placement,
+    done: bool,
+}
+
+impl Created {
+    /// It stays: dropping it no longer removes it.
+    pub fn keep(mut self) {
+        self.done = true;
+    }
+}
+
+/// Whatever goes wrong, nothing is left.
+impl Drop for Created {
+    fn drop(&mut self) {
+        if self.done {
+            return;
+        }
+        self.child.kill();
+        self.placement.remove_quietly();
+        let _ = self.folder.remove();
+        let state = self.state.reported(Status::Stopped);
+        if let Err(error) = hooks::run(hooks::at(&self.bundle.spec, Point::Poststop), Point::Poststop, &state, &[]) {
+            log::warn!("{error}");
+        }
+    }
+}
+
+/// Removes the folder unless it is taken over.
+struct Unfinished<'a>(Option<&'a Folder>);
+
+impl Drop for Unfinished<'_> {
+    fn drop(&mut self) {
+        if let Some(folder) = self.0 {
+            let _ = folder.remove();
+        }
+    }
+}
+
+/// Creates the container `id`.
+///
+/// # Errors
+/// Which step failed, on what, and why; nothing of the container is left then.
+pub fn create(runtime: &Runtime, id: &str, options: &Options) -> Result<()> {
+    begin(runtime, id, options, Start::AtGate)?.keep();
+    Ok(())
+}
+
+/// Creates the container `id` and leaves its first process waiting to be started as `start` says.
+///
+/// # Errors
+/// As [`create`].
+pub fn begin(runtime: &Runtime, id: &str, options: &Options, start: Start) -> Result<Created> {
+    let folder = Folder::of(&runtime.root, id)?;
+    let bundle = Bundle::load(&options.bundle)?;
+    let spec = &bundle.spec;
+    let linux = spec.linux().as_ref();
+    folder.create()?;
+    let mut unfinished = Unfinished(Some(&folder));
+
+    let kinds = bundle.kinds();
+    let mut targets = Vec::new();
+    let mut joins = Vec::new();
+    for (kind, path) in namespaces(spec) {
+        if let Some(path) = path {
+            targets.push(Target::open(path)?);
+            joins.push(Kinds::only(kind));
+        }
+    }
+    let new = kinds - joins.iter().fold(Kinds::NONE, |all, kinds| all | *kinds);
+    let plan = namespace::plan(new, &joins, runtime.privileged());
+
+    let seccomp = super::seccomp::compile(spec)?;
+    let mut process = match spec.process() {
+        Some(process) => Some(Process::prepare(process, linux, seccomp)?),
+        None => None,
+    };
+    let maps = idmaps::plan(spec, new, runtime)?;
+    if let (Some(process), true) = (&mut process, maps.denies_setgroups()) {
+        process.keep_groups()?;
+    }
+    let preserve_fds = pass_fds(process.as_mut(), options.preserve_fds)?;
+    let wants_terminal = process.as_ref().is_some_and(|process| process.terminal);
+    let console = console(options, wants_terminal, start)?;
+
+    let mut placement = Placement::plan(runtime, spec, id)?;
+    let root = rootfs::plan(&bundle, options.no_pivot, &placement.view(new), kinds.contains(Kind::User) && runtime.privileged())?;
+
+    let mut state = State {
+        id: id.to_owned(),
+        init_process_pid: 0,
+        init_process_start: 0,
+        created: state::now(),
+        config: state::Config { rootfs: root.path.clone(), labels: labels(&bundle) },
+        cgroup_paths: placement.paths(),
+        namespace_paths: Default::default(),
+        oci_version: spec.version().clone(),
+        bundle: bundle.path.clone(),
+        annotations: spec.annotations().iter().flatten().map(|(key, value)| (key.clone(), value.clone())).collect(),
+        owner: rustix::process::getuid().as_raw(),
+        rootless: runtime.rootless,
+        creator: state::creator(),
+    };
+    let gate = match start {
+        Start::AtGate => Some(open_gate(&folder)?),
+        Start::Detached | Start::Attached => None,
+    };
+    folder.save_config(&bundle.text)?;
+    folder.save(&state)?;
+
+    let parent_has_hooks = [Point::Prestart, Point::CreateRuntime].iter().any(|point| !hooks::at(spec, *point).is_empty());
+    let reported = state.reported(Status::Creating);
+    let init = Init {
+        spec,
+        rootfs: &root,
+        process: process.as_ref(),
+        targets: &targets,
+        new,
+        user_namespace: kinds.contains(Kind::User),
+        state: &reported,
+        console: console.as_ref().map(|console| &console.inner),
+        gate: gate.as_ref(),
+        keyring: keyring(id, options)?,
+        parent_has_hooks,
+        preserve_fds,
+    };
+    placement.before_clone()?;
+    let child = launch(&plan, &targets, placement.fd_for_clone()?, |born| init::run(&init, born))?;
+    drop(gate);
+    drop(targets);
+    let outer = console.and_then(|console| console.outer);
+
+    // From here on whatever goes wrong takes all of it back.
+    unfinished.0 = None;
+    drop(unfinished);
+    let mut created = Created { folder, state: state.clone(), bundle, child, terminal: None, placement, done: false };
+    let spec = &created.bundle.spec;
+    let pid = created.child.pid;
+    let set_up = (|| {
+        if new.contains(Kind::User) {
+            maps.write(pid)?;
+            created.child.proceed()?;
+        }
+        if new.contains(Kind::Time) {
+            idmaps::write_time_offsets(pid, spec)?;
+        }
+        created.placement.after_clone(pid)?;
+        if let Some(process) = &process {
+            process.limit(pid)?;
+        }
+        super::network::move_devices(spec, pid)?;
+        state.init_process_pid = pid.as_raw_nonzero().get();
+        state.init_process_start = state::process_start(state.init_process_pid).map_or(0, |(_, start)| start);
+        state.cgroup_paths = created.placement.paths();
+        state.namespace_paths = namespace_paths(state.init_process_pid);
+        created.folder.save(&state)?;
+        created.child.proceed()?;
+        if parent_has_hooks {
+            notify::wait_for(&mut created.child, Stage::Mounted, spec, &state)?;
+            let reported = state.reported(Status::Creating);
+            for point in [Point::Prestart, Point::CreateRuntime] {
+                hooks::run(hooks::at(spec, point), point, &reported, &[])?;
+            }
+            created.child.proceed()?;
+        }
+        if let Some(outer) = &outer {
+            created.terminal = Some(receive_terminal(outer, &mut created.child)?);
+        }
+        if start == Start::AtGate {
+            notify::wait_for(&mut created.child, Stage::Ready, spec, &state)?;
+        }
+        if let Some(socket) = &options.pidfd_socket {
+            let socket = terminal::connect(socket)?;
+            crate::launch::link::send_fd(socket.as_fd(), b"pidfd", created.child.pidfd.as_fd())
+                .attempt(|| "send the pidfd of the container's first process")?;
+        }
+        if let Some(file) = &options.pid_file {
+            state::replace_file(file, state.init_process_pid.to_string().as_bytes(), 0o644)?;
+        }
+        Ok(())
+    })();
+    created.state = state;
+    match set_up {
+        Ok(()) => Ok(created),
+        // When the child failed, what the parent stumbled over is only the consequence.
+        Err(error) => Err(created.child.link.failure().unwrap_or(error)),
+    }
+}
+
+/// Where the outer end of the terminal goes, and where it comes out when it is this runtime's.
+struct Console {
+    inner: OwnedFd,
+    outer: Option<OwnedFd>,
+}
+
+fn console(options: &Options, wanted: bool, start: Start) -> Result<Option<Console>> {
+    match (&options.console_socket, start) {
+        (Some(_), Start::Attached) => Err(Error::invalid("cannot use console socket if runc will not detach or allocate tty")),
+        (Some(_), _) if !wanted => Err(Error::invalid("cannot use console socket if runc will not detach or allocate tty")),
+        (Some(socket), _) => {
+            let inner = terminal::connect(socket).attempt(|| "console socket")?;
+            Ok(Some(Console { inner, outer: None }))
+        }
+        (None, Start::Attached) if wanted => {
+            let (outer, inner) =
+                rustix::net::socketpair(AddressFamily::UNIX, SocketType::STREAM, SocketFlags::CLOEXEC, None)
+                    .attempt(|| "create a socket for the terminal")?;
+            Ok(Some(Console { inner, outer: Some(outer) }))
+        }
+        (None, _) if wanted => {
+            Err(Error::invalid("cannot allocate tty if runc will detach without setting console socket"))
+        }
+        (None, _) => Ok(None),
+    }
+}
+
+fn receive_terminal(outer: &OwnedFd, child: &mut Child) -> Result<OwnedFd> {
+    match crate::launch::link::receive_fd(outer.as_fd()).attempt(|| "receive the terminal")? {
+        Some(terminal) => Ok(terminal),
+        // It died first, and says of what.
+        None => Err(child.failed("before it had a terminal")),
+    }
+}
+
+/// The socket on which the first process will wait for `start`.
+fn open_gate(folder: &Folder) -> Result<OwnedFd> {
+    let path = folder.gate();
+    let gate = rustix::net::socket_with(AddressFamily::UNIX, SocketType::SEQPACKET, SocketFlags::CLOEXEC, None)
+        .attempt(|| "create a socket")?;
+    terminal::bind_to(gate.as_fd(), &path).attempt(|| format!("create {}", path.display()))?;
+    rustix::net::listen(&gate, 16).attempt(|| format!("listen on {}", path.display()))?;
+    Ok(gate)
+}
+
+/// Connects to the first process of a created container; `None` when it does not wait to be started (any more).
+///
+/// # Errors
+/// As connect(2).
+pub fn open_gate_of(folder: &Folder) -> Result<Option<Link>> {
+    use rustix::io::Errno;
+    let path = folder.gate();
+    if !path.exists() {
+        return Ok(None);
+    }
+    let socket = rustix::net::socket_with(AddressFamily::UNIX, SocketType::SEQPACKET, SocketFlags::CLOEXEC, None)
+        .attempt(|| "create a socket")?;
+    match terminal::connect_to(socket.as_fd(), &path) {
+        Ok(()) => Ok(Some(Link::from_fd(socket))),
+        Err(Errno::CONNREFUSED | Errno::NOENT) => Ok(None),
+        Err(errno) => Err(Error::os(errno, format!("connect to {}", path.display()))),
+    }
+}
+
+/// How many descriptors from 3 on the program inherits: those of socket activation, and those that the caller asks for.
+pub(super) fn pass_fds(process: Option<&mut Process>, preserve_fds: u32) -> Result<u32> {
+    let listen = std::env::var("LISTEN_FDS").ok().and_then(|text| text.parse::<u32>().ok()).unwrap_or(0);
+    if let (Some(process), true) = (process, listen > 0) {
+        process.add_variable(format!("LISTEN_FDS={listen}"))?;
+        process.add_variable("LISTEN_PID=1".to_owned())?;
+        if let Ok(names) = std::env::var("LISTEN_FDNAMES") {
+            process.add_variable(format!("LISTEN_FDNAMES={names}"))?;
+        }
+    }
+    for number in 3 + listen..3 + listen + preserve_fds {
+        if !Path::new(&format!("/proc/self/fd/{number}")).exists() {
+            return Err(Error::invalid(format!(
+                "preserved file descriptor {number} (of {preserve_fds}) is not open: --preserve-fds counts from 3 on"
+            )));
+        }
+    }
+    Ok(listen + preserve_fds)
+}
+
+fn keyring(id: &str, options: &Options) -> Result<Option<CString>> {
+    if options.no_new_keyring { Ok(None) } else { program::c_string(format!("_ses.{id}"), "keyring name").map(Some) }
+}
+
+fn labels(bundle: &Bundle) -> Vec<String> {
+    let annotations = bundle.spec.annotations().iter().flatten().map(|(key, value)| format!("{key}={value}"));
+    annotations.chain(std::iter::once(format!("bundle={}", bundle.path.display()))).collect()
+}
+
+/// As runc keeps them: `NEWNET` → `/proc/PID/ns/net`.
+fn namespace_paths(pid: i32) -> std::collections::BTreeMap<String, PathBuf> {
+    Kind::ALL
+        .into_iter()
+        .map(|kind| {
+            let key = match kind {
+                Kind::Mount => "NEWNS".to_owned(),
+                other => format!("NEW{}", other.proc_name().to_uppercase()),
+            };
+            (key, PathBuf::from(format!("/proc/{pid}/ns/{}", kind.proc_name())))
+        })
+        .collect()
+}
+
+/// Hooks and the state they are told, for verbs beyond this file.
+pub(super) fn run_hooks(created: &Created, point: Point, status: Status) -> Result<()> {
+    let reported: Reported = created.state.reported(status);
+    hooks::run(hooks::at(&created.bundle.spec, point), point, &reported, &[])
+}

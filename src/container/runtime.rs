@@ -1,0 +1,69 @@
+//! What holds for every verb: where state is kept, which cgroup driver, and what the caller may do.
+
+use std::path::{Path, PathBuf};
+
+use rustix::thread::CapabilitySet;
+
+use crate::error::{Error, Result};
+
+/// Who makes and limits cgroups.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum CgroupDriver {
+    /// This runtime, through the cgroup file systems.
+    #[default]
+    Cgroupfs,
+    /// systemd, asked over D-Bus.
+    Systemd,
+    /// Nobody: the container stays in the caller's cgroup.
+    Disabled,
+}
+
+/// The global options.
+#[derive(Clone, Debug)]
+pub struct Runtime {
+    /// The folder of all containers' folders.
+    pub root: PathBuf,
+    /// Who makes cgroups.
+    pub cgroups: CgroupDriver,
+    /// A cgroup that may not be made is done without.
+    pub rootless: bool,
+    privileged: bool,
+}
+
+impl Runtime {
+    /// `root` and `rootless` as given, else as the caller's privileges suggest.
+    ///
+    /// # Errors
+    /// When the capabilities of this process cannot be read.
+    pub fn new(root: Option<PathBuf>, cgroups: CgroupDriver, rootless: Option<bool>) -> Result<Runtime> {
+        let sets = rustix::thread::capabilities(None).map_err(|errno| Error::os(errno, "read own capabilities"))?;
+        let is_root = rustix::process::geteuid().is_root();
+        let rootless = rootless
+            .unwrap_or_else(|| cgroups != CgroupDriver::Systemd && (!is_root || in_user_namespace()));
+        Ok(Runtime {
+            root: root.unwrap_or_else(|| default_root(is_root)),
+            cgroups,
+            rootless,
+            privileged: sets.effective.contains(CapabilitySet::SYS_ADMIN),
+        })
+    }
+
+    /// Whether this process has `CAP_SYS_ADMIN` in its user namespace.
+    pub fn privileged(&self) -> bool {
+        self.privileged
+    }
+}
+
+/// Where state is kept when nobody says: /run/nskit, for users without privilege in their own runtime folder.
+pub fn default_root(is_root: bool) -> PathBuf {
+    match std::env::var_os("XDG_RUNTIME_DIR") {
+        Some(folder) if !folder.is_empty() && (!is_root || in_user_namespace()) => Path::new(&folder).join("nskit"),
+        _ => PathBuf::from("/run/nskit"),
+    }
+}
+
+/// Whether this process is in a user namespace other than the first, which maps every id to itself.
+fn in_user_namespace() -> bool {
+    let map = std::fs::read_to_string("/proc/self/uid_map").unwrap_or_default();
+    !map.split_whitespace().eq(["0", "0", "4294967295"])
+}
