@@ -75,6 +75,12 @@ impl Created {
     pub fn keep(mut self) {
         self.done = true;
     }
+
+    /// As [`Created::keep`], with its cgroup for who will remove it.
+    pub fn into_cgroup(mut self) -> Option<crate::cgroup::Cgroup> {
+        self.done = true;
+        self.placement.take_cgroup()
+    }
 }
 
 /// Whatever goes wrong, nothing is left.
@@ -135,7 +141,8 @@ pub fn begin(runtime: &Runtime, id: &str, options: &Options, start: Start) -> Re
         }
     }
     let new = kinds - joins.iter().fold(Kinds::NONE, |all, kinds| all | *kinds);
-    let plan = namespace::plan(new, &joins, runtime.privileged());
+    let mut plan = namespace::plan(new, &joins, runtime.privileged());
+    plan.time_offsets = idmaps::time_offsets(spec)?;
 
     let seccomp = super::seccomp::compile(spec)?;
     let mut process = match spec.process() {
@@ -151,7 +158,12 @@ pub fn begin(runtime: &Runtime, id: &str, options: &Options, start: Start) -> Re
     let console = console(options, wants_terminal, start)?;
 
     let mut placement = Placement::plan(runtime, spec, id)?;
-    let root = rootfs::plan(&bundle, options.no_pivot, &placement.view(new), kinds.contains(Kind::User) && runtime.privileged())?;
+    let root = rootfs::plan(
+        &bundle,
+        options.no_pivot,
+        &placement.view(new),
+        kinds.contains(Kind::User) && runtime.privileged(),
+    )?;
 
     let mut state = State {
         id: id.to_owned(),
@@ -166,6 +178,7 @@ pub fn begin(runtime: &Runtime, id: &str, options: &Options, start: Start) -> Re
         annotations: spec.annotations().iter().flatten().map(|(key, value)| (key.clone(), value.clone())).collect(),
         owner: rustix::process::getuid().as_raw(),
         rootless: runtime.rootless,
+        own_pids: new.contains(Kind::Pid),
         creator: state::creator(),
     };
     let gate = match start {
@@ -175,7 +188,8 @@ pub fn begin(runtime: &Runtime, id: &str, options: &Options, start: Start) -> Re
     folder.save_config(&bundle.text)?;
     folder.save(&state)?;
 
-    let parent_has_hooks = [Point::Prestart, Point::CreateRuntime].iter().any(|point| !hooks::at(spec, *point).is_empty());
+    let parent_has_hooks =
+        [Point::Prestart, Point::CreateRuntime].iter().any(|point| !hooks::at(spec, *point).is_empty());
     let reported = state.reported(Status::Creating);
     let init = Init {
         spec,
@@ -207,9 +221,6 @@ pub fn begin(runtime: &Runtime, id: &str, options: &Options, start: Start) -> Re
         if new.contains(Kind::User) {
             maps.write(pid)?;
             created.child.proceed()?;
-        }
-        if new.contains(Kind::Time) {
-            idmaps::write_time_offsets(pid, spec)?;
         }
         created.placement.after_clone(pid)?;
         if let Some(process) = &process {
@@ -262,8 +273,12 @@ struct Console {
 
 fn console(options: &Options, wanted: bool, start: Start) -> Result<Option<Console>> {
     match (&options.console_socket, start) {
-        (Some(_), Start::Attached) => Err(Error::invalid("cannot use console socket if runc will not detach or allocate tty")),
-        (Some(_), _) if !wanted => Err(Error::invalid("cannot use console socket if runc will not detach or allocate tty")),
+        (Some(_), Start::Attached) => {
+            Err(Error::invalid("cannot use console socket if runc will not detach or allocate tty"))
+        }
+        (Some(_), _) if !wanted => {
+            Err(Error::invalid("cannot use console socket if runc will not detach or allocate tty"))
+        }
         (Some(socket), _) => {
             let inner = terminal::connect(socket).attempt(|| "console socket")?;
             Ok(Some(Console { inner, outer: None }))

@@ -5,7 +5,7 @@ use rustix::process::Pid;
 
 use super::rootfs::ranges;
 use super::runtime::Runtime;
-use crate::error::{Attempt, Error, Result};
+use crate::error::{Error, Result};
 use crate::namespace::idmap::{self, Ids, Range};
 use crate::namespace::{Kind, Kinds};
 
@@ -88,17 +88,4 @@ pub fn time_offsets(spec: &Spec) -> Result<String> {
         text += &format!("{clock} {} {}\n", offset.secs().unwrap_or(0), offset.nanosecs().unwrap_or(0));
     }
     Ok(text)
-}
-
-/// Sets the offsets of the time namespace that process `pid` has made and nobody has entered yet.
-///
-/// # Errors
-/// `ERANGE` for an offset that would make a clock negative, `EPERM` without `CAP_SYS_TIME`.
-pub fn write_time_offsets(pid: Pid, spec: &Spec) -> Result<()> {
-    let offsets = time_offsets(spec)?;
-    if offsets.is_empty() {
-        return Ok(());
-    }
-    let path = format!("/proc/{}/timens_offsets", pid.as_raw_nonzero());
-    std::fs::write(&path, &offsets).attempt(|| format!("write {:?} to {path}", offsets.trim_end()))
 }

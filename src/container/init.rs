@@ -34,6 +34,8 @@ pub struct Init<'a> {
     pub targets: &'a [Target],
     /// Kinds that are new.
     pub new: Kinds,
+    /// It has a user namespace, new or joined.
+    pub user_namespace: bool,
     /// The state, for hooks that run here.
     pub state: &'a Reported,
     /// Where the outer end of the terminal goes.
@@ -57,6 +59,8 @@ pub fn run(init: &Init<'_>, born: &mut Born) -> Result<Infallible> {
     rustix::process::setsid().attempt(|| "start a new session")?;
     if init.new.contains(Kind::User) {
         born.link.wait()?;
+    }
+    if init.user_namespace {
         become_root()?;
     }
     protect_from_container()?;
@@ -129,7 +133,7 @@ impl Placed {
 }
 
 /// In a new user namespace: root of it, as far as it maps one.
-fn become_root() -> Result<()> {
+pub(super) fn become_root() -> Result<()> {
     use rustix::fs::{Gid, Uid};
     match rustix::thread::set_thread_res_gid(Gid::ROOT, Gid::ROOT, Gid::ROOT) {
         Ok(()) | Err(Errno::INVAL) => {}

@@ -140,8 +140,15 @@ impl Process {
     }
 
     /// Leaves groups as they are: setgroups(2) is denied in the user namespace.
-    pub fn keep_groups(&mut self) {
+    ///
+    /// # Errors
+    /// When it is to have groups all the same.
+    pub fn keep_groups(&mut self) -> Result<()> {
+        if self.credentials.groups.as_ref().is_some_and(|groups| !groups.is_empty()) {
+            return Err(Error::invalid("cannot set any additional groups in a rootless container"));
+        }
         self.credentials.groups = None;
+        Ok(())
     }
 
     /// The parent's part: limits that the child may lack the privilege to set.

@@ -38,8 +38,8 @@ impl Runtime {
     pub fn new(root: Option<PathBuf>, cgroups: CgroupDriver, rootless: Option<bool>) -> Result<Runtime> {
         let sets = rustix::thread::capabilities(None).map_err(|errno| Error::os(errno, "read own capabilities"))?;
         let is_root = rustix::process::geteuid().is_root();
-        let rootless = rootless
-            .unwrap_or_else(|| cgroups != CgroupDriver::Systemd && (!is_root || in_user_namespace()));
+        let rootless =
+            rootless.unwrap_or_else(|| cgroups != CgroupDriver::Systemd && (!is_root || in_user_namespace()));
         Ok(Runtime {
             root: root.unwrap_or_else(|| default_root(is_root)),
             cgroups,

@@ -87,6 +87,9 @@ pub struct State {
     /// It was created with leave to go without a cgroup.
     #[serde(default)]
     pub rootless: bool,
+    /// It has a new pid namespace.
+    #[serde(default)]
+    pub own_pids: bool,
     /// The runtime that is creating it, and when that started: while it lives, nobody else removes the container.
     #[serde(default)]
     pub creator: (i32, u64),
@@ -321,6 +324,11 @@ impl State {
         if self.is_alive() { Ok(pidfd) } else { Err(gone()) }
     }
 
+    /// Whether the container has a pid namespace of its own, whose processes die with its first.
+    pub fn has_own_pids(&self) -> bool {
+        self.own_pids
+    }
+
     /// The state as the specification has it.
     pub fn reported(&self, status: Status) -> Reported {
         Reported {
@@ -335,6 +343,12 @@ impl State {
             owner: Some(user_name(self.owner)),
         }
     }
+}
+
+/// This process, as [`State::creator`] keeps it.
+pub fn creator() -> (i32, u64) {
+    let pid = std::process::id() as i32;
+    (pid, process_start(pid).map_or(0, |(_, start)| start))
 }
 
 /// The time now, RFC 3339 with nanoseconds, UTC.

@@ -22,6 +22,7 @@
 use std::io::IoSlice;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 
+use rustix::event::{PollFd, PollFlags, Timespec};
 use rustix::io::Errno;
 use rustix::net::{
     AddressFamily, RecvAncillaryBuffer, RecvAncillaryMessage, RecvFlags, SendAncillaryBuffer, SendAncillaryMessage,
@@ -162,6 +163,23 @@ impl Link {
             Some(other) => Err(Error::new(Kind::Died, format!("{other:?} came where leave to go on was due"))),
             None => Err(Error::new(Kind::Died, "the runtime died while it set the container up")),
         }
+    }
+
+    /// The failure that the other side has reported and nobody has read yet, without waiting for one.
+    pub fn failure(&mut self) -> Option<Error> {
+        while self.put_back.is_some() || self.has_message() {
+            match self.receive() {
+                Ok(Some(Message::Failed(error))) => return Some(error),
+                Ok(Some(_)) => {}
+                _ => return None,
+            }
+        }
+        None
+    }
+
+    fn has_message(&self) -> bool {
+        let now = Timespec { tv_sec: 0, tv_nsec: 0 };
+        rustix::event::poll(&mut [PollFd::new(&self.fd, PollFlags::IN)], Some(&now)) == Ok(1)
     }
 
     pub(super) fn put_back(&mut self, message: Option<Message>) {

@@ -33,6 +33,7 @@ pub struct Born {
     pub link: Link,
     steps: Vec<namespace::Step>,
     late: Kinds,
+    time_offsets: String,
 }
 
 impl Born {
@@ -41,7 +42,7 @@ impl Born {
     /// # Errors
     /// What step failed, and on what.
     pub fn enter(&self, targets: &[Target]) -> Result<()> {
-        namespace::enter(&self.steps, targets)
+        namespace::enter(&self.steps, targets, &self.time_offsets)
     }
 
     /// Creates the namespaces that had to wait until the parent had mapped ids and moved this process to its cgroup.
@@ -53,7 +54,7 @@ impl Born {
         if kinds.is_empty() {
             return Ok(());
         }
-        namespace::enter(&[namespace::Step::Unshare(kinds)], &[])
+        namespace::enter(&[namespace::Step::Unshare(kinds)], &[], &self.time_offsets)
     }
 }
 
@@ -103,7 +104,8 @@ pub fn launch(
             let _ends = Ends;
             drop(ours);
             let sibling = Clone3 { sibling: true, pidfd: false, ..clone };
-            let cloned = namespace::enter(steps, targets).and_then(|()| clone3(&sibling).attempt(what));
+            let cloned =
+                namespace::enter(steps, targets, &plan.time_offsets).and_then(|()| clone3(&sibling).attempt(what));
             match cloned {
                 Ok(Forked::Child) => run_child_with(theirs, plan, body),
                 Ok(Forked::Parent(pid, _)) => {
@@ -155,7 +157,7 @@ fn run_child(ours: Link, theirs: Link, plan: &Plan, body: impl FnOnce(&mut Born)
 
 fn run_child_with(link: Link, plan: &Plan, body: impl FnOnce(&mut Born) -> Result<Infallible>) -> ! {
     let _ends = Ends;
-    let mut born = Born { link, steps: plan.child.clone(), late: plan.late };
+    let mut born = Born { link, steps: plan.child.clone(), late: plan.late, time_offsets: plan.time_offsets.clone() };
     // Who misses the parent's death before this call sees the end of file on the link instead.
     let error = match rustix::process::set_parent_process_death_signal(Some(Signal::KILL)) {
         Ok(()) => {
@@ -178,7 +180,7 @@ impl Child {
             Some(Message::Reached(reached)) if reached == stage => Ok(()),
             Some(Message::Failed(error)) => Err(error),
             Some(other) => Err(Error::new(Kind::Died, format!("the child said {other:?} when {stage:?} was due"))),
-            None => Err(self.death(&format!("before it was {stage:?}"))),
+            None => Err(self.failed(&format!("before it was {stage:?}"))),
         }
     }
 
@@ -202,7 +204,7 @@ impl Child {
         match self.link.send(&Message::Proceed) {
             Err(error) if error.errno() == Some(rustix::io::Errno::PIPE) => match self.link.receive() {
                 Ok(Some(Message::Failed(error))) => Err(error),
-                _ => Err(self.death("before it could go on")),
+                _ => Err(self.failed("before it could go on")),
             },
             other => other,
         }
@@ -214,7 +216,11 @@ impl Child {
         let _ = rustix::process::waitid(WaitId::PidFd(rustix::fd::AsFd::as_fd(&self.pidfd)), WaitIdOptions::EXITED);
     }
 
-    fn death(&self, when: &str) -> Error {
+    /// What the child failed at, if it said so, or else what it died of.
+    pub fn failed(&mut self, when: &str) -> Error {
+        if let Some(error) = self.link.failure() {
+            return error;
+        }
         let status = rustix::process::waitid(
             WaitId::PidFd(rustix::fd::AsFd::as_fd(&self.pidfd)),
             WaitIdOptions::EXITED | WaitIdOptions::NOWAIT,

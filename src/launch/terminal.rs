@@ -148,6 +148,11 @@ impl Relay {
         }
     }
 
+    /// Whether standard input is among, and the last of, what to wait for.
+    pub fn awaits_input(&self) -> bool {
+        self.reads_input && self.pending.is_empty()
+    }
+
     /// What to wait for.
     pub fn poll_fds(&self) -> Vec<PollFd<'_>> {
         let mut fds = Vec::with_capacity(2);
@@ -156,7 +161,7 @@ impl Relay {
             events.set(PollFlags::OUT, !self.pending.is_empty());
             fds.push(PollFd::new(&self.outer, events));
         }
-        if self.reads_input && self.pending.is_empty() {
+        if self.awaits_input() {
             fds.push(PollFd::from_borrowed_fd(rustix::stdio::stdin(), PollFlags::IN));
         }
         fds
@@ -168,7 +173,7 @@ impl Relay {
     /// When standard output cannot be written.
     pub fn copy(&mut self, input: bool) -> Result<()> {
         let mut buffer = [0; 8192];
-        if input && self.reads_input && self.pending.is_empty() {
+        if input && self.awaits_input() {
             match rustix::io::read(rustix::stdio::stdin(), &mut buffer) {
                 Ok(0) | Err(Errno::IO | Errno::BADF) => {
                     self.reads_input = false;

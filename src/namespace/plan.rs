@@ -43,6 +43,8 @@ pub struct Plan {
     pub child: Vec<Step>,
     /// What the child creates when its id maps are written and it has been moved to its cgroup.
     pub late: Kinds,
+    /// What is written to `/proc/self/timens_offsets` by whoever creates a time namespace; empty for none.
+    pub time_offsets: String,
 }
 
 /// Plans a child that gets `new` namespaces and joins `joins`, the kinds that are wanted of each target by index.

@@ -6,7 +6,7 @@ use std::path::Path;
 use rustix::fs::{Mode, OFlags};
 use rustix::process::{Pid, PidfdFlags};
 
-use super::{Kinds, Step};
+use super::{Kind, Kinds, Step};
 use crate::error::{Attempt, Result};
 use crate::sys;
 
@@ -55,11 +55,12 @@ impl AsFd for Target {
     }
 }
 
-/// Carries out the steps of a plan, in their order, in this process.
+/// Carries out the steps of a plan, in their order, in this process. `time_offsets` are for a time namespace that it
+/// creates, in the words of `/proc/PID/timens_offsets`; empty for none.
 ///
 /// # Errors
 /// What step failed, and on what; see setns(2) and unshare(2).
-pub fn enter(steps: &[Step], targets: &[Target]) -> Result<()> {
+pub fn enter(steps: &[Step], targets: &[Target], time_offsets: &str) -> Result<()> {
     for step in steps {
         match *step {
             Step::Join { target, kinds } => {
@@ -69,6 +70,10 @@ pub fn enter(steps: &[Step], targets: &[Target]) -> Result<()> {
             }
             Step::Unshare(kinds) => {
                 sys::clone::unshare(kinds.flags()).attempt(|| format!("create a new {}", describe(kinds)))?;
+                if kinds.contains(Kind::Time) && !time_offsets.is_empty() {
+                    std::fs::write("/proc/self/timens_offsets", time_offsets)
+                        .attempt(|| format!("write {:?} to /proc/self/timens_offsets", time_offsets.trim_end()))?;
+                }
             }
         }
     }
@@ -77,7 +82,7 @@ pub fn enter(steps: &[Step], targets: &[Target]) -> Result<()> {
 
 /// How messages name a set of kinds: "pid, network and mount namespaces".
 pub fn describe(kinds: Kinds) -> String {
-    let names: Vec<_> = kinds.iter().map(super::Kind::oci_name).collect();
+    let names: Vec<_> = kinds.iter().map(Kind::oci_name).collect();
     match names.as_slice() {
         [one] => format!("{one} namespace"),
         [most @ .., last] => format!("{} and {last} namespaces", most.join(", ")),

@@ -8,6 +8,7 @@ pub mod keyring;
 pub mod mount;
 pub mod net;
 pub mod sched;
+pub mod seccomp;
 pub mod signal;
 
 use rustix::io::Errno;

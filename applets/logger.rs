@@ -1,0 +1,99 @@
+//! The log: text or JSON, to standard error or a file, in the form that engines read.
+
+use std::fs::File;
+use std::io::Write;
+use std::os::unix::fs::OpenOptionsExt;
+use std::sync::OnceLock;
+use std::time::SystemTime;
+
+use anyhow::{Context, bail};
+use log::{Level, LevelFilter, Log, Metadata, Record};
+
+/// How a line looks.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Format {
+    /// `time="…" level=… msg="…"` in a file, `nskit: …` on a terminal's reader.
+    Text,
+    /// `{"level":"…","msg":"…","time":"…"}`, one object a line.
+    Json,
+}
+
+struct Logger {
+    file: Option<File>,
+    format: Format,
+}
+
+static LOGGER: OnceLock<Logger> = OnceLock::new();
+
+/// Starts to log to `file`, or to standard error.
+///
+/// # Errors
+/// When the file cannot be opened, or there is no such level.
+pub(crate) fn start(file: Option<&str>, format: Format, debug: bool, level: Option<&str>) -> anyhow::Result<()> {
+    let level = match level {
+        _ if debug => LevelFilter::Debug,
+        None => LevelFilter::Warn,
+        Some("error" | "fatal" | "panic") => LevelFilter::Error,
+        Some("warning" | "warn") => LevelFilter::Warn,
+        Some("info") => LevelFilter::Info,
+        Some("debug" | "trace") => LevelFilter::Debug,
+        Some(other) => bail!("--log-level: there is no level {other:?}"),
+    };
+    // crun's notation says what kind of log it is.
+    let path = file.map(|file| file.strip_prefix("file:").unwrap_or(file)).filter(|file| !file.is_empty());
+    let file = match path {
+        None => None,
+        Some(path) => Some(
+            File::options()
+                .append(true)
+                .create(true)
+                .mode(0o644)
+                .open(path)
+                .with_context(|| format!("open log {path}"))?,
+        ),
+    };
+    let logger = LOGGER.get_or_init(|| Logger { file, format });
+    log::set_logger(logger).map_err(|_| anyhow::anyhow!("the log was started twice"))?;
+    log::set_max_level(level);
+    Ok(())
+}
+
+/// Whether the log is a file, so that a failure must be told on standard error besides.
+pub(crate) fn writes_to_file() -> bool {
+    LOGGER.get().is_none_or(|logger| logger.file.is_some())
+}
+
+fn name(level: Level) -> &'static str {
+    match level {
+        Level::Error => "error",
+        Level::Warn => "warning",
+        Level::Info => "info",
+        Level::Debug | Level::Trace => "debug",
+    }
+}
+
+impl Log for Logger {
+    fn enabled(&self, _: &Metadata<'_>) -> bool {
+        true
+    }
+
+    fn log(&self, record: &Record<'_>) {
+        let (level, message) = (name(record.level()), record.args().to_string());
+        let time = humantime::format_rfc3339_seconds(SystemTime::now());
+        let line = match self.format {
+            Format::Json => {
+                format!("{}\n", serde_json::json!({"level": level, "msg": message, "time": time.to_string()}))
+            }
+            Format::Text if self.file.is_some() => format!("time=\"{time}\" level={level} msg={message:?}\n"),
+            Format::Text if record.level() == Level::Error => format!("nskit: {message}\n"),
+            Format::Text => format!("nskit: {level}: {message}\n"),
+        };
+        // One write a line: several processes may share the file.
+        let _ = match &self.file {
+            Some(file) => (&*file).write_all(line.as_bytes()),
+            None => std::io::stderr().write_all(line.as_bytes()),
+        };
+    }
+
+    fn flush(&self) {}
+}

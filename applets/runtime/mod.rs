@@ -1,0 +1,207 @@
+//! The OCI runtime: global options, the table of verbs, and what a failure looks like.
+
+mod arguments;
+mod create;
+mod exec;
+mod features;
+mod lifecycle;
+mod list;
+mod protect;
+mod spec;
+mod update;
+
+use std::ffi::OsString;
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use anyhow::Context;
+use clap::{ArgAction, ArgMatches, Args, Command, FromArgMatches};
+use nskit::container::runtime::{CgroupDriver, Runtime};
+
+use crate::logger::{self, Format};
+
+/// One command of the runtime.
+struct Verb {
+    name: &'static str,
+    command: fn(Command) -> Command,
+    run: fn(&Globals, &ArgMatches) -> anyhow::Result<u8>,
+    /// It enters containers, or lets a child enter: this program's own file must be out of their reach.
+    protected: bool,
+    /// Status of its own failures.
+    failure: u8,
+}
+
+const fn verb(
+    name: &'static str,
+    command: fn(Command) -> Command,
+    run: fn(&Globals, &ArgMatches) -> anyhow::Result<u8>,
+) -> Verb {
+    Verb { name, command, run, protected: false, failure: 1 }
+}
+
+const VERBS: &[Verb] = &[
+    Verb { protected: true, ..verb("create", create::create_command, create::create) },
+    verb("delete", lifecycle::delete_command, lifecycle::delete),
+    verb("events", list::events_command, list::events),
+    Verb { protected: true, failure: 255, ..verb("exec", exec::command, exec::run) },
+    verb("features", features::command, features::run),
+    verb("kill", lifecycle::kill_command, lifecycle::kill),
+    verb("list", list::list_command, list::list),
+    verb("pause", lifecycle::pause_command, lifecycle::pause),
+    verb("ps", list::ps_command, list::ps),
+    verb("resume", lifecycle::resume_command, lifecycle::resume),
+    Verb { protected: true, ..verb("run", create::run_command, create::run) },
+    verb("spec", spec::command, spec::run),
+    verb("start", lifecycle::start_command, lifecycle::start),
+    verb("state", list::state_command, list::state),
+    verb("update", update::command, update::run),
+];
+
+/// Options before the verb.
+#[derive(Args, Debug, Clone)]
+struct Globals {
+    /// Log more than warnings and errors
+    #[arg(long)]
+    debug: bool,
+    /// Append the log to this file instead of standard error
+    #[arg(long, value_name = "FILE")]
+    log: Option<String>,
+    /// Form of the log
+    #[arg(long, value_name = "FORMAT", default_value = "text", value_parser = ["text", "json"])]
+    log_format: String,
+    /// Least severe level to log: error, warning, info or debug
+    #[arg(long, value_name = "LEVEL", hide = true)]
+    log_level: Option<String>,
+    /// Where the state of containers is kept [default: /run/nskit, or $XDG_RUNTIME_DIR/nskit without privilege]
+    #[arg(long, value_name = "DIR")]
+    root: Option<PathBuf>,
+    /// Have systemd make the cgroups; cgroupsPath is SLICE:PREFIX:NAME then
+    #[arg(long)]
+    systemd_cgroup: bool,
+    /// Who makes the cgroups
+    #[arg(long, value_name = "DRIVER", value_parser = ["cgroupfs", "systemd", "disabled"])]
+    cgroup_manager: Option<String>,
+    /// Do without cgroups that may not be made: true, false or auto
+    #[arg(long, value_name = "BOOL", default_value = "auto", value_parser = ["true", "false", "auto"])]
+    rootless: String,
+}
+
+impl Globals {
+    /// What the library needs to know of them.
+    fn runtime(&self) -> anyhow::Result<Runtime> {
+        let cgroups = match self.cgroup_manager.as_deref() {
+            Some("systemd") => CgroupDriver::Systemd,
+            Some("disabled") => CgroupDriver::Disabled,
+            None if self.systemd_cgroup => CgroupDriver::Systemd,
+            _ => CgroupDriver::Cgroupfs,
+        };
+        let root = match &self.root {
+            Some(root) => Some(std::path::absolute(root).with_context(|| format!("--root {}", root.display()))?),
+            None => None,
+        };
+        Ok(Runtime::new(root, cgroups, self.rootless.parse().ok())?)
+    }
+}
+
+/// Its command line, all verbs included.
+pub(crate) fn command() -> Command {
+    VERBS.iter().fold(globals(), |command, verb| command.subcommand((verb.command)(Command::new(verb.name))))
+}
+
+fn globals() -> Command {
+    let command = Command::new("runtime")
+        .bin_name("nskit runtime")
+        .about("OCI container runtime, used as runc is")
+        .version(env!("CARGO_PKG_VERSION"))
+        .disable_version_flag(true)
+        .arg(clap::arg!(-v --version "Print versions").action(ArgAction::SetTrue))
+        .subcommand_value_name("COMMAND")
+        .disable_help_subcommand(true);
+    Globals::augment_args(command)
+}
+
+/// Runs it.
+pub(crate) fn run(args: Vec<OsString>) -> ExitCode {
+    let args = match arguments::text(args) {
+        Ok(args) => args,
+        Err(error) => return fail("", &error, 1),
+    };
+    // Only the verb that is asked for is built: a command line is parsed twice for every container.
+    let (before, after) = arguments::split(&globals(), args);
+    let wants_help = |args: &[String]| args.iter().any(|arg| matches!(arg.as_str(), "-h" | "--help" | "-help"));
+    let name = match after.first() {
+        None if before.iter().any(|arg| matches!(arg.as_str(), "-v" | "--version")) => return version(),
+        None => {
+            let help = command().render_help();
+            return if wants_help(&before) || before.len() == 1 { crate::print(&help.to_string()) } else { usage("", "no command is given") };
+        }
+        Some(_) if wants_help(&before) => return crate::print(&command().render_help().to_string()),
+        Some(name) if name == "help" => return help_for(after.get(1)),
+        Some(name) => name.clone(),
+    };
+    let Some(verb) = VERBS.iter().find(|verb| verb.name == name) else {
+        return usage("", &format!("there is no command '{name}': see --help"));
+    };
+    let globals = match globals().try_get_matches_from(before).and_then(|matches| Globals::from_arg_matches(&matches)) {
+        Ok(globals) => globals,
+        Err(error) => return usage("", &arguments::explain(&error)),
+    };
+    let log = globals.log.as_deref();
+    let format = if globals.log_format == "json" { Format::Json } else { Format::Text };
+    if let Err(error) = logger::start(log, format, globals.debug, globals.log_level.as_deref()) {
+        return fail(verb.name, &error, verb.failure);
+    }
+    let command = (verb.command)(Command::new(verb.name)).bin_name(format!("nskit runtime {}", verb.name)).no_binary_name(false);
+    let after = arguments::normalise(&command, after);
+    let matches = match command.try_get_matches_from(after) {
+        Ok(matches) => matches,
+        Err(error) if !error.use_stderr() => return crate::print(&error.render().to_string()),
+        Err(error) => {
+            let message = arguments::explain(&error);
+            log::error!("{message}");
+            return usage(verb.name, &message);
+        }
+    };
+    let done = (|| {
+        if verb.protected {
+            protect::own_image()?;
+        }
+        (verb.run)(&globals, &matches)
+    })();
+    match done {
+        Ok(status) => ExitCode::from(status),
+        Err(error) => fail(verb.name, &error, verb.failure),
+    }
+}
+
+fn help_for(verb: Option<&String>) -> ExitCode {
+    match verb.and_then(|name| VERBS.iter().find(|verb| verb.name == *name)) {
+        Some(verb) => crate::print(&(verb.command)(Command::new(verb.name)).render_long_help().to_string()),
+        None => crate::print(&command().render_help().to_string()),
+    }
+}
+
+fn version() -> ExitCode {
+    crate::print(&format!(
+        "nskit-runtime version {}\ncommit: {}\nspec: {}\n",
+        env!("CARGO_PKG_VERSION"),
+        option_env!("NSKIT_COMMIT").unwrap_or("unknown"),
+        nskit::container::spec::SPEC_VERSION
+    ))
+}
+
+fn usage(verb: &str, message: &str) -> ExitCode {
+    let space = if verb.is_empty() { "" } else { " " };
+    eprintln!("nskit runtime{space}{verb}: {message}");
+    ExitCode::FAILURE
+}
+
+/// One line on standard error, one in the log.
+fn fail(verb: &str, error: &anyhow::Error, status: u8) -> ExitCode {
+    let message = format!("{error:#}");
+    log::error!("{message}");
+    if logger::writes_to_file() {
+        usage(verb, &message);
+    }
+    ExitCode::from(status)
+}

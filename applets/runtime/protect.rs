@@ -1,0 +1,70 @@
+//! Keeps this program's own file out of containers' reach (CVE-2019-5736): a process that enters a container has
+//! `/proc/PID/exe`, which root in there could open for writing.
+//!
+//! The image is executed once more from a read-only mount of itself that is mounted nowhere, or where mounts may not be
+//! cloned, from a sealed copy in memory.
+
+use std::ffi::CString;
+use std::os::fd::{AsFd, OwnedFd};
+use std::os::unix::ffi::OsStringExt;
+
+use anyhow::Context;
+use nskit::mount::apply;
+use rustix::fs::{MemfdFlags, Mode, OFlags, SealFlags, StatVfsMountFlags};
+
+const SELF: &str = "/proc/self/exe";
+
+/// Makes sure that this process's image cannot be written through it, by executing it again if need be.
+///
+/// # Errors
+/// When neither a mount nor a copy can be made.
+pub(super) fn own_image() -> anyhow::Result<()> {
+    if is_protected() {
+        return Ok(());
+    }
+    let image = match read_only_mount() {
+        Some(image) => image,
+        None => sealed_copy().context("make a sealed copy of this program")?,
+    };
+    let args: Vec<CString> =
+        std::env::args_os().map(|arg| CString::new(arg.into_vec())).collect::<Result<_, _>>().context("read own arguments")?;
+    let env: Vec<CString> = std::env::vars_os()
+        .map(|(name, value)| CString::new([name.into_vec(), b"=".to_vec(), value.into_vec()].concat()))
+        .collect::<Result<_, _>>()
+        .context("read own environment")?;
+    let Err(errno) = nix::unistd::execveat(&image, c"", &args, &env, nix::fcntl::AtFlags::AT_EMPTY_PATH);
+    Err(errno).context("execute a protected copy of this program")
+}
+
+/// Whether the image is on a read-only mount or sealed: nobody can tell us so by an environment variable.
+fn is_protected() -> bool {
+    if rustix::fs::statvfs(SELF).is_ok_and(|fs| fs.f_flag.contains(StatVfsMountFlags::RDONLY)) {
+        return true;
+    }
+    let image = rustix::fs::open(SELF, OFlags::RDONLY | OFlags::CLOEXEC, Mode::empty());
+    image.is_ok_and(|image| {
+        rustix::fs::fcntl_get_seals(&image).is_ok_and(|seals| seals.contains(SealFlags::WRITE | SealFlags::SEAL))
+    })
+}
+
+fn read_only_mount() -> Option<OwnedFd> {
+    let image = apply::clone_tree(rustix::fs::CWD, SELF.as_ref(), false, true).ok()?;
+    apply::set_read_only(image.as_fd(), false).ok()?;
+    Some(image)
+}
+
+fn sealed_copy() -> anyhow::Result<OwnedFd> {
+    let mut source = std::fs::File::open(SELF)?;
+    let flags = MemfdFlags::CLOEXEC | MemfdFlags::ALLOW_SEALING;
+    // Kernels from 6.3 on want to know that it will be executed; older ones do not know the flag.
+    let copy = rustix::fs::memfd_create("nskit", flags | MemfdFlags::EXEC).or_else(|_| rustix::fs::memfd_create("nskit", flags))?;
+    let mut copy = std::fs::File::from(copy);
+    std::io::copy(&mut source, &mut copy)?;
+    rustix::fs::fcntl_add_seals(&copy, SealFlags::SHRINK | SealFlags::GROW | SealFlags::WRITE | SealFlags::SEAL)?;
+    // Executed through a descriptor that cannot write.
+    Ok(rustix::fs::open(
+        format!("/proc/self/fd/{}", std::os::fd::AsRawFd::as_raw_fd(&copy)),
+        OFlags::RDONLY | OFlags::CLOEXEC,
+        Mode::empty(),
+    )?)
+}

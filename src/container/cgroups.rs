@@ -1,0 +1,138 @@
+//! The cgroup of a container while it is created: where it will be, made, limited, joined, and taken back.
+
+use std::os::fd::BorrowedFd;
+use std::path::PathBuf;
+
+use oci_spec::runtime::Spec;
+use rustix::process::{Pid, Signal};
+
+use super::rootfs::CgroupView;
+use super::runtime::{CgroupDriver, Runtime};
+use crate::cgroup::{Cgroup, Controller, Layout, Location, Paths, Resources};
+use crate::error::Result;
+use crate::mount::rootfs::Hierarchy;
+use crate::namespace::{Kind, Kinds};
+
+/// A container's place in the cgroup hierarchies.
+#[derive(Debug)]
+pub struct Placement {
+    layout: Option<Layout>,
+    location: Location,
+    resources: Resources,
+    rootless: bool,
+    cgroup: Option<Cgroup>,
+}
+
+impl Placement {
+    /// Plans the cgroup of the container `id`; nothing is made yet.
+    ///
+    /// # Errors
+    /// When there are no cgroups on this machine, and for resources that are not valid.
+    pub fn plan(runtime: &Runtime, spec: &Spec, id: &str) -> Result<Placement> {
+        let linux = spec.linux().as_ref();
+        let layout = match runtime.cgroups {
+            CgroupDriver::Disabled => None,
+            _ => Some(Layout::detect()?),
+        };
+        let cgroups_path = linux.and_then(|linux| linux.cgroups_path().as_deref());
+        Ok(Placement {
+            location: Location::new(cgroups_path, id),
+            resources: super::resources::of_container(spec, layout.as_ref().is_some_and(Layout::is_unified))?,
+            rootless: runtime.rootless,
+            layout,
+            cgroup: None,
+        })
+    }
+
+    /// Where the directories are or will be.
+    pub fn paths(&self) -> Paths {
+        match (&self.cgroup, &self.layout) {
+            (Some(cgroup), _) => cgroup.paths(),
+            (None, Some(layout)) => layout.paths(&self.location).unwrap_or_default(),
+            (None, None) => Paths::new(),
+        }
+    }
+
+    /// What mounts of type cgroup are to show.
+    pub fn view(&self, new: Kinds) -> CgroupView {
+        let Some(layout) = &self.layout else { return CgroupView::V1(Vec::new()) };
+        let places = layout.places(&self.location).unwrap_or_default();
+        if layout.is_unified() {
+            let path =
+                places.into_iter().next().map(|place| place.path).unwrap_or_else(|| PathBuf::from("/sys/fs/cgroup"));
+            return CgroupView::V2(path);
+        }
+        let has_namespace = new.contains(Kind::Cgroup);
+        let hierarchies = places
+            .into_iter()
+            .filter(|place| place.controllers != [Controller::Unified])
+            .map(|place| {
+                let names: Vec<&str> = place.controllers.iter().map(|controller| controller.name()).collect();
+                let name = place.mount.file_name().map(|name| name.to_string_lossy().into_owned()).unwrap_or_default();
+                let options = match names.as_slice() {
+                    [named] if named.starts_with("name=") => format!("none,{named}"),
+                    names => names.join(","),
+                };
+                let is_co_mounted = names.len() > 1;
+                Hierarchy {
+                    links: names.iter().filter(|_| is_co_mounted).map(|name| (*name).to_owned()).collect(),
+                    name,
+                    options: has_namespace.then_some(options),
+                    path: place.path,
+                }
+            })
+            .collect();
+        CgroupView::V1(hierarchies)
+    }
+
+    /// Makes on v2 what the child is born into.
+    ///
+    /// # Errors
+    /// As [`Cgroup::create`] and [`Cgroup::apply`].
+    pub fn before_clone(&mut self) -> Result<()> {
+        if self.layout.as_ref().is_some_and(Layout::is_unified) { self.make() } else { Ok(()) }
+    }
+
+    /// The directory for `CLONE_INTO_CGROUP`, on v2.
+    ///
+    /// # Errors
+    /// When it cannot be opened.
+    pub fn fd_for_clone(&self) -> Result<Option<BorrowedFd<'_>>> {
+        self.cgroup.as_ref().map_or(Ok(None), Cgroup::fd_for_clone)
+    }
+
+    /// Makes on v1 the directories, while the child makes its namespaces, and moves it in.
+    ///
+    /// # Errors
+    /// As [`Cgroup::create`], [`Cgroup::apply`] and [`Cgroup::join`].
+    pub fn after_clone(&mut self, pid: Pid) -> Result<()> {
+        if self.layout.as_ref().is_some_and(|layout| !layout.is_unified()) {
+            self.make()?;
+            if let Some(cgroup) = &mut self.cgroup {
+                cgroup.join(Some(pid))?;
+            }
+        }
+        Ok(())
+    }
+
+    fn make(&mut self) -> Result<()> {
+        let Some(layout) = &self.layout else { return Ok(()) };
+        let cgroup = Cgroup::create(layout, &self.location, &self.resources, self.rootless)?;
+        self.cgroup.insert(cgroup).apply(&self.resources)
+    }
+
+    /// The cgroup that was made.
+    pub fn take_cgroup(&mut self) -> Option<Cgroup> {
+        self.cgroup.take()
+    }
+
+    /// Kills what is in the cgroup and removes it, as far as that goes: something else has failed already.
+    pub fn remove_quietly(&self) {
+        if let Some(cgroup) = &self.cgroup {
+            let _ = cgroup.kill(Signal::KILL);
+            if let Err(error) = cgroup.remove() {
+                log::warn!("{error}");
+            }
+        }
+    }
+}

@@ -1,0 +1,63 @@
+//! A container that exists: its folder, its state, and what it is doing.
+
+use super::create::open_gate_of;
+use super::runtime::Runtime;
+use super::state::{Folder, State, Status, process_start};
+use crate::cgroup::{Cgroup, FreezerState};
+use crate::error::Result;
+
+/// A container that was created by this runtime before.
+#[derive(Debug)]
+pub struct Container {
+    /// Its folder.
+    pub folder: Folder,
+    /// Its state as it was saved.
+    pub state: State,
+}
+
+impl Container {
+    /// The container `id`.
+    ///
+    /// # Errors
+    /// Of kind [`crate::error::Kind::NotFound`] when there is none: `container "x" does not exist`.
+    pub fn load(runtime: &Runtime, id: &str) -> Result<Container> {
+        let folder = Folder::of(&runtime.root, id)?;
+        let state = folder.load()?;
+        Ok(Container { folder, state })
+    }
+
+    /// Its cgroups, as far as it has any.
+    ///
+    /// # Errors
+    /// When what was saved of them is damaged.
+    pub fn cgroup(&self) -> Result<Cgroup> {
+        Ok(Cgroup::open(&self.state.cgroup_paths)?.rootless(self.state.rootless))
+    }
+
+    /// Where it is in its life.
+    ///
+    /// # Errors
+    /// When its freezer cannot be read.
+    pub fn status(&self) -> Result<Status> {
+        if self.state.init_process_pid == 0 {
+            let (pid, start) = self.state.creator;
+            let being_made = matches!(process_start(pid), Some((true, now)) if now == start);
+            return Ok(if being_made { Status::Creating } else { Status::Stopped });
+        }
+        if !self.state.is_alive() {
+            return Ok(Status::Stopped);
+        }
+        if self.is_paused()? {
+            return Ok(Status::Paused);
+        }
+        Ok(if open_gate_of(&self.folder)?.is_some() { Status::Created } else { Status::Running })
+    }
+
+    /// Whether its cgroup is frozen.
+    ///
+    /// # Errors
+    /// When its freezer cannot be read.
+    pub fn is_paused(&self) -> Result<bool> {
+        Ok(self.cgroup()?.freezer_state()? == FreezerState::Frozen)
+    }
+}

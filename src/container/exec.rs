@@ -1,0 +1,222 @@
+//! `exec`: another process in a running container.
+
+use std::convert::Infallible;
+use std::os::fd::{AsFd, OwnedFd};
+use std::path::PathBuf;
+
+use oci_spec::runtime::{Process as SpecProcess, Spec};
+use rustix::io::Errno;
+use rustix::net::{AddressFamily, SocketFlags, SocketType};
+use rustix::process::Pid;
+
+use super::container::Container;
+use super::create::pass_fds;
+use super::process::{self, Process};
+use super::runtime::Runtime;
+use super::spec::namespaces;
+use super::state::{self, Status};
+use super::wait::Signals;
+use super::{init, notify};
+use crate::cgroup::{Cgroup, SubCgroup};
+use crate::error::{Attempt, Error, Kind as ErrorKind, Result};
+use crate::launch::link::send_fd;
+use crate::launch::{Born, Child, launch, program, terminal};
+use crate::lsm::Proc;
+use crate::namespace::{self, Kind, Kinds, Target};
+
+/// Options of `exec`.
+#[derive(Clone, Debug, Default)]
+pub struct Options {
+    /// The socket that gets the outer end of the terminal.
+    pub console_socket: Option<PathBuf>,
+    /// The socket that gets a pidfd of the process.
+    pub pidfd_socket: Option<PathBuf>,
+    /// The file that gets the process's pid.
+    pub pid_file: Option<PathBuf>,
+    /// Return when the program is started.
+    pub detach: bool,
+    /// Descriptors from 3 on that the program inherits.
+    pub preserve_fds: u32,
+    /// `[CONTROLLERS:]PATH` below the container's cgroup.
+    pub cgroup: Vec<String>,
+    /// Start it in a paused container too, where it waits for the others to go on.
+    pub ignore_paused: bool,
+}
+
+/// Starts a process in the container `id`: what `choose` makes of the container's own configuration. Returns its exit
+/// status, 0 when detached.
+///
+/// # Errors
+/// When the container is not running, or why the program could not be executed.
+pub fn exec(
+    runtime: &Runtime,
+    id: &str,
+    options: &Options,
+    choose: impl FnOnce(&Spec) -> Result<SpecProcess>,
+) -> Result<u8> {
+    let container = Container::load(runtime, id)?;
+    check_status(&container, options)?;
+    let spec = container.folder.load_config()?;
+    let specified = choose(&spec)?;
+    let linux = spec.linux().as_ref();
+    let mut process = Process::prepare(&specified, linux, super::seccomp::compile(&spec)?)?;
+    let preserve_fds = pass_fds(Some(&mut process), options.preserve_fds)?;
+
+    let init_pidfd = container.state.open_init()?;
+    let init_pid = container.state.init_process_pid;
+    let kinds = kinds_to_join(&spec, init_pid)?;
+    let has_userns = kinds.contains(Kind::User);
+    if has_userns && setgroups_denied(init_pid) {
+        process.keep_groups()?;
+    }
+    let targets = [Target::from_fd(init_pidfd, format!("container {id}"))];
+    let plan = namespace::plan(Kinds::NONE, &[kinds], runtime.privileged());
+
+    let signals = if options.detach { None } else { Some(Signals::hold()?) };
+    let console = console(options, process.terminal)?;
+    let keyring = program::c_string(format!("_ses.{id}"), "keyring name")?;
+    let proc = Proc::open()?;
+    let body = |born: &mut Born| -> Result<Infallible> {
+        crate::sys::signal::unblock_all();
+        rustix::process::setsid().attempt(|| "start a new session")?;
+        init::protect_from_container()?;
+        // runc has no keyring of its own for every exec: it shares the container's by name.
+        init::join_keyring(&keyring, Some(&process), &proc)?;
+        born.enter(&targets)?;
+        if has_userns {
+            init::become_root()?;
+        }
+        if let Some(console) = &console {
+            let terminal = terminal::open(init::own_root()?.as_fd(), process.size)?;
+            send_fd(console.inner.as_fd(), terminal.name.as_bytes(), terminal.outer.as_fd())
+                .attempt(|| "send the terminal over the console socket")?;
+            process::use_terminal(terminal.inner.as_fd())?;
+        }
+        let ready = process.confine(&proc, &mut born.link)?;
+        born.link.wait()?;
+        ready.execute(&mut born.link, preserve_fds)
+    };
+    let (mut child, mut cgroup) = start(&container, options, &plan, &targets, body)?;
+    let outer = console.and_then(|console| console.outer);
+    let mut shown = None;
+    let pid = child.pid;
+    let started = (|| {
+        if let Some(cgroup) = &mut cgroup {
+            join(cgroup, pid, init_pid)?;
+        }
+        process.limit(pid)?;
+        child.proceed()?;
+        if let Some(outer) = &outer {
+            shown = crate::launch::link::receive_fd(outer.as_fd()).attempt(|| "receive the terminal")?;
+        }
+        notify::wait_for_exec(&mut child.link, child.pidfd.as_fd(), &spec, &container.state)?;
+        if let Some(socket) = &options.pidfd_socket {
+            let socket = terminal::connect(socket)?;
+            send_fd(socket.as_fd(), b"pidfd", child.pidfd.as_fd()).attempt(|| "send the pidfd of the process")?;
+        }
+        if let Some(file) = &options.pid_file {
+            state::replace_file(file, pid.as_raw_nonzero().to_string().as_bytes(), 0o644)?;
+        }
+        Ok(())
+    })();
+    if let Err(error) = started {
+        let error = child.link.failure().unwrap_or(error);
+        child.kill();
+        return Err(error);
+    }
+    match signals {
+        Some(signals) => signals.wait(pid, &child.pidfd, shown),
+        None => Ok(0),
+    }
+}
+
+fn check_status(container: &Container, options: &Options) -> Result<()> {
+    let refuse = |why: &str| Err(Error::new(ErrorKind::State, why.to_owned()));
+    match container.status()? {
+        Status::Stopped => refuse("cannot exec in a stopped container"),
+        Status::Creating => refuse("cannot exec in a container that is being created"),
+        Status::Paused if !options.ignore_paused => {
+            refuse("cannot exec in a paused container (use --ignore-paused to override)")
+        }
+        _ => Ok(()),
+    }
+}
+
+/// The kinds that the container has to itself: those that its configuration lists, but for a user namespace that is the
+/// caller's own, which cannot be entered again.
+fn kinds_to_join(spec: &Spec, init_pid: i32) -> Result<Kinds> {
+    let mut kinds: Kinds = namespaces(spec).map(|(kind, _)| kind).collect();
+    if kinds.contains(Kind::User) {
+        let identity = |who: &str| {
+            let path = format!("/proc/{who}/ns/user");
+            rustix::fs::stat(path.as_str()).attempt(|| format!("look at {path}")).map(|stat| (stat.st_dev, stat.st_ino))
+        };
+        if identity("self")? == identity(&init_pid.to_string())? {
+            kinds.remove(Kind::User);
+        }
+    }
+    Ok(kinds)
+}
+
+fn setgroups_denied(pid: i32) -> bool {
+    std::fs::read_to_string(format!("/proc/{pid}/setgroups")).is_ok_and(|text| text.starts_with("deny"))
+}
+
+/// Launches the child in the container's cgroup where it can be born there (v2); else gives the cgroup for it to join.
+fn start(
+    container: &Container,
+    options: &Options,
+    plan: &namespace::Plan,
+    targets: &[Target],
+    body: impl Fn(&mut Born) -> Result<Infallible>,
+) -> Result<(Child, Option<Cgroup>)> {
+    if container.state.cgroup_paths.is_empty() {
+        return Ok((launch(plan, targets, None, body)?, None));
+    }
+    let cgroup = container.cgroup()?;
+    let cgroup = match SubCgroup::parse(&options.cgroup)? {
+        sub if sub.is_empty() => cgroup,
+        sub => cgroup.sub(&sub)?,
+    };
+    let Some(fd) = cgroup.fd_for_clone()? else { return Ok((launch(plan, targets, None, body)?, Some(cgroup))) };
+    match launch(plan, targets, Some(fd), &body) {
+        // Its processes moved down, so that it could pass controllers on: go where its first process is.
+        Err(error) if error.errno() == Some(Errno::BUSY) && options.cgroup.is_empty() => {
+            let init = Pid::from_raw(container.state.init_process_pid).ok_or(error.clone())?;
+            let below = cgroup.of_process(init)?.ok_or(error)?;
+            Ok((launch(plan, targets, below.fd_for_clone()?, &body)?, None))
+        }
+        launched => Ok((launched?, None)),
+    }
+}
+
+fn join(cgroup: &mut Cgroup, pid: Pid, _init: i32) -> Result<()> {
+    cgroup.join(Some(pid))
+}
+
+struct Console {
+    inner: OwnedFd,
+    outer: Option<OwnedFd>,
+}
+
+fn console(options: &Options, wanted: bool) -> Result<Option<Console>> {
+    match &options.console_socket {
+        Some(_) if !options.detach || !wanted => {
+            Err(Error::invalid("cannot use console socket if runc will not detach or allocate tty"))
+        }
+        Some(socket) => {
+            let inner = terminal::connect(socket).attempt(|| "console socket")?;
+            Ok(Some(Console { inner, outer: None }))
+        }
+        None if wanted && options.detach => {
+            Err(Error::invalid("cannot allocate tty if runc will detach without setting console socket"))
+        }
+        None if wanted => {
+            let (outer, inner) =
+                rustix::net::socketpair(AddressFamily::UNIX, SocketType::STREAM, SocketFlags::CLOEXEC, None)
+                    .attempt(|| "create a socket for the terminal")?;
+            Ok(Some(Console { inner, outer: Some(outer) }))
+        }
+        None => Ok(None),
+    }
+}

@@ -1,0 +1,38 @@
+//! `list` and `state`: what containers there are, and what they are doing.
+
+use super::container::Container;
+use super::runtime::Runtime;
+use super::state::Reported;
+use crate::error::{Attempt, Kind, Result};
+
+/// The state of the container `id`.
+///
+/// # Errors
+/// When it is not there.
+pub fn state(runtime: &Runtime, id: &str) -> Result<Reported> {
+    let container = Container::load(runtime, id)?;
+    let status = container.status()?;
+    Ok(container.state.reported(status))
+}
+
+/// The state of all containers, by id. What goes away while they are read is left out.
+///
+/// # Errors
+/// When the folder of states cannot be read; that there is none means that there are no containers.
+pub fn list(runtime: &Runtime) -> Result<Vec<Reported>> {
+    let entries = match std::fs::read_dir(&runtime.root) {
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(Vec::new()),
+        other => other.attempt(|| format!("read {}", runtime.root.display()))?,
+    };
+    let mut ids: Vec<String> = entries.flatten().filter_map(|entry| entry.file_name().into_string().ok()).collect();
+    ids.sort();
+    let mut states = Vec::new();
+    for id in ids {
+        match state(runtime, &id) {
+            Ok(state) => states.push(state),
+            Err(error) if matches!(error.kind(), Kind::NotFound | Kind::Invalid) => {}
+            Err(error) => log::warn!("container {id}: {error}"),
+        }
+    }
+    Ok(states)
+}

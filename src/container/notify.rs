@@ -1,0 +1,66 @@
+//! What a child may ask of its parent while it goes on: to hand over the listener of a seccomp filter that notifies.
+
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+
+use oci_spec::runtime::Spec;
+use rustix::process::PidfdGetfdFlags;
+
+use super::state::{State, Status};
+use crate::error::{Attempt, Error, Kind, Result};
+use crate::launch::Child;
+use crate::launch::link::{Link, Message, Stage};
+
+/// Waits until `child` has reached `stage`, handing over a listener on the way.
+///
+/// # Errors
+/// What the child failed at or died of.
+pub fn wait_for(child: &mut Child, stage: Stage, spec: &Spec, state: &State) -> Result<()> {
+    loop {
+        match child.link.receive()? {
+            Some(Message::Reached(reached)) if reached == stage => return Ok(()),
+            Some(Message::Listener(fd)) => hand_over(child.pidfd.as_fd(), fd, spec, state, &child.link)?,
+            Some(Message::Failed(error)) => return Err(error),
+            Some(other) => {
+                return Err(Error::new(Kind::Died, format!("the child said {other:?} when {stage:?} was due")));
+            }
+            None => return Err(child.failed(&format!("before it was {stage:?}"))),
+        }
+    }
+}
+
+/// Waits until the process behind `link` has executed its program, handing over a listener on the way.
+///
+/// # Errors
+/// What it failed at.
+pub fn wait_for_exec(link: &mut Link, pidfd: BorrowedFd<'_>, spec: &Spec, state: &State) -> Result<()> {
+    loop {
+        match link.receive()? {
+            Some(Message::Listener(fd)) => hand_over(pidfd, fd, spec, state, link)?,
+            Some(Message::Failed(error)) => return Err(error),
+            Some(other) => {
+                return Err(Error::new(Kind::Died, format!("the child said {other:?} when it was to execute")));
+            }
+            None => return Ok(()),
+        }
+    }
+}
+
+fn hand_over(pidfd: BorrowedFd<'_>, fd: i32, spec: &Spec, state: &State, link: &Link) -> Result<()> {
+    let listener: OwnedFd = rustix::process::pidfd_getfd(pidfd, fd, PidfdGetfdFlags::empty())
+        .attempt(|| "take the seccomp listener from the container's process")?;
+    let seccomp = spec.linux().as_ref().and_then(|linux| linux.seccomp().as_ref());
+    let path = seccomp
+        .and_then(|seccomp| seccomp.listener_path().as_deref())
+        .ok_or_else(|| Error::invalid("a seccomp rule notifies, but listenerPath is not given"))?;
+    let metadata = seccomp.and_then(|seccomp| seccomp.listener_metadata().clone()).unwrap_or_default();
+    // runtime-spec, "containerProcessState"
+    let message = serde_json::json!({
+        "ociVersion": state.oci_version,
+        "fds": ["seccompFd"],
+        "pid": state.init_process_pid,
+        "metadata": metadata,
+        "state": state.reported(Status::Creating),
+    });
+    crate::seccomp::notify::send(listener.as_fd(), path, message.to_string().as_bytes())?;
+    link.send(&Message::Proceed)
+}

@@ -1,0 +1,45 @@
+//! `start`: leave for a created container's first process to execute its program.
+
+use super::container::Container;
+use super::create::open_gate_of;
+use super::hooks::{self, Point};
+use super::notify;
+use super::runtime::Runtime;
+use super::state::Status;
+use crate::error::{Error, Kind, Result};
+use crate::launch::link::{Message, Stage};
+
+/// Starts the container `id`, and waits until its program is executed.
+///
+/// # Errors
+/// When it is not there or was started before, and why its program could not be executed; then it is stopped.
+pub fn start(runtime: &Runtime, id: &str) -> Result<()> {
+    let container = Container::load(runtime, id)?;
+    let not_created = |status: Status| {
+        Error::new(
+            Kind::State,
+            match status {
+                Status::Stopped => "cannot start a container that has stopped".to_owned(),
+                Status::Running | Status::Paused => "cannot start an already running container".to_owned(),
+                other => format!("cannot start a container in the {other} state"),
+            },
+        )
+    };
+    let Some(mut link) = open_gate_of(&container.folder)? else { return Err(not_created(container.status()?)) };
+    let pidfd = container.state.open_init().map_err(|_| not_created(Status::Stopped))?;
+    let spec = container.folder.load_config()?;
+    // Its greeting tells a process that waits from one that is past it, of whose gate this connection is a left-over.
+    match link.receive()? {
+        Some(Message::Reached(Stage::Ready)) => {}
+        _ => return Err(not_created(container.status()?)),
+    }
+    link.send(&Message::Proceed)?;
+    let started = notify::wait_for_exec(&mut link, std::os::fd::AsFd::as_fd(&pidfd), &spec, &container.state);
+    let _ = std::fs::remove_file(container.folder.gate());
+    started?;
+    let state = container.state.reported(Status::Running);
+    hooks::run(hooks::at(&spec, Point::Poststart), Point::Poststart, &state, &[]).inspect_err(|_| {
+        // As in runc: what was to follow the start did not, so the container does not go on.
+        let _ = rustix::process::pidfd_send_signal(&pidfd, rustix::process::Signal::KILL);
+    })
+}

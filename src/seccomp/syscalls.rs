@@ -1,0 +1,210 @@
+//! System calls by name, and their numbers on every architecture.
+
+mod table;
+
+use super::arch::Arch;
+
+/// The name and the numbers, one a [`Column`], of one system call.
+struct Row(&'static str, [u16; 18]);
+
+/// The columns of the table: one where architectures share their numbers.
+#[derive(Clone, Copy)]
+pub(super) enum Column {
+    X86,
+    X86_64,
+    X32,
+    Arm,
+    Aarch64,
+    Riscv64,
+    Loongarch64,
+    Mips,
+    Mips64,
+    Mips64n32,
+    Parisc,
+    Parisc64,
+    Ppc,
+    Ppc64,
+    S390,
+    S390x,
+    M68k,
+    Sh,
+}
+
+/// In the table: this architecture lacks the call.
+const NA: u16 = u16::MAX;
+
+/// From here on, a cell stands for one of arm's private calls.
+const ARM_PRIVATE: u16 = 0xF000;
+const ARM_PRIVATE_BASE: u32 = 0x000F_0000;
+
+/// The calls that socketcall(2) and ipc(2) make, by the number they have there.
+const MULTIPLEXED: [(&str, Multiplexer, u8); 32] = [
+    ("socket", Multiplexer::Socketcall, 1),
+    ("bind", Multiplexer::Socketcall, 2),
+    ("connect", Multiplexer::Socketcall, 3),
+    ("listen", Multiplexer::Socketcall, 4),
+    ("accept", Multiplexer::Socketcall, 5),
+    ("getsockname", Multiplexer::Socketcall, 6),
+    ("getpeername", Multiplexer::Socketcall, 7),
+    ("socketpair", Multiplexer::Socketcall, 8),
+    ("send", Multiplexer::Socketcall, 9),
+    ("recv", Multiplexer::Socketcall, 10),
+    ("sendto", Multiplexer::Socketcall, 11),
+    ("recvfrom", Multiplexer::Socketcall, 12),
+    ("shutdown", Multiplexer::Socketcall, 13),
+    ("setsockopt", Multiplexer::Socketcall, 14),
+    ("getsockopt", Multiplexer::Socketcall, 15),
+    ("sendmsg", Multiplexer::Socketcall, 16),
+    ("recvmsg", Multiplexer::Socketcall, 17),
+    ("accept4", Multiplexer::Socketcall, 18),
+    ("recvmmsg", Multiplexer::Socketcall, 19),
+    ("sendmmsg", Multiplexer::Socketcall, 20),
+    ("semop", Multiplexer::Ipc, 1),
+    ("semget", Multiplexer::Ipc, 2),
+    ("semctl", Multiplexer::Ipc, 3),
+    ("semtimedop", Multiplexer::Ipc, 4),
+    ("msgsnd", Multiplexer::Ipc, 11),
+    ("msgrcv", Multiplexer::Ipc, 12),
+    ("msgget", Multiplexer::Ipc, 13),
+    ("msgctl", Multiplexer::Ipc, 14),
+    ("shmat", Multiplexer::Ipc, 21),
+    ("shmdt", Multiplexer::Ipc, 22),
+    ("shmget", Multiplexer::Ipc, 23),
+    ("shmctl", Multiplexer::Ipc, 24),
+];
+
+/// A call through which others are made; its first argument says which.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Multiplexer {
+    Socketcall,
+    Ipc,
+}
+
+impl Multiplexer {
+    /// The number, which all architectures that have the call share but for their base.
+    pub(super) fn number(self) -> u32 {
+        match self {
+            Multiplexer::Socketcall => 102,
+            Multiplexer::Ipc => 117,
+        }
+    }
+}
+
+/// For every row, its place in [`MULTIPLEXED`] plus one, or 0: made by the compiler, so that no call searches for it.
+static MULTIPLEXED_ROWS: [u8; table::ROWS.len()] = {
+    let mut rows = [0; table::ROWS.len()];
+    let mut at = 0;
+    while at < MULTIPLEXED.len() {
+        let mut row = 0;
+        while !same(table::ROWS[row].0.as_bytes(), MULTIPLEXED[at].0.as_bytes()) {
+            row += 1;
+        }
+        rows[row] = at as u8 + 1;
+        at += 1;
+    }
+    rows
+};
+
+const fn same(a: &[u8], b: &[u8]) -> bool {
+    if a.len() != b.len() {
+        return false;
+    }
+    let mut i = 0;
+    while i < a.len() {
+        if a[i] != b[i] {
+            return false;
+        }
+        i += 1;
+    }
+    true
+}
+
+/// A system call that some architecture has.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Syscall(u16);
+
+impl Syscall {
+    /// The call of that name (`openat2`), if any architecture has it.
+    pub fn from_name(name: &str) -> Option<Syscall> {
+        let row = table::ROWS.binary_search_by(|row| row.0.cmp(name)).ok()?;
+        Some(Syscall(row as u16))
+    }
+
+    /// Every call, by name.
+    pub fn all() -> impl Iterator<Item = Syscall> {
+        (0..table::ROWS.len() as u16).map(Syscall)
+    }
+
+    /// Its name.
+    pub fn name(self) -> &'static str {
+        table::ROWS[usize::from(self.0)].0
+    }
+
+    /// The number by which a program of that architecture makes this call directly, if it can. x32's have their bit.
+    pub fn number(self, arch: Arch) -> Option<u32> {
+        let abi = arch.abi();
+        self.number_in(abi.column).map(|number| number + abi.base)
+    }
+
+    /// [`Syscall::number`] less the architecture's base.
+    pub(super) fn number_in(self, column: Column) -> Option<u32> {
+        match table::ROWS[usize::from(self.0)].1[column as usize] {
+            NA => None,
+            private if private >= ARM_PRIVATE => Some(ARM_PRIVATE_BASE + u32::from(private - ARM_PRIVATE)),
+            number => Some(u32::from(number)),
+        }
+    }
+
+    /// The call through which this one can be made too where there is one, and the value of its first argument then.
+    pub(super) fn multiplexed(self) -> Option<(Multiplexer, u32)> {
+        let at = MULTIPLEXED_ROWS[usize::from(self.0)].checked_sub(1)?;
+        let (_, multiplexer, call) = MULTIPLEXED[usize::from(at)];
+        Some((multiplexer, u32::from(call)))
+    }
+}
+
+impl std::fmt::Debug for Syscall {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(self.name())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_name_is_found_and_stands_in_order() {
+        assert!(table::ROWS.windows(2).all(|pair| pair[0].0 < pair[1].0));
+        for syscall in Syscall::all() {
+            assert_eq!(Syscall::from_name(syscall.name()), Some(syscall));
+        }
+        assert_eq!(Syscall::from_name("no_such_call"), None);
+        assert_eq!(Syscall::from_name(""), None);
+    }
+
+    #[test]
+    fn numbers_are_the_architectures_own() {
+        let number = |name, arch| Syscall::from_name(name).unwrap().number(arch);
+        assert_eq!(number("openat2", Arch::X86_64), Some(437));
+        assert_eq!(number("openat2", Arch::X32), Some(0x4000_0000 + 437));
+        assert_eq!(number("read", Arch::Mips), Some(4003));
+        assert_eq!(number("set_tls", Arch::Arm), Some(983_045));
+        assert_eq!(number("accept", Arch::X86), None);
+        assert_eq!(number("fork", Arch::Aarch64), None);
+    }
+
+    #[test]
+    fn numbers_are_those_that_this_program_uses() {
+        for (name, number) in [
+            ("read", libc::SYS_read),
+            ("clone3", libc::SYS_clone3),
+            ("seccomp", libc::SYS_seccomp),
+            ("mount_setattr", libc::SYS_mount_setattr),
+            ("pidfd_open", libc::SYS_pidfd_open),
+        ] {
+            let ours = Syscall::from_name(name).unwrap().number(Arch::NATIVE);
+            assert_eq!(ours.map(i64::from), Some(number), "{name}");
+        }
+    }
+}
