@@ -26,7 +26,7 @@ struct Options {
 }
 
 /// Runs it on the arguments behind `install`.
-pub fn run(args: &[OsString]) -> ExitCode {
+pub(crate) fn run(args: &[OsString]) -> ExitCode {
     let options =
         match Options::try_parse_from(std::iter::once(OsString::from("nskit install")).chain(args.iter().cloned())) {
             Ok(options) => options,

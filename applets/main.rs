@@ -1,6 +1,8 @@
 //! The table of applets, and the choice among them by `argv[0]` or the first argument.
 
 mod install;
+mod logger;
+mod runtime;
 
 use std::ffi::{OsStr, OsString};
 use std::os::unix::ffi::OsStrExt;
@@ -8,21 +10,27 @@ use std::path::Path;
 use std::process::ExitCode;
 
 /// One program of the binary.
-pub struct Applet {
+struct Applet {
     /// What it is called by.
-    pub name: &'static str,
+    name: &'static str,
     /// Other names by which it can be called, and links to it installed.
-    pub aliases: &'static [&'static str],
+    aliases: &'static [&'static str],
     /// One line.
-    pub about: &'static str,
+    about: &'static str,
     /// Its command line, for help, man pages and completions.
-    pub command: fn() -> clap::Command,
+    command: fn() -> clap::Command,
     /// Runs it. The first argument is the name it was called by, as the caller wrote it.
-    pub run: fn(Vec<OsString>) -> ExitCode,
+    run: fn(Vec<OsString>) -> ExitCode,
 }
 
 /// Every applet.
-pub const APPLETS: &[Applet] = &[];
+const APPLETS: &[Applet] = &[Applet {
+    name: "runtime",
+    aliases: &["runc"],
+    about: "OCI container runtime, used as runc is",
+    command: runtime::command,
+    run: runtime::run,
+}];
 
 const USAGE: &str = "\
 Usage: nskit APPLET [ARGUMENT]...
@@ -78,7 +86,7 @@ fn help() -> String {
     text
 }
 
-fn print(text: &str) -> ExitCode {
+pub(crate) fn print(text: &str) -> ExitCode {
     use std::io::Write;
     match std::io::stdout().write_all(text.as_bytes()) {
         // A reader that has seen enough is no failure.

@@ -58,7 +58,9 @@ pub(super) fn normalise(command: &Command, args: Vec<String>) -> Vec<String> {
 }
 
 fn option<'a>(command: &'a Command, name: &str) -> Option<&'a Arg> {
-    command.get_arguments().find(|arg| arg.get_long() == Some(name) || arg.get_all_aliases().is_some_and(|all| all.contains(&name)))
+    command
+        .get_arguments()
+        .find(|arg| arg.get_long() == Some(name) || arg.get_all_aliases().is_some_and(|all| all.contains(&name)))
 }
 
 fn two_dashes(command: &Command, arg: String) -> String {

@@ -106,7 +106,8 @@ fn read(file: &PathBuf) -> anyhow::Result<Process> {
 
 /// The container's own process, with what the options change.
 fn changed(args: &Exec, spec: &Spec) -> anyhow::Result<Process> {
-    let mut process = spec.process().clone().context("the container has no process to take as a model: use --process")?;
+    let mut process =
+        spec.process().clone().context("the container has no process to take as a model: use --process")?;
     process.set_args(Some(args.command.clone()));
     process.set_terminal(Some(args.tty));
     if let Some(cwd) = &args.cwd {
@@ -139,7 +140,8 @@ fn changed(args: &Exec, spec: &Spec) -> anyhow::Result<Process> {
     if !args.cap.is_empty() {
         let added = capabilities(&args.cap)?;
         let mut sets = process.capabilities().clone().unwrap_or_default();
-        let add = |set: &Option<Capabilities>| Some(set.iter().flatten().chain(&added).copied().collect::<Capabilities>());
+        let add =
+            |set: &Option<Capabilities>| Some(set.iter().flatten().chain(&added).copied().collect::<Capabilities>());
         sets.set_bounding(add(sets.bounding()));
         sets.set_effective(add(sets.effective()));
         sets.set_permitted(add(sets.permitted()));
@@ -155,7 +157,10 @@ fn parse_user(text: &str) -> anyhow::Result<(u32, Option<u32>)> {
         None => (text, None),
     };
     let number = |what: &str, text: &str| {
-        text.parse::<u32>().ok().filter(|id| *id != u32::MAX).with_context(|| format!("--user {text:?}: {what} is not an id"))
+        text.parse::<u32>()
+            .ok()
+            .filter(|id| *id != u32::MAX)
+            .with_context(|| format!("--user {text:?}: {what} is not an id"))
     };
     Ok((number("UID", uid)?, gid.map(|gid| number("GID", gid)).transpose()?))
 }

@@ -123,7 +123,8 @@ pub(super) fn ps(globals: &Globals, matches: &ArgMatches) -> anyhow::Result<u8> 
     let listed = String::from_utf8_lossy(&output.stdout).into_owned();
     let mut lines = listed.lines();
     let head = lines.next().unwrap_or_default();
-    let column = head.split_whitespace().position(|name| name == "PID").context("couldn't find PID field in ps output")?;
+    let column =
+        head.split_whitespace().position(|name| name == "PID").context("couldn't find PID field in ps output")?;
     let mut text = format!("{head}\n");
     for line in lines {
         let pid = line.split_whitespace().nth(column).and_then(|pid| pid.parse().ok());
@@ -157,7 +158,8 @@ pub(super) fn events(globals: &Globals, matches: &ArgMatches) -> anyhow::Result<
     if args.interval.is_zero() {
         bail!("--interval: duration interval must be greater than 0");
     }
-    let mut write = |line: &str| print(&format!("{line}\n")).map_err(|error| nskit::Error::invalid(format!("{error:#}")));
+    let mut write =
+        |line: &str| print(&format!("{line}\n")).map_err(|error| nskit::Error::invalid(format!("{error:#}")));
     container::events::events(&globals.runtime()?, &args.id, args.interval, args.stats, &mut write)?;
     Ok(0)
 }

@@ -133,7 +133,11 @@ pub(crate) fn run(args: Vec<OsString>) -> ExitCode {
         None if before.iter().any(|arg| matches!(arg.as_str(), "-v" | "--version")) => return version(),
         None => {
             let help = command().render_help();
-            return if wants_help(&before) || before.len() == 1 { crate::print(&help.to_string()) } else { usage("", "no command is given") };
+            return if wants_help(&before) || before.len() == 1 {
+                crate::print(&help.to_string())
+            } else {
+                usage("", "no command is given")
+            };
         }
         Some(_) if wants_help(&before) => return crate::print(&command().render_help().to_string()),
         Some(name) if name == "help" => return help_for(after.get(1)),
@@ -151,7 +155,8 @@ pub(crate) fn run(args: Vec<OsString>) -> ExitCode {
     if let Err(error) = logger::start(log, format, globals.debug, globals.log_level.as_deref()) {
         return fail(verb.name, &error, verb.failure);
     }
-    let command = (verb.command)(Command::new(verb.name)).bin_name(format!("nskit runtime {}", verb.name)).no_binary_name(false);
+    let command =
+        (verb.command)(Command::new(verb.name)).bin_name(format!("nskit runtime {}", verb.name)).no_binary_name(false);
     let after = arguments::normalise(&command, after);
     let matches = match command.try_get_matches_from(after) {
         Ok(matches) => matches,

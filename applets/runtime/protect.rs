@@ -26,8 +26,10 @@ pub(super) fn own_image() -> anyhow::Result<()> {
         Some(image) => image,
         None => sealed_copy().context("make a sealed copy of this program")?,
     };
-    let args: Vec<CString> =
-        std::env::args_os().map(|arg| CString::new(arg.into_vec())).collect::<Result<_, _>>().context("read own arguments")?;
+    let args: Vec<CString> = std::env::args_os()
+        .map(|arg| CString::new(arg.into_vec()))
+        .collect::<Result<_, _>>()
+        .context("read own arguments")?;
     let env: Vec<CString> = std::env::vars_os()
         .map(|(name, value)| CString::new([name.into_vec(), b"=".to_vec(), value.into_vec()].concat()))
         .collect::<Result<_, _>>()
@@ -57,7 +59,8 @@ fn sealed_copy() -> anyhow::Result<OwnedFd> {
     let mut source = std::fs::File::open(SELF)?;
     let flags = MemfdFlags::CLOEXEC | MemfdFlags::ALLOW_SEALING;
     // Kernels from 6.3 on want to know that it will be executed; older ones do not know the flag.
-    let copy = rustix::fs::memfd_create("nskit", flags | MemfdFlags::EXEC).or_else(|_| rustix::fs::memfd_create("nskit", flags))?;
+    let copy = rustix::fs::memfd_create("nskit", flags | MemfdFlags::EXEC)
+        .or_else(|_| rustix::fs::memfd_create("nskit", flags))?;
     let mut copy = std::fs::File::from(copy);
     std::io::copy(&mut source, &mut copy)?;
     rustix::fs::fcntl_add_seals(&copy, SealFlags::SHRINK | SealFlags::GROW | SealFlags::WRITE | SealFlags::SEAL)?;

@@ -1,1 +1,344 @@
-//! Control groups: v1, hybrid and v2, through cgroupfs.
+//! Control groups: v1, hybrid and v2, through their file systems.
+//!
+//! A [`Layout`] says what this machine has, a [`Location`] where in it a container belongs, [`Resources`] what it may
+//! use. A [`Cgroup`] is the container's place in every hierarchy: made once with [`Cgroup::create`], found again by
+//! later commands with [`Cgroup::open`] from the [`Paths`] that were saved.
+//!
+//! | file | holds |
+//! |---|---|
+//! | `layout` | where the hierarchies are, and the place of a container in them |
+//! | `v1`, `v2` | making the directories, and what each version wants done on the way |
+//! | `resources` | limits, and the writes that set them: pure |
+//! | `apply` | those writes, done, and why one failed |
+//! | `devices` | device rules: v1 files and a BPF program for v2 |
+//! | `stats` | what is being used |
+//! | `freezer`, `processes`, `remove`, `oom` | the rest of a life |
+//!
+//! A driver that asks systemd for the directories ends in [`Cgroup::open`] with the paths that systemd chose; limits
+//! that systemd lacks, statistics, freezing, killing go the same way from there.
+//!
+//! See cgroups(7) and the kernel's `Documentation/admin-guide/cgroup-v1/` and `cgroup-v2.rst`.
+
+mod apply;
+mod controller;
+mod devices;
+mod file;
+mod freezer;
+mod layout;
+mod oom;
+mod processes;
+mod remove;
+mod resources;
+mod stats;
+mod sub;
+mod v1;
+mod v2;
+
+#[cfg(test)]
+mod tests;
+
+use std::cell::OnceCell;
+use std::collections::BTreeMap;
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use rustix::fs::{Mode as FileMode, OFlags};
+use rustix::io::Errno;
+use rustix::process::Pid;
+
+pub use controller::Controller;
+pub use devices::{Access, DeviceKind, Policy, Rule};
+pub use freezer::FreezerState;
+pub use layout::{Layout, Location, Mode, Place};
+pub use oom::{OomEvent, OomWatch};
+pub use resources::{BlockIo, Cpu, DeviceRate, DeviceWeight, HugePages, Memory, Rdma, Resources, Write};
+pub use stats::{
+    Blkio, BlkioEntry, CpuStats, CpuUsage, Cpuset, Hugetlb, MemoryEntry, MemoryStats, Misc, Pids, Psi, PsiLine,
+    RdmaEntry, RdmaStats, Stats, Throttling,
+};
+pub use sub::SubCgroup;
+
+use crate::error::{Attempt, Error, Kind, Result};
+
+/// The directories of a cgroup by controller, as they are saved with a container's state: the names of `/proc/PID/cgroup`
+/// on v1 (`memory`, `name=systemd`), the empty name for the unified hierarchy.
+pub type Paths = BTreeMap<String, PathBuf>;
+
+/// A directory of a cgroup: one a hierarchy.
+#[derive(Clone, Debug)]
+struct Dir {
+    path: PathBuf,
+    controllers: Vec<Controller>,
+    /// Whether this process has made it, and nobody else can have used it yet.
+    fresh: bool,
+}
+
+/// A cgroup: a directory in every hierarchy.
+#[derive(Debug)]
+pub struct Cgroup {
+    /// Whether the one directory is on v2; otherwise limits are set on v1.
+    unified: bool,
+    dirs: Vec<Dir>,
+    /// Why a controller has no directory: an unprivileged user may not make one.
+    denied: Vec<(Controller, Error)>,
+    /// v2: why controllers could not be passed on to the cgroup.
+    not_enabled: Option<Error>,
+    rootless: bool,
+    /// v2: the directory, opened when first needed.
+    fd: OnceCell<OwnedFd>,
+}
+
+impl Cgroup {
+    /// Makes the cgroup at `location` in every hierarchy, without limits and without processes. `resources` are those
+    /// that will be applied: they decide what v1's cpuset inherits, and whether the cgroup may be threaded.
+    ///
+    /// A `rootless` caller who asked for no place may be denied any or all of the hierarchies: the cgroup does without,
+    /// until a limit is applied there.
+    ///
+    /// # Errors
+    /// A directory cannot be made, the devices controller of v1 is missing, the cgroup exists and holds processes or is
+    /// frozen ([`Kind::State`]). What was made until then is removed.
+    pub fn create(layout: &Layout, location: &Location, resources: &Resources, rootless: bool) -> Result<Cgroup> {
+        let mut made = Made(Vec::new());
+        let paths = layout.place(location).attempt(|| "unable to apply cgroup configuration")?;
+        if layout.hierarchies.iter().zip(&paths).any(|(hierarchy, path)| hierarchy.mount == *path) {
+            return Err(Error::invalid("the root of a cgroup hierarchy cannot be the cgroup of a container"));
+        }
+        let mut cgroup = Cgroup {
+            unified: layout.is_unified(),
+            dirs: Vec::with_capacity(paths.len()),
+            denied: Vec::new(),
+            not_enabled: None,
+            rootless,
+            fd: OnceCell::new(),
+        };
+        for (hierarchy, path) in layout.hierarchies.iter().zip(paths) {
+            let controllers = &hierarchy.controllers;
+            let dir = if cgroup.unified {
+                v2::create(&hierarchy.mount, &path, resources, &mut made)
+            } else {
+                v1::create(hierarchy, &path, resources, &mut made)
+            };
+            match dir {
+                Ok(dir) => {
+                    cgroup.not_enabled = dir.not_enabled;
+                    cgroup.dirs.push(Dir { path, controllers: controllers.clone(), fresh: dir.fresh });
+                }
+                Err(_) if !cgroup.unified && controllers.iter().all(|c| c.is_only_for_placement()) => {}
+                Err(error) if rootless && !location.is_explicit() && is_denial(&error) => {
+                    cgroup.denied.extend(controllers.iter().map(|controller| (*controller, error.clone())));
+                }
+                Err(error) => return Err(error.context("unable to apply cgroup configuration")),
+            }
+        }
+        cgroup.check_new()?;
+        made.keep();
+        Ok(cgroup)
+    }
+
+    /// The cgroup of a container that runs already, from what [`Cgroup::paths`] gave when it was created. Nothing is
+    /// opened yet.
+    ///
+    /// # Errors
+    /// A path that is not absolute, or not clean.
+    pub fn open(paths: &Paths) -> Result<Cgroup> {
+        let mut dirs: Vec<Dir> = Vec::with_capacity(paths.len());
+        for controller in Controller::ALL {
+            let Some(path) = paths.get(controller.name()).filter(|path| !path.as_os_str().is_empty()) else { continue };
+            if !path.is_absolute() || layout::clean(path) != *path {
+                return Err(Error::invalid(format!("invalid cgroup path {}", path.display())));
+            }
+            match dirs.iter_mut().find(|dir| dir.path == *path) {
+                Some(dir) => dir.controllers.push(controller),
+                None => dirs.push(Dir { path: path.clone(), controllers: vec![controller], fresh: false }),
+            }
+        }
+        let unified = dirs.len() == 1 && dirs[0].controllers == [Controller::Unified];
+        Ok(Cgroup { unified, dirs, denied: Vec::new(), not_enabled: None, rootless: false, fd: OnceCell::new() })
+    }
+
+    /// The same cgroup, for a caller without full access: device rules that cannot be set are passed over.
+    #[must_use]
+    pub fn rootless(self, rootless: bool) -> Cgroup {
+        Cgroup { rootless, ..self }
+    }
+
+    /// The directories, to be saved for later commands. Empty when there are none (rootless).
+    pub fn paths(&self) -> Paths {
+        let of = |dir: &Dir| {
+            let path = dir.path.clone();
+            dir.controllers.clone().into_iter().map(move |controller| (controller.name().to_owned(), path.clone()))
+        };
+        self.dirs.iter().flat_map(of).collect()
+    }
+
+    /// The directory for a controller; on v2 the one there is, for every controller.
+    pub fn path(&self, controller: Controller) -> Option<&Path> {
+        let found = self.dirs.iter().find(|dir| self.unified || dir.controllers.contains(&controller));
+        found.map(|dir| dir.path.as_path())
+    }
+
+    /// Whether the cgroup is there.
+    pub fn exists(&self) -> bool {
+        self.main_dir().is_some_and(|dir| rustix::fs::access(dir, rustix::fs::Access::EXISTS).is_ok())
+    }
+
+    /// The directory that is asked about processes: on v1 that of the devices controller, which every container has.
+    fn main_dir(&self) -> Option<&Path> {
+        let first = || self.dirs.first().map(|dir| dir.path.as_path());
+        self.path(Controller::Devices).or_else(first)
+    }
+
+    /// The directory in the unified hierarchy, where cgroup.kill and cgroup.events are.
+    fn unified_dir(&self) -> Option<&Path> {
+        self.dirs.iter().find(|dir| dir.controllers.contains(&Controller::Unified)).map(|dir| dir.path.as_path())
+    }
+
+    /// Refuses a directory that was there before and holds processes, or is frozen.
+    fn check_new(&self) -> Result<()> {
+        for dir in self.dirs.iter().filter(|dir| !dir.fresh) {
+            if !self.unified && dir.controllers.iter().all(|controller| controller.is_only_for_placement()) {
+                continue;
+            }
+            let processes = processes::list(&dir.path, true)?;
+            if !processes.is_empty() {
+                let message = format!(
+                    "container's cgroup is not empty: {} process(es) found in {}",
+                    processes.len(),
+                    dir.path.display()
+                );
+                return Err(Error::new(Kind::State, message));
+            }
+            if dir.controllers.iter().any(|c| matches!(c, Controller::Freezer | Controller::Unified))
+                && self.freezer_state()? == FreezerState::Frozen
+            {
+                let message = format!("container's cgroup unexpectedly frozen: {}", dir.path.display());
+                return Err(Error::new(Kind::State, message));
+            }
+        }
+        Ok(())
+    }
+
+    /// v2: the directory, to start a process in it with `CLONE_INTO_CGROUP` (Linux 5.7). `None` on v1, where processes
+    /// [`join`](Cgroup::join), and without a cgroup.
+    ///
+    /// # Errors
+    /// The directory cannot be opened: it is gone.
+    pub fn fd_for_clone(&self) -> Result<Option<BorrowedFd<'_>>> {
+        match self.dirs.as_slice() {
+            [dir] if self.unified => Ok(Some(self.open_dir(&dir.path)?)),
+            _ => Ok(None),
+        }
+    }
+
+    fn open_dir(&self, path: &Path) -> Result<BorrowedFd<'_>> {
+        if let Some(fd) = self.fd.get() {
+            return Ok(fd.as_fd());
+        }
+        let flags = OFlags::PATH | OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
+        let fd =
+            rustix::fs::open(path, flags, FileMode::empty()).attempt(|| format!("open cgroup {}", path.display()))?;
+        Ok(self.fd.get_or_init(|| fd).as_fd())
+    }
+
+    /// Moves a process, with all its threads, into the cgroup: one write a hierarchy. `None` is the calling process.
+    ///
+    /// # Errors
+    /// A hierarchy refuses; those before it have been joined. Hierarchies without limits are left out instead.
+    pub fn join(&mut self, pid: Option<Pid>) -> Result<()> {
+        let pid = pid.map_or(0, Pid::as_raw_pid);
+        let value = pid.to_string();
+        let mut failed = None;
+        let unified = self.unified;
+        self.dirs.retain(|dir| {
+            if failed.is_some() {
+                return true;
+            }
+            match join_dir(&dir.path, &value) {
+                Ok(()) => true,
+                Err(_) if !unified && dir.controllers.iter().all(|c| c.is_only_for_placement()) => false,
+                Err(errno) => {
+                    failed = Some(self::failed_join(&dir.path, pid, errno));
+                    true
+                }
+            }
+        });
+        failed.map_or(Ok(()), Err)
+    }
+}
+
+fn failed_join(dir: &Path, pid: i32, errno: Errno) -> Error {
+    let why = match errno {
+        Errno::BUSY => " (controllers are enabled for its child cgroups, and then a v2 cgroup takes no processes)",
+        Errno::OPNOTSUPP => " (the cgroup is not a valid domain: a cgroup above it is threaded)",
+        _ => "",
+    };
+    Error::os(
+        errno,
+        format!("unable to apply cgroup configuration: adding pid {pid} to cgroups: {}{why}", dir.display()),
+    )
+}
+
+/// Writes to `cgroup.procs`. The kernel refuses a task that has not begun to run yet (EINVAL): that passes.
+fn join_dir(dir: &Path, pid: &str) -> Result<(), Errno> {
+    let procs = file::Writer::open(dir, "cgroup.procs")?;
+    let mut tries = 0;
+    loop {
+        match procs.write(pid) {
+            Err(Errno::INVAL) if tries < 5 => std::thread::sleep(Duration::from_millis(5 << tries)),
+            result => return result,
+        }
+        tries += 1;
+    }
+}
+
+/// Whether a failure means that this user may not, rather than that something is wrong.
+fn is_denial(error: &Error) -> bool {
+    matches!(error.errno(), Some(Errno::PERM | Errno::ACCESS | Errno::ROFS))
+}
+
+/// Directories made on the way, removed again unless all went well.
+struct Made(Vec<PathBuf>);
+
+impl Made {
+    /// Makes `path`, and what is missing between it and `mount`. Tells whether `path` is new.
+    fn mkdir(&mut self, mount: &Path, path: &Path) -> Result<bool> {
+        let mode = FileMode::from_raw_mode(0o755);
+        match rustix::fs::mkdir(path, mode) {
+            Ok(()) => {
+                self.0.push(path.to_owned());
+                Ok(true)
+            }
+            Err(Errno::EXIST) => Ok(false),
+            Err(Errno::NOENT) if path.parent().is_some_and(|parent| parent != mount) => {
+                self.mkdir(mount, path.parent().unwrap_or(mount))?;
+                match rustix::fs::mkdir(path, mode) {
+                    Ok(()) => self.0.push(path.to_owned()),
+                    Err(Errno::EXIST) => return Ok(false),
+                    Err(errno) => return Err(Error::os(errno, format!("mkdir {}", path.display()))),
+                }
+                Ok(true)
+            }
+            Err(errno) => Err(Error::os(errno, format!("mkdir {}", path.display()))),
+        }
+    }
+
+    fn keep(mut self) {
+        self.0.clear();
+    }
+}
+
+impl Drop for Made {
+    fn drop(&mut self) {
+        for dir in self.0.iter().rev() {
+            let _ = rustix::fs::rmdir(dir);
+        }
+    }
+}
+
+/// A directory that was made, or was there.
+struct Created {
+    fresh: bool,
+    not_enabled: Option<Error>,
+}

@@ -34,10 +34,9 @@ impl Placement {
             CgroupDriver::Disabled => None,
             _ => Some(Layout::detect()?),
         };
-        let cgroups_path = linux.and_then(|linux| linux.cgroups_path().as_deref());
         Ok(Placement {
-            location: Location::new(cgroups_path, id),
-            resources: super::resources::of_container(spec, layout.as_ref().is_some_and(Layout::is_unified))?,
+            location: super::resources::location(linux, id),
+            resources: super::resources::for_creation(linux)?,
             rootless: runtime.rootless,
             layout,
             cgroup: None,

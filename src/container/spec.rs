@@ -3,7 +3,7 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use oci_spec::runtime::{LinuxNamespaceType, Process, Spec};
+use oci_spec::runtime::{LinuxNamespaceType, LinuxResources, Process, Spec};
 
 use crate::error::{Attempt, Error, Result};
 use crate::namespace::{Kind, Kinds};
@@ -95,6 +95,14 @@ pub fn parse_process(text: &[u8]) -> Result<Process> {
             })
             .ok_or_else(|| Error::invalid(format!("not a valid process: {error}"))),
     }
+}
+
+/// The resources of `update --resources`.
+///
+/// # Errors
+/// What does not fit, with line and column.
+pub fn parse_resources(text: &[u8]) -> Result<LinuxResources> {
+    serde_json::from_slice(text).map_err(|error| Error::invalid(format!("not valid resources: {error}")))
 }
 
 fn without_unknown_capabilities(text: &[u8]) -> Option<Spec> {

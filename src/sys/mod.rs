@@ -2,6 +2,7 @@
 //! each block with the invariant that makes it sound.
 #![allow(unsafe_code)]
 
+pub mod bpf;
 pub mod clone;
 pub mod fd;
 pub mod keyring;

@@ -1,0 +1,131 @@
+//! Being told when the kernel runs out of a cgroup's memory.
+
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
+use std::path::{Path, PathBuf};
+
+use rustix::event::{EventfdFlags, eventfd};
+use rustix::fs::{Mode, OFlags, inotify};
+use rustix::io::Errno;
+
+use super::{Cgroup, Controller, file};
+use crate::error::{Attempt, Error, Result};
+
+/// What became known.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum OomEvent {
+    /// The limit was reached, and a process killed (v1 with the OOM killer off: stopped).
+    Oom,
+    /// The last process is gone, or the cgroup is: there will be no more events.
+    Gone,
+}
+
+/// A watch on a cgroup's memory. Poll it for input, then [`read`](OomWatch::read).
+#[derive(Debug)]
+pub struct OomWatch {
+    fd: OwnedFd,
+    dir: PathBuf,
+    source: Source,
+}
+
+#[derive(Debug)]
+enum Source {
+    /// An eventfd that the kernel writes to; the watched file is kept open as long.
+    V1 { _control: OwnedFd },
+    /// inotify on `memory.events` and `cgroup.events`.
+    V2 { memory: i32, kills: u64 },
+}
+
+impl Cgroup {
+    /// Begins to watch for running out of memory.
+    ///
+    /// # Errors
+    /// The cgroup has no memory controller, or is gone.
+    pub fn watch_oom(&self) -> Result<OomWatch> {
+        let dir = self.path(Controller::Memory).ok_or_else(|| Error::unsupported("memory controller missing"))?;
+        if self.unified { OomWatch::v2(dir) } else { OomWatch::v1(dir) }
+    }
+}
+
+impl OomWatch {
+    fn v1(dir: &Path) -> Result<OomWatch> {
+        const CONTROL: &str = "memory.oom_control";
+        let control = rustix::fs::open(dir.join(CONTROL), OFlags::RDONLY | OFlags::CLOEXEC, Mode::empty())
+            .attempt(|| file::opening(dir, CONTROL))?;
+        let fd = eventfd(0, EventfdFlags::CLOEXEC | EventfdFlags::NONBLOCK).attempt(|| "eventfd")?;
+        let value = format!("{} {}", fd.as_raw_fd(), control.as_raw_fd());
+        file::write(dir, "cgroup.event_control", &value)
+            .attempt(|| file::writing(dir, "cgroup.event_control", &value))?;
+        Ok(OomWatch { fd, dir: dir.to_owned(), source: Source::V1 { _control: control } })
+    }
+
+    fn v2(dir: &Path) -> Result<OomWatch> {
+        let fd = inotify::init(inotify::CreateFlags::CLOEXEC | inotify::CreateFlags::NONBLOCK).attempt(|| "inotify")?;
+        let watch = |name: &str| {
+            inotify::add_watch(&fd, dir.join(name), inotify::WatchFlags::MODIFY)
+                .attempt(|| format!("watch {}", dir.join(name).display()))
+        };
+        let memory = watch("memory.events")?;
+        watch("cgroup.events")?;
+        let kills = kills(dir).unwrap_or(0);
+        Ok(OomWatch { fd, dir: dir.to_owned(), source: Source::V2 { memory, kills } })
+    }
+
+    /// What happened since the last call; `None` when it was nothing of interest. Does not wait.
+    pub fn read(&mut self) -> Result<Option<OomEvent>> {
+        let read = match &mut self.source {
+            Source::V1 { .. } => read_v1(&self.fd, &self.dir),
+            Source::V2 { memory, kills } => read_v2(&self.fd, &self.dir, *memory, kills),
+        };
+        match read {
+            Err(Errno::AGAIN | Errno::INTR) => Ok(None),
+            result => result.attempt(|| format!("read memory events of {}", self.dir.display())),
+        }
+    }
+}
+
+impl AsFd for OomWatch {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        self.fd.as_fd()
+    }
+}
+
+fn read_v1(fd: &OwnedFd, dir: &Path) -> Result<Option<OomEvent>, Errno> {
+    let mut count = [0u8; 8];
+    rustix::io::read(fd, &mut count)?;
+    // The kernel writes to the eventfd when the cgroup is removed, too.
+    let gone = rustix::fs::access(dir.join("cgroup.event_control"), rustix::fs::Access::EXISTS) == Err(Errno::NOENT);
+    Ok(Some(if gone { OomEvent::Gone } else { OomEvent::Oom }))
+}
+
+fn read_v2(fd: &OwnedFd, dir: &Path, memory: i32, kills_before: &mut u64) -> Result<Option<OomEvent>, Errno> {
+    let mut buffer = [std::mem::MaybeUninit::uninit(); 1024];
+    let mut events = inotify::Reader::new(fd, &mut buffer);
+    let (mut of_memory, mut of_cgroup) = (false, false);
+    loop {
+        let event = events.next()?;
+        if event.wd() == memory {
+            of_memory = true
+        } else {
+            of_cgroup = true
+        }
+        if events.is_buffer_empty() {
+            break;
+        }
+    }
+    if of_memory {
+        match kills(dir) {
+            Some(kills) if kills > *kills_before => {
+                *kills_before = kills;
+                return Ok(Some(OomEvent::Oom));
+            }
+            Some(_) => {}
+            None => return Ok(Some(OomEvent::Gone)),
+        }
+    }
+    let empty = || file::read(dir, "cgroup.events").map_or(true, |events| file::value_of(&events, "populated") == 0);
+    Ok((of_cgroup && empty()).then_some(OomEvent::Gone))
+}
+
+fn kills(dir: &Path) -> Option<u64> {
+    file::read(dir, "memory.events").ok().map(|events| file::value_of(&events, "oom_kill"))
+}

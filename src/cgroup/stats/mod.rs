@@ -1,0 +1,516 @@
+//! What a cgroup uses, in the shape that `runc events --stats` prints.
+//!
+//! Field names, their order and which are left out when zero are those of runc's `types/events.go`: tools parse them.
+
+mod v1;
+mod v2;
+
+use std::collections::BTreeMap;
+use std::path::Path;
+
+use rustix::io::Errno;
+use serde::Serialize;
+
+use super::{Cgroup, file};
+use crate::error::{Attempt, Error, Result};
+
+/// All statistics of a cgroup. What the machine does not count is zero.
+#[derive(Clone, Debug, Default, PartialEq, Serialize)]
+pub struct Stats {
+    /// Processor time.
+    pub cpu: CpuStats,
+    /// Processors and memory nodes.
+    pub cpuset: Cpuset,
+    /// Memory.
+    pub memory: MemoryStats,
+    /// Tasks.
+    pub pids: Pids,
+    /// Block devices.
+    pub blkio: Blkio,
+    /// Huge pages by size (`2MB`).
+    pub hugetlb: BTreeMap<String, Hugetlb>,
+    /// RDMA; not in runc's output.
+    #[serde(skip_serializing_if = "is_default")]
+    pub rdma: RdmaStats,
+    /// v2: scarce resources by name; not in runc's output.
+    #[serde(skip_serializing_if = "is_default")]
+    pub misc: BTreeMap<String, Misc>,
+}
+
+fn is_default<T: Default + PartialEq>(value: &T) -> bool {
+    *value == T::default()
+}
+
+/// Processor time.
+#[derive(Clone, Debug, Default, PartialEq, Serialize)]
+pub struct CpuStats {
+    /// Time used.
+    #[serde(skip_serializing_if = "is_default")]
+    pub usage: CpuUsage,
+    /// Time that was wanted above the quota.
+    #[serde(skip_serializing_if = "is_default")]
+    pub throttling: Throttling,
+    /// v2: how much tasks waited for a processor.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub psi: Option<Psi>,
+}
+
+/// Processor time used, in nanoseconds.
+#[derive(Clone, Debug, Default, PartialEq, Serialize)]
+pub struct CpuUsage {
+    /// All of it.
+    #[serde(skip_serializing_if = "is_default")]
+    pub total: u64,
+    /// v1: by processor.
+    #[serde(skip_serializing_if = "is_default")]
+    pub percpu: Vec<u64>,
+    /// v1: in the kernel, by processor.
+    #[serde(skip_serializing_if = "is_default")]
+    pub percpu_kernel: Vec<u64>,
+    /// v1: in programs, by processor.
+    #[serde(skip_serializing_if = "is_default")]
+    pub percpu_user: Vec<u64>,
+    /// In the kernel.
+    pub kernel: u64,
+    /// In programs.
+    pub user: u64,
+}
+
+/// What the quota cost.
+#[derive(Clone, Debug, Default, PartialEq, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Throttling {
+    /// Periods that passed.
+    #[serde(skip_serializing_if = "is_default")]
+    pub periods: u64,
+    /// Periods in which the quota was used up.
+    #[serde(skip_serializing_if = "is_default")]
+    pub throttled_periods: u64,
+    /// Nanoseconds that tasks had to wait.
+    #[serde(skip_serializing_if = "is_default")]
+    pub throttled_time: u64,
+}
+
+/// Pressure stall information, see the kernel's `Documentation/accounting/psi.rst`.
+#[derive(Clone, Debug, Default, PartialEq, Serialize)]
+pub struct Psi {
+    /// Some task waited.
+    #[serde(skip_serializing_if = "is_default")]
+    pub some: PsiLine,
+    /// All tasks waited.
+    #[serde(skip_serializing_if = "is_default")]
+    pub full: PsiLine,
+}
+
+/// A line of pressure stall information.
+#[derive(Clone, Debug, Default, PartialEq, Serialize)]
+pub struct PsiLine {
+    /// Per cent of the last 10 seconds.
+    pub avg10: f64,
+    /// Per cent of the last minute.
+    pub avg60: f64,
+    /// Per cent of the last five minutes.
+    pub avg300: f64,
+    /// Microseconds since the beginning.
+    pub total: u64,
+}
+
+/// v1: the files of the cpuset controller; v2: the lists only.
+#[derive(Clone, Debug, Default, PartialEq, Serialize)]
+pub struct Cpuset {
+    /// Processors.
+    #[serde(skip_serializing_if = "is_default")]
+    pub cpus: Vec<u16>,
+    /// Whether no other cgroup may have them.
+    pub cpu_exclusive: u64,
+    /// Memory nodes.
+    #[serde(skip_serializing_if = "is_default")]
+    pub mems: Vec<u16>,
+    /// Whether kernel memory comes from these nodes only.
+    pub mem_hardwall: u64,
+    /// Whether no other cgroup may have them.
+    pub mem_exclusive: u64,
+    /// Whether pages move along when the nodes change.
+    pub memory_migrate: u64,
+    /// Whether page cache is spread over the nodes.
+    pub memory_spread_page: u64,
+    /// Whether kernel caches are spread over the nodes.
+    pub memory_spread_slab: u64,
+    /// How hard memory is looked for.
+    pub memory_pressure: u64,
+    /// Whether tasks are moved between the processors.
+    pub sched_load_balance: u64,
+    /// How far to look for an idle processor; -1 is the default.
+    pub sched_relax_domain_level: i64,
+}
+
+/// Memory.
+#[derive(Clone, Debug, Default, PartialEq, Serialize)]
+pub struct MemoryStats {
+    /// Page cache in bytes.
+    #[serde(skip_serializing_if = "is_default")]
+    pub cache: u64,
+    /// Memory.
+    #[serde(skip_serializing_if = "is_default")]
+    pub usage: MemoryEntry,
+    /// Memory and swap together.
+    #[serde(skip_serializing_if = "is_default")]
+    pub swap: MemoryEntry,
+    /// v1: memory of the kernel.
+    #[serde(skip_serializing_if = "is_default")]
+    pub kernel: MemoryEntry,
+    /// v1: TCP buffers.
+    #[serde(rename = "kernelTCP", skip_serializing_if = "is_default")]
+    pub kernel_tcp: MemoryEntry,
+    /// All of `memory.stat`.
+    #[serde(skip_serializing_if = "is_default")]
+    pub raw: BTreeMap<String, u64>,
+    /// v2: how much tasks waited for memory.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub psi: Option<Psi>,
+}
+
+/// One counter of memory, in bytes.
+#[derive(Clone, Debug, Default, PartialEq, Serialize)]
+pub struct MemoryEntry {
+    /// The limit; the largest number is none.
+    pub limit: u64,
+    /// In use.
+    #[serde(skip_serializing_if = "is_default")]
+    pub usage: u64,
+    /// The most that was in use.
+    #[serde(skip_serializing_if = "is_default")]
+    pub max: u64,
+    /// v1: how often the limit was hit.
+    pub failcnt: u64,
+}
+
+/// Tasks.
+#[derive(Clone, Debug, Default, PartialEq, Serialize)]
+pub struct Pids {
+    /// How many there are.
+    #[serde(skip_serializing_if = "is_default")]
+    pub current: u64,
+    /// The limit; 0 is none.
+    #[serde(skip_serializing_if = "is_default")]
+    pub limit: u64,
+}
+
+/// Block devices.
+#[derive(Clone, Debug, Default, PartialEq, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Blkio {
+    /// Bytes.
+    #[serde(skip_serializing_if = "is_default")]
+    pub io_service_bytes_recursive: Vec<BlkioEntry>,
+    /// Operations.
+    #[serde(skip_serializing_if = "is_default")]
+    pub io_serviced_recursive: Vec<BlkioEntry>,
+    /// v1: requests that wait.
+    #[serde(rename = "ioQueueRecursive", skip_serializing_if = "is_default")]
+    pub io_queued_recursive: Vec<BlkioEntry>,
+    /// v1: nanoseconds that the device worked.
+    #[serde(skip_serializing_if = "is_default")]
+    pub io_service_time_recursive: Vec<BlkioEntry>,
+    /// v1: nanoseconds that requests waited.
+    #[serde(skip_serializing_if = "is_default")]
+    pub io_wait_time_recursive: Vec<BlkioEntry>,
+    /// v1: requests that were merged.
+    #[serde(skip_serializing_if = "is_default")]
+    pub io_merged_recursive: Vec<BlkioEntry>,
+    /// v1: milliseconds of the device's time.
+    #[serde(skip_serializing_if = "is_default")]
+    pub io_time_recursive: Vec<BlkioEntry>,
+    /// v1: sectors.
+    #[serde(skip_serializing_if = "is_default")]
+    pub sectors_recursive: Vec<BlkioEntry>,
+    /// v2: how much tasks waited for devices.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub psi: Option<Psi>,
+}
+
+/// A number about a block device.
+#[derive(Clone, Debug, Default, PartialEq, Serialize)]
+pub struct BlkioEntry {
+    /// Major number.
+    #[serde(skip_serializing_if = "is_default")]
+    pub major: u64,
+    /// Minor number.
+    #[serde(skip_serializing_if = "is_default")]
+    pub minor: u64,
+    /// `Read`, `Write`, `Sync`, `Async`, `Discard` or `Total`.
+    #[serde(skip_serializing_if = "is_default")]
+    pub op: String,
+    /// The number.
+    #[serde(skip_serializing_if = "is_default")]
+    pub value: u64,
+}
+
+/// Huge pages of one size.
+#[derive(Clone, Debug, Default, PartialEq, Serialize)]
+pub struct Hugetlb {
+    /// Bytes in use (or reserved, where the kernel counts that).
+    #[serde(skip_serializing_if = "is_default")]
+    pub usage: u64,
+    /// v1: the most that was in use.
+    #[serde(skip_serializing_if = "is_default")]
+    pub max: u64,
+    /// How often the limit was hit.
+    pub failcnt: u64,
+}
+
+/// RDMA devices.
+#[derive(Clone, Debug, Default, PartialEq, Serialize)]
+pub struct RdmaStats {
+    /// Limits.
+    pub limit: Vec<RdmaEntry>,
+    /// In use.
+    pub current: Vec<RdmaEntry>,
+}
+
+/// Numbers of an RDMA device.
+#[derive(Clone, Debug, Default, PartialEq, Serialize)]
+pub struct RdmaEntry {
+    /// The device's name.
+    pub device: String,
+    /// HCA handles; the largest number is no limit.
+    pub hca_handles: u32,
+    /// HCA objects; the largest number is no limit.
+    pub hca_objects: u32,
+}
+
+/// A scarce resource.
+#[derive(Clone, Debug, Default, PartialEq, Serialize)]
+pub struct Misc {
+    /// How much is in use.
+    pub usage: u64,
+    /// How often the limit was hit.
+    pub events: u64,
+}
+
+impl Cgroup {
+    /// What the cgroup uses. Without a controller its part is zero.
+    ///
+    /// # Errors
+    /// A file cannot be read, or is not as the kernel documents it.
+    pub fn stats(&self) -> Result<Stats> {
+        let mut stats = Stats::default();
+        if self.unified {
+            if let Some(dir) = self.dirs.first() {
+                v2::read(&dir.path, &mut stats)?;
+            }
+        } else {
+            for dir in &self.dirs {
+                for controller in &dir.controllers {
+                    v1::read(*controller, &dir.path, &mut stats)?;
+                }
+            }
+        }
+        Ok(stats)
+    }
+}
+
+/// The content of a file; `None` where the kernel has no such file.
+fn content(dir: &Path, name: &str) -> Result<Option<String>> {
+    match file::read(dir, name) {
+        Ok(content) => Ok(Some(content)),
+        // ENODEV: the cgroup was removed just now. EOPNOTSUPP: pressure is not counted (psi=0).
+        Err(Errno::NOENT | Errno::NODEV | Errno::OPNOTSUPP) => Ok(None),
+        Err(errno) => Err(Error::os(errno, file::reading(dir, name))),
+    }
+}
+
+fn malformed(dir: &Path, name: &str, text: &str) -> Error {
+    Error::invalid(format!("unable to parse {}: {text:?}", dir.join(name).display()))
+}
+
+/// A number of the kernel: `max` is the largest, and negative (which some counters get by mistake) is 0.
+fn number(text: &str) -> Option<u64> {
+    match text.trim() {
+        "max" => Some(u64::MAX),
+        text => text.parse().ok().or_else(|| text.parse::<i64>().is_ok().then_some(0)),
+    }
+}
+
+/// A file with one number.
+fn value(dir: &Path, name: &str) -> Result<Option<u64>> {
+    let Some(content) = content(dir, name)? else { return Ok(None) };
+    number(&content).map(Some).ok_or_else(|| malformed(dir, name, content.trim()))
+}
+
+/// A file of `key value` lines.
+fn table(dir: &Path, name: &str) -> Result<BTreeMap<String, u64>> {
+    let Some(content) = content(dir, name)? else { return Ok(BTreeMap::new()) };
+    let parse = |line: &str| {
+        let (key, value) = line.split_once(' ')?;
+        Some((key.to_owned(), number(value)?))
+    };
+    content.lines().map(|line| parse(line).ok_or_else(|| malformed(dir, name, line))).collect()
+}
+
+/// A list of processors or nodes, `0-2,7`.
+fn list(dir: &Path, name: &str) -> Result<Vec<u16>> {
+    let Some(content) = content(dir, name)? else { return Ok(Vec::new()) };
+    let parse = |range: &str| -> Option<std::ops::RangeInclusive<u16>> {
+        let (from, to) = range.split_once('-').unwrap_or((range, range));
+        Some(from.parse().ok()?..=to.parse().ok()?)
+    };
+    let mut numbers = Vec::new();
+    for range in content.trim().split(',').filter(|range| !range.is_empty()) {
+        numbers.extend(parse(range).ok_or_else(|| malformed(dir, name, range))?);
+    }
+    Ok(numbers)
+}
+
+/// `rdma.current` or `rdma.max`: `mlx4_0 hca_handle=2 hca_object=max`.
+fn rdma_entries(dir: &Path, name: &str) -> Result<Vec<RdmaEntry>> {
+    let Some(content) = content(dir, name)? else { return Ok(Vec::new()) };
+    let entry = |line: &str| {
+        let mut words = line.split_ascii_whitespace();
+        let mut entry = RdmaEntry { device: words.next()?.to_owned(), ..RdmaEntry::default() };
+        for word in words {
+            let (key, value) = word.split_once('=')?;
+            let value = if value == "max" { u32::MAX } else { value.parse().ok()? };
+            match key {
+                "hca_handle" => entry.hca_handles = value,
+                "hca_object" => entry.hca_objects = value,
+                _ => {}
+            }
+        }
+        Some(entry)
+    };
+    Ok(content.lines().filter_map(entry).collect())
+}
+
+/// RDMA is the same on both versions.
+fn rdma(dir: &Path, stats: &mut Stats) -> Result<()> {
+    let (current, limit) = (rdma_entries(dir, "rdma.current")?, rdma_entries(dir, "rdma.max")?);
+    // A device may go away between the two.
+    if current.len() == limit.len() {
+        stats.rdma = RdmaStats { limit, current };
+    }
+    Ok(())
+}
+
+/// The sizes of huge pages of this machine, as the kernel spells them in cgroup file names.
+fn huge_page_sizes() -> Result<Vec<String>> {
+    let dir = "/sys/kernel/mm/hugepages";
+    let entries = match std::fs::read_dir(dir) {
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(Vec::new()),
+        entries => entries.attempt(|| format!("read {dir}"))?,
+    };
+    let names = entries.filter_map(|entry| entry.ok()?.file_name().into_string().ok());
+    let mut sizes: Vec<String> = names.filter_map(|name| huge_page_size(&name)).collect();
+    sizes.sort_unstable();
+    Ok(sizes)
+}
+
+/// `2MB` of `hugepages-2048kB`.
+fn huge_page_size(name: &str) -> Option<String> {
+    let size: u64 = name.strip_prefix("hugepages-")?.strip_suffix("kB")?.parse().ok()?;
+    Some(match size {
+        0..1024 => format!("{size}KB"),
+        1024..1_048_576 => format!("{}MB", size >> 10),
+        _ => format!("{}GB", size >> 20),
+    })
+}
+
+#[cfg(test)]
+pub(super) mod tests {
+    use super::*;
+
+    /// A folder with files, as a cgroup would have them.
+    pub(super) struct Folder(std::path::PathBuf);
+
+    impl Folder {
+        pub(super) fn new(name: &str, files: &[(&str, &str)]) -> Folder {
+            let path = std::env::temp_dir().join(format!("nskit-test-stats-{name}-{}", std::process::id()));
+            std::fs::create_dir_all(&path).unwrap();
+            for (name, content) in files {
+                std::fs::write(path.join(name), content).unwrap();
+            }
+            Folder(path)
+        }
+
+        pub(super) fn path(&self) -> &Path {
+            &self.0
+        }
+    }
+
+    impl Drop for Folder {
+        fn drop(&mut self) {
+            std::fs::remove_dir_all(&self.0).unwrap();
+        }
+    }
+
+    #[test]
+    fn what_is_zero_is_printed_as_runc_prints_it() {
+        let expected = concat!(
+            r#"{"cpu":{},"#,
+            r#""cpuset":{"cpu_exclusive":0,"mem_hardwall":0,"mem_exclusive":0,"memory_migrate":0,"#,
+            r#""memory_spread_page":0,"memory_spread_slab":0,"memory_pressure":0,"sched_load_balance":0,"#,
+            r#""sched_relax_domain_level":0},"memory":{},"pids":{},"blkio":{},"hugetlb":{}}"#
+        );
+        assert_eq!(serde_json::to_string(&Stats::default()).unwrap(), expected);
+    }
+
+    #[test]
+    fn names_are_those_that_runc_prints() {
+        let stats = Stats {
+            cpu: CpuStats {
+                usage: CpuUsage { percpu_kernel: vec![1], ..CpuUsage::default() },
+                throttling: Throttling { periods: 1, throttled_periods: 2, throttled_time: 3 },
+                psi: None,
+            },
+            memory: MemoryStats {
+                kernel_tcp: MemoryEntry { limit: 1, usage: 2, max: 3, failcnt: 4 },
+                ..MemoryStats::default()
+            },
+            blkio: Blkio {
+                io_service_bytes_recursive: vec![BlkioEntry { major: 8, minor: 0, op: "Read".into(), value: 5 }],
+                io_queued_recursive: vec![BlkioEntry { major: 8, minor: 1, op: "Total".into(), value: 6 }],
+                ..Blkio::default()
+            },
+            ..Stats::default()
+        };
+        let json = serde_json::to_value(&stats).unwrap();
+        assert_eq!(json["cpu"]["usage"], serde_json::json!({"percpu_kernel": [1], "kernel": 0, "user": 0}));
+        assert_eq!(
+            json["cpu"]["throttling"],
+            serde_json::json!({"periods": 1, "throttledPeriods": 2, "throttledTime": 3})
+        );
+        assert_eq!(json["memory"], serde_json::json!({"kernelTCP": {"limit": 1, "usage": 2, "max": 3, "failcnt": 4}}));
+        assert_eq!(
+            json["blkio"],
+            serde_json::json!({
+                "ioServiceBytesRecursive": [{"major": 8, "op": "Read", "value": 5}],
+                "ioQueueRecursive": [{"major": 8, "minor": 1, "op": "Total", "value": 6}],
+            })
+        );
+    }
+
+    #[test]
+    fn sizes_of_huge_pages_are_spelt_as_in_cgroup_files() {
+        let spelt = ["hugepages-64kB", "hugepages-2048kB", "hugepages-1048576kB"].map(huge_page_size);
+        assert_eq!(spelt, ["64KB", "2MB", "1GB"].map(|size| Some(size.to_owned())));
+        assert_eq!(huge_page_size("other"), None);
+    }
+
+    #[test]
+    fn lists_are_read_in_ranges() {
+        let folder = Folder::new("list", &[("ok", "0-2,7\n"), ("empty", "\n"), ("bad", "1-x\n")]);
+        assert_eq!(list(folder.path(), "ok").unwrap(), [0, 1, 2, 7]);
+        assert_eq!(list(folder.path(), "empty").unwrap(), [0; 0]);
+        assert!(list(folder.path(), "bad").unwrap_err().to_string().ends_with("/bad: \"1-x\""));
+    }
+
+    #[test]
+    fn rdma_limits_may_be_none() {
+        let max = "mlx4_0 hca_handle=2 hca_object=max\n";
+        let folder = Folder::new("rdma", &[("rdma.max", max), ("rdma.current", "mlx4_0 hca_handle=1 hca_object=0\n")]);
+        let mut stats = Stats::default();
+        rdma(folder.path(), &mut stats).unwrap();
+        assert_eq!((stats.rdma.limit[0].hca_handles, stats.rdma.limit[0].hca_objects), (2, u32::MAX));
+        assert_eq!(stats.rdma.current[0].hca_handles, 1);
+    }
+}

@@ -1,0 +1,27 @@
+//! `update`: other limits for a container that exists.
+
+use oci_spec::runtime::LinuxResources;
+
+use super::container::Container;
+use super::resources;
+use super::runtime::Runtime;
+use super::state::Status;
+use crate::error::{Error, Kind, Result};
+
+/// Sets `change` on the container `id`, and keeps it for later updates. What it leaves out stays.
+///
+/// # Errors
+/// When the container is not there or has stopped, and which limit was refused.
+pub fn update(runtime: &Runtime, id: &str, change: &LinuxResources) -> Result<()> {
+    let container = Container::load(runtime, id)?;
+    if container.status()? == Status::Stopped {
+        return Err(Error::new(Kind::State, format!("container not running: cannot update container {id}")));
+    }
+    let mut config = container.folder.load_config()?;
+    let linux = config.linux_mut().get_or_insert_default();
+    let mut merged = linux.resources().clone().unwrap_or_default();
+    resources::merge(&mut merged, change);
+    container.cgroup()?.apply(&resources::limits(&merged)?)?;
+    linux.set_resources(Some(merged));
+    container.folder.replace_config(&config)
+}
