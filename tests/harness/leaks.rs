@@ -71,7 +71,7 @@ fn mounts(name: &str) -> Vec<String> {
         .collect()
 }
 
-/// Living processes in a cgroup, or with a command line, that has `name` in it.
+/// Living processes with a command line that has `name` in it. What a cgroup holds shows by the cgroup.
 fn processes(name: &str) -> Vec<(i32, String)> {
     let mut found = Vec::new();
     for entry in fs::read_dir("/proc").expect("read /proc").flatten() {
@@ -80,10 +80,12 @@ fn processes(name: &str) -> Vec<(i32, String)> {
             let content = fs::read(entry.path().join(file)).unwrap_or_default();
             String::from_utf8_lossy(&content).replace('\0', " ")
         };
-        let (cgroup, line) = (read("cgroup"), read("cmdline"));
-        let zombie = read("stat").rsplit(") ").next().is_some_and(|rest| rest.starts_with(['Z', 'X']));
-        if (cgroup.contains(name) || line.contains(name)) && !zombie && pid != process::id().cast_signed() {
-            found.push((pid, if line.is_empty() { read("comm") } else { line }));
+        if pid != process::id().cast_signed() && read("cmdline").contains(name) {
+            let status = read("stat");
+            let state = status.rsplit(") ").next().unwrap_or_default();
+            if !state.starts_with(['Z', 'X']) {
+                found.push((pid, format!("{}{}", read("comm"), read("cmdline"))));
+            }
         }
     }
     found

@@ -69,7 +69,7 @@ fn start_of_a_container_that_is_not_there_says_so() {
 fn create_of_a_missing_program_fails_and_names_it() {
     // Since the program is looked up in `create`, engines report a failed start at once.
     let container = Container::new().args(&["no-such-program"]);
-    container.create_with(&[]).exits(1).complains("\"no-such-program\"").complains("executable file not found in $PATH");
+    container.create_with(&[]).exits(1).complains("no-such-program").complains("executable file not found in $PATH");
     container.assert_gone();
 }
 
