@@ -3,6 +3,9 @@
 //! They need root, run in parallel, and clean up after themselves. `harness` says which environment variables steer
 //! them; with `NSKIT_RUNTIME=/usr/sbin/runc` the runtime's tests show what runc does.
 
+mod dispatch;
 mod engines;
 mod harness;
+mod nsenter;
 mod runtime;
+mod unshare;
