@@ -3,9 +3,7 @@
 //! They need root, run in parallel, and clean up after themselves. `harness` says which environment variables steer
 //! them; with `NSKIT_RUNTIME=/usr/sbin/runc` the runtime's tests show what runc does.
 
-mod dispatch;
+mod applets;
 mod engines;
 mod harness;
-mod nsenter;
 mod runtime;
-mod unshare;
