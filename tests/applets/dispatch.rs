@@ -1,0 +1,160 @@
+//! Which applet a name starts, and the links that `install` makes.
+
+use std::fs;
+use std::os::unix::fs::{MetadataExt, symlink};
+
+use crate::harness::{TempDir, nskit, program};
+
+/// Every applet and its aliases, as the README lists them.
+const NAMES: [(&str, &[&str]); 4] = [
+    ("unshare", &[]),
+    ("nsenter", &[]),
+    ("ns-inspect", &["lsns"]),
+    ("runtime", &["nskit-runtime", "runc"]),
+];
+
+#[test]
+fn list_names_every_applet_on_a_line_of_its_own() {
+    let output = program(nskit()).arg("--list").run().ok().stdout();
+    for (name, _) in NAMES {
+        assert!(output.lines().any(|line| line == name), "{name} is not in {output:?}");
+    }
+}
+
+#[test]
+fn help_names_every_applet() {
+    let output = program(nskit()).arg("--help").run().ok().stdout();
+    for (name, _) in NAMES {
+        assert!(output.contains(name), "{name} is not in {output:?}");
+    }
+}
+
+#[test]
+fn every_applet_explains_itself() {
+    for (name, _) in NAMES {
+        let output = program(nskit()).args([name, "--help"]).run().ok().stdout();
+        assert!(output.contains("Usage"), "{name} --help: {output:?}");
+    }
+}
+
+#[test]
+fn the_version_is_the_package_s() {
+    program(nskit()).arg("--version").run().ok().mentions(env!("CARGO_PKG_VERSION"));
+}
+
+#[test]
+fn without_an_applet_help_goes_to_standard_error() {
+    let output = program(nskit()).run();
+    assert_ne!(output.code(), 0);
+    output.complains("runtime").says("");
+}
+
+#[test]
+fn an_unknown_applet_is_an_error_that_names_the_nearest() {
+    program(nskit()).arg("unshar").run().exits(127).complains("unshar").complains("unshare").in_one_line();
+    program(nskit()).arg("runtimes").run().exits(127).complains("runtime").in_one_line();
+}
+
+#[test]
+fn a_name_that_is_near_none_is_an_error_too() {
+    program(nskit()).arg("zzzzzzzzzzzz").run().exits(127).complains("zzzzzzzzzzzz").in_one_line();
+}
+
+#[test]
+fn a_link_starts_the_applet_of_its_name_from_any_path() {
+    let dir = TempDir::new();
+    for (name, aliases) in NAMES {
+        for link in [&[name][..], aliases].concat() {
+            symlink(nskit(), dir.join(link)).expect("link");
+            let by_link = program(dir.join(link)).arg("--help").run().ok().stdout();
+            assert!(by_link.contains("Usage"), "{link}: {by_link:?}");
+        }
+    }
+}
+
+#[test]
+fn names_may_have_the_prefix_of_the_project() {
+    let dir = TempDir::new();
+    for (name, _) in NAMES {
+        let link = dir.join(&format!("nskit-{name}"));
+        symlink(nskit(), &link).expect("link");
+        program(&link).arg("--help").run().ok().mentions("Usage");
+    }
+}
+
+#[test]
+fn aliases_work_as_the_first_argument() {
+    program(nskit()).args(["lsns", "--help"]).run().ok().mentions("Usage");
+    program(nskit()).args(["runc", "--version"]).run().ok().mentions(" version ");
+}
+
+#[test]
+fn a_link_named_unshare_unshares() {
+    let dir = TempDir::new();
+    let link = dir.join("unshare");
+    symlink(nskit(), &link).expect("link");
+    let host = fs::read_link("/proc/self/ns/uts").expect("read a namespace");
+    let inside = program(&link).args(["--uts", "readlink", "/proc/self/ns/uts"]).run().ok().stdout();
+    assert!(inside.starts_with("uts:[") && inside != host.to_str().expect("ASCII"), "{inside}");
+}
+
+#[test]
+fn install_links_every_applet_and_alias() {
+    let dir = TempDir::new();
+    program(nskit()).args(["install", "--dir"]).arg(dir.path()).run().ok();
+    for (name, _) in NAMES {
+        let link = dir.join(name);
+        assert!(fs::symlink_metadata(&link).expect("a link").is_symlink(), "{name}");
+        assert_eq!(link.canonicalize().expect("a target"), nskit().canonicalize().expect("a path"), "{name}");
+        program(&link).arg("--help").run().ok().mentions("Usage");
+    }
+}
+
+#[test]
+fn install_makes_hard_links_when_asked() {
+    // Hard links need the same file system: the binary is copied beside them.
+    let dir = TempDir::new();
+    let binary = dir.join("nskit");
+    fs::copy(nskit(), &binary).expect("copy the binary");
+    let bin = dir.join("bin");
+    fs::create_dir(&bin).expect("make a folder");
+    program(&binary).args(["install", "--hard-links", "--dir"]).arg(&bin).run().ok();
+    let inode = fs::metadata(&binary).expect("stat").ino();
+    assert_eq!(fs::symlink_metadata(bin.join("unshare")).expect("stat").ino(), inode);
+}
+
+#[test]
+fn install_makes_the_links_that_are_named_and_no_others() {
+    let dir = TempDir::new();
+    program(nskit()).args(["install", "--dir"]).arg(dir.path()).args(["unshare", "runc"]).run().ok();
+    let mut names: Vec<_> = fs::read_dir(dir.path())
+        .expect("read the folder")
+        .flatten()
+        .map(|entry| entry.file_name().into_string().expect("UTF-8"))
+        .collect();
+    names.sort_unstable();
+    assert_eq!(names, ["runc", "unshare"]);
+}
+
+#[test]
+fn install_of_an_unknown_applet_is_an_error_that_names_it() {
+    let dir = TempDir::new();
+    let output = program(nskit()).args(["install", "--dir"]).arg(dir.path()).arg("frobnicate").run();
+    assert_ne!(output.code(), 0);
+    output.complains("frobnicate").in_one_line();
+    assert_eq!(fs::read_dir(dir.path()).expect("read the folder").count(), 0);
+}
+
+#[test]
+fn install_into_a_folder_that_is_not_there_is_an_error_that_names_it() {
+    let output = program(nskit()).args(["install", "--dir", "/no/such/folder"]).run();
+    assert_ne!(output.code(), 0);
+    output.complains("/no/such/folder").in_one_line();
+}
+
+#[test]
+fn a_closed_pipe_is_no_reason_to_complain() {
+    let script = format!("{} --help | true; {} --list | true", nskit().display(), nskit().display());
+    let output = program("sh").args(["-c", &script]).run().ok();
+    assert_eq!(output.stderr(), "");
+}

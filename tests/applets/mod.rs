@@ -1,0 +1,5 @@
+//! The command lines beside the runtime: which applet a name starts, unshare, nsenter.
+
+mod dispatch;
+mod nsenter;
+mod unshare;

@@ -1,0 +1,1 @@
+//! Container engines that start containers through us.

@@ -1,0 +1,277 @@
+//! Bad input: one clear line that names the step, the object and the cause; status 1; nothing left behind.
+
+use std::fs;
+
+use serde_json::{Value, json};
+
+use crate::harness::{Container, Peer, peer, skip_on};
+
+/// The container is refused with every one of `words` in the complaint, and leaves nothing, its log one error.
+#[track_caller]
+fn refused(container: &Container, words: &[&str]) {
+    let log = container.dir.join("log");
+    container.write_config();
+    let path = log.to_str().expect("UTF-8");
+    let mut create = container.runtime(&["--log", path, "--log-format", "json", "create", "--bundle"]);
+    create = create.arg(container.bundle()).arg(&container.id);
+    let mut output = create.run().exits(1).in_one_line();
+    for word in words {
+        output = output.complains(word);
+    }
+    let log = fs::read_to_string(log).expect("read the log");
+    assert_eq!(log.lines().filter(|line| line.contains("\"level\":\"error\"")).count(), 1, "{log}");
+    container.assert_gone();
+}
+
+#[test]
+fn a_bundle_that_is_not_there() {
+    let container = Container::without_rootfs();
+    let create = container.runtime(&["create", "--bundle", "/no/such/bundle", &container.id]);
+    create.run().exits(1).complains("/no/such/bundle").complains("no such file or directory").in_one_line();
+    container.assert_gone();
+}
+
+#[test]
+fn a_bundle_that_is_no_folder() {
+    let container = Container::without_rootfs();
+    let file = container.dir.join("file");
+    fs::write(&file, "").expect("write a file");
+    let create = container.runtime(&["create", "--bundle"]).arg(&file).arg(&container.id);
+    create.run().exits(1).complains("not a directory").complains(file.to_str().expect("UTF-8")).in_one_line();
+    container.assert_gone();
+}
+
+#[test]
+fn a_bundle_without_a_configuration() {
+    let container = Container::without_rootfs();
+    let create = container.runtime(&["create", "--bundle"]).arg(container.bundle()).arg(&container.id);
+    create.run().exits(1).complains("config.json").in_one_line();
+    container.assert_gone();
+}
+
+#[test]
+fn a_configuration_that_is_no_json() {
+    skip_on!(Runc | Crun, "the peers do not name the file");
+    for content in ["", "{", "not json", "[]", "{\"ociVersion\": 1}"] {
+        let container = Container::without_rootfs();
+        fs::write(container.bundle().join("config.json"), content).expect("write config.json");
+        let create = container.runtime(&["create", "--bundle"]).arg(container.bundle()).arg(&container.id);
+        create.run().exits(1).complains("config.json").in_one_line();
+        container.assert_gone();
+    }
+}
+
+#[test]
+fn a_version_that_is_not_known() {
+    skip_on!(Runc | Crun, "runc 1.1 accepts any version");
+    for version in ["2.0.0", "0.1.0", "one", ""] {
+        refused(&Container::new().set("/ociVersion", version), &["ociVersion", version]);
+    }
+}
+
+#[test]
+fn a_configuration_without_a_version() {
+    skip_on!(Runc | Crun, "runc 1.1 accepts it");
+    let mut container = Container::new();
+    container.config.as_object_mut().expect("an object").remove("ociVersion");
+    refused(&container, &["ociVersion"]);
+}
+
+#[test]
+fn a_configuration_without_a_root() {
+    let mut container = Container::new();
+    container.config.as_object_mut().expect("an object").remove("root");
+    refused(&container, &["root"]);
+}
+
+#[test]
+fn a_root_that_is_not_there() {
+    refused(&Container::new().set("/root/path", "nowhere"), &["nowhere", "no such file or directory"]);
+}
+
+#[test]
+fn a_root_that_is_no_folder() {
+    let container = Container::new().set("/root/path", "file");
+    fs::write(container.bundle().join("file"), "").expect("write a file");
+    let words = ["ot a directory", container.rootfs().with_file_name("file").to_str().expect("UTF-8").to_owned().leak()];
+    refused(&container, if peer() == Peer::Ours { &words } else { &words[..1] });
+}
+
+#[test]
+fn an_unknown_namespace() {
+    refused(&Container::new().set("/linux/namespaces/-", json!({"type": "parallel"})), &["parallel"]);
+}
+
+#[test]
+fn a_namespace_that_is_given_twice() {
+    refused(&Container::new().set("/linux/namespaces/-", json!({"type": "network"})), &["network"]);
+}
+
+#[test]
+fn a_namespace_whose_path_is_not_there() {
+    let container = Container::new().namespace("network", Some("/no/such/namespace"));
+    refused(&container, &["/no/such/namespace", "no such file or directory"]);
+}
+
+#[test]
+fn a_namespace_whose_path_is_of_another_kind() {
+    skip_on!(Runc | Crun, "the peers lose the cause");
+    let container = Container::new().namespace("network", Some("/proc/self/ns/uts"));
+    refused(&container, &["/proc/self/ns/uts"]);
+}
+
+#[test]
+fn a_host_name_without_a_namespace_for_it() {
+    refused(&Container::new().without_namespace("uts"), &["hostname"]);
+}
+
+#[test]
+fn an_id_with_characters_that_are_not_allowed() {
+    for id in ["a/b", "../x", "..", ".", "a b", "ä", "-leading?", "/"] {
+        let mut container = Container::new();
+        container.write_config();
+        let own = std::mem::replace(&mut container.id, id.to_owned());
+        let create = container.runtime(&["create", "--bundle"]).arg(container.bundle()).arg("--").arg(id);
+        let output = create.run();
+        assert_ne!(output.code(), 0, "{id:?} was accepted");
+        container.id = own;
+        if peer() == Peer::Ours {
+            output.exits(1).complains("container ID").complains(id).in_one_line();
+        }
+        container.assert_gone();
+    }
+}
+
+#[test]
+fn an_empty_id() {
+    let container = Container::new();
+    container.write_config();
+    let create = container.runtime(&["create", "--bundle"]).arg(container.bundle()).arg("");
+    let output = create.run().exits(1);
+    if peer() == Peer::Ours {
+        output.complains("container ID").in_one_line();
+    }
+}
+
+#[test]
+fn an_id_of_another_container_s_state_cannot_be_reached_by_a_path() {
+    let container = Container::running();
+    let id = format!("../state/{}", container.id);
+    for verb in ["state", "kill", "delete", "pause", "start"] {
+        container.runtime(&[verb, &id]).run().exits(1);
+    }
+    container.runtime(&["delete", "--force", &id]).run();
+    assert_eq!(container.status(), "running");
+}
+
+#[test]
+fn too_many_arguments() {
+    let container = Container::new();
+    let output = container.runtime(&["state", "one", "two"]).run();
+    assert_ne!(output.code(), 0);
+}
+
+#[test]
+fn no_id() {
+    for verb in ["create", "run", "start", "state", "kill", "delete", "pause", "resume", "exec", "ps", "update", "events"] {
+        let container = Container::without_rootfs();
+        let output = container.runtime(&[verb]).run();
+        assert_ne!(output.code(), 0, "{verb}");
+        assert_ne!(output.stderr() + &output.stdout(), "", "{verb}");
+    }
+}
+
+#[test]
+fn an_option_that_is_not_known() {
+    let container = Container::without_rootfs();
+    let output = container.runtime(&["create", "--frobnicate", "x"]).run();
+    assert_ne!(output.code(), 0);
+    assert!((output.stderr() + &output.stdout()).contains("frobnicate"));
+}
+
+#[test]
+fn no_arguments_to_run() {
+    refused(&Container::new().set("/process/args", json!([])), &["args"]);
+}
+
+#[test]
+fn a_working_directory_that_is_relative() {
+    refused(&Container::new().set("/process/cwd", "tmp"), &["wd"]);
+}
+
+#[test]
+fn an_environment_variable_without_a_value_is_no_reason_to_fail() {
+    let container = Container::new().args(&["env"]).set("/process/env", json!(["PATH=/bin", "EMPTY="]));
+    container.run().ok().mentions("EMPTY=");
+}
+
+#[test]
+fn a_mount_whose_destination_escapes_through_a_link() {
+    // The link leads out of the root; inside of it the same path is a file, which no folder can be mounted on.
+    let container = Container::new();
+    let outside = container.dir.join("outside");
+    fs::create_dir(&outside).expect("make a folder");
+    std::os::unix::fs::symlink("../../outside", container.rootfs().join("link")).expect("link");
+    fs::write(container.rootfs().join("outside"), "").expect("write a file");
+    let container = container.mount("/link/deeper", "tmpfs", "tmpfs", &[]);
+    refused(&container, &["/link/deeper"]);
+    assert_eq!(fs::read_dir(&outside).expect("read the folder").count(), 0, "something was made outside of the root");
+}
+
+#[test]
+fn a_mount_option_that_is_data_of_no_file_system() {
+    refused(&Container::new().mount("/mnt", "tmpfs", "tmpfs", &["frobnicate=1"]), &["/mnt", "tmpfs"]);
+}
+
+#[test]
+fn a_sized_mount_with_a_bad_size() {
+    refused(&Container::new().mount("/mnt", "tmpfs", "tmpfs", &["size=plenty"]), &["/mnt"]);
+}
+
+#[test]
+fn a_seccomp_action_that_is_not_known() {
+    let container = Container::new().set("/linux/seccomp", json!({"defaultAction": "SCMP_ACT_SHRUG"}));
+    refused(&container, &["SCMP_ACT_SHRUG"]);
+}
+
+#[test]
+fn a_user_namespace_without_maps() {
+    skip_on!(Runc | Crun, "the peers accept it or use words of their own");
+    let output = Container::new().namespace("user", None).create_with(&[]);
+    assert!(output.code() == 1 && output.stderr().contains("uidMappings"), "{}", output.stderr());
+}
+
+#[test]
+fn console_settings_that_contradict_each_other() {
+    let container = Container::new().set("/process/terminal", true);
+    refused(&container, &["console"]);
+    let container = Container::new();
+    let socket = container.dir.join("console.sock");
+    let _listener = std::os::unix::net::UnixListener::bind(&socket).expect("bind");
+    let output = container.create_with(&["--console-socket", socket.to_str().expect("UTF-8")]);
+    if peer() != Peer::Crun {
+        output.exits(1).complains("console").in_one_line();
+        container.assert_gone();
+    }
+}
+
+#[test]
+fn the_state_of_a_container_that_was_cut_short() {
+    let container = Container::without_rootfs();
+    let dir = container.state_root().join(&container.id);
+    fs::create_dir_all(&dir).expect("make a state folder");
+    for content in ["", "{", "null", "[1]"] {
+        fs::write(dir.join("state.json"), content).expect("write a state");
+        fs::write(dir.join("status"), content).expect("write a state");
+        let output = container.verb(&["state"]);
+        assert_ne!(output.code(), 0, "{content:?}");
+    }
+    let list = container.runtime(&["list", "-f", "json"]).run();
+    let _: Value = serde_json::from_str(&list.stdout()).unwrap_or_default();
+    let deleted = container.verb(&["delete", "--force"]);
+    if peer() != Peer::Ours {
+        fs::remove_dir_all(dir).expect("remove the state");
+    } else {
+        assert_eq!(deleted.code(), 0, "{}", deleted.stderr());
+    }
+}

@@ -1,0 +1,34 @@
+//! The OCI runtime: what a user or an engine notices of each verb and each property.
+
+mod bad_input;
+mod budgets;
+mod capabilities;
+mod cgroups;
+mod console;
+mod create_start;
+mod delete;
+mod devices;
+mod events;
+mod exec;
+mod features;
+mod hooks;
+mod kill;
+mod list;
+mod logs;
+mod masks;
+mod mounts;
+mod pause;
+mod preserve_fds;
+mod propagation;
+mod ps;
+mod rlimits;
+mod run;
+mod seccomp;
+mod security;
+mod sigkill;
+mod spec;
+mod state;
+mod sysctl;
+mod update;
+mod user_namespaces;
+mod users;

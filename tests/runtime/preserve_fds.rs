@@ -1,0 +1,65 @@
+//! `--preserve-fds` and socket activation.
+
+use std::fs;
+
+use crate::harness::{Container, Invocation, program, runtime_words, skip_on};
+
+/// The runtime started by a shell with `redirections`.
+fn runtime_with(container: &Container, redirections: &str, words: &[&str]) -> Invocation {
+    container.write_config();
+    program("sh")
+        .args(["-c", &format!("export LISTEN_PID=$$; exec \"$@\" {redirections}"), "sh"])
+        .args(runtime_words())
+        .arg("--root")
+        .arg(container.state_root())
+        .args(words)
+}
+
+#[test]
+fn descriptors_after_the_first_three_are_passed_on_when_asked() {
+    let container = Container::script("cat <&3; cat <&4");
+    fs::write(container.dir.join("three"), "3\n").expect("write a file");
+    fs::write(container.dir.join("four"), "4\n").expect("write a file");
+    let (bundle, dir) = (container.bundle(), container.dir.path().display());
+    let words = ["run", "--preserve-fds", "2", "--bundle", bundle.to_str().expect("UTF-8"), &container.id];
+    runtime_with(&container, &format!("3<{dir}/three 4<{dir}/four"), &words).run().ok().says("3\n4");
+}
+
+#[test]
+fn without_it_none_are_passed_on() {
+    let container = Container::script("ls /proc/self/fd | xargs; cat <&3");
+    let (bundle, dir) = (container.bundle(), container.dir.path().display());
+    let words = ["run", "--bundle", bundle.to_str().expect("UTF-8"), &container.id];
+    let output = runtime_with(&container, &format!("3<{dir}/bundle/config.json 9<{dir}/bundle/config.json"), &words).run();
+    assert_ne!(output.code(), 0);
+    // ls itself has the folder open as 3.
+    assert_eq!(output.stdout(), "0 1 2 3");
+}
+
+#[test]
+fn exec_passes_them_on_too() {
+    let container = Container::running();
+    fs::write(container.dir.join("three"), "passed\n").expect("write a file");
+    let words = ["exec", "--preserve-fds=1", &container.id, "sh", "-c", "cat <&3"];
+    runtime_with(&container, &format!("3<{}/three", container.dir.path().display()), &words).run().ok().says("passed");
+}
+
+#[test]
+fn a_descriptor_that_is_not_open_is_an_error() {
+    skip_on!(Runc | Crun, "the peers take descriptors of their own for it");
+    let container = Container::new();
+    let bundle = container.bundle();
+    let words = ["run", "--preserve-fds", "5", "--bundle", bundle.to_str().expect("UTF-8"), &container.id];
+    runtime_with(&container, "3</dev/null", &words).run().exits(1);
+    container.assert_gone();
+}
+
+#[test]
+fn sockets_of_the_caller_are_passed_on_with_their_variables() {
+    let container = Container::script("echo $LISTEN_FDS $LISTEN_PID; cat <&3");
+    fs::write(container.dir.join("three"), "socket\n").expect("write a file");
+    let (bundle, dir) = (container.bundle(), container.dir.path().display());
+    let words = ["run", "--bundle", bundle.to_str().expect("UTF-8"), &container.id];
+    let run = runtime_with(&container, &format!("3<{dir}/three"), &words).env("LISTEN_FDS", "1");
+    run.run().ok().says("1 1\nsocket");
+}

@@ -1,0 +1,44 @@
+//! process.rlimits.
+
+use serde_json::json;
+
+use crate::harness::{Container, Peer, peer};
+
+#[test]
+fn are_set_for_the_process() {
+    let limits = json!([
+        {"type": "RLIMIT_NOFILE", "soft": 100, "hard": 200}, {"type": "RLIMIT_CORE", "soft": 0, "hard": 0},
+        {"type": "RLIMIT_STACK", "soft": 1_048_576, "hard": 4_194_304}
+    ]);
+    let script = "ulimit -Sn; ulimit -Hn; ulimit -Hc; ulimit -Ss; ulimit -Hs";
+    Container::script(script).set("/process/rlimits", limits).run().ok().says("100\n200\n0\n1024\n4096");
+}
+
+#[test]
+fn do_not_hinder_the_runtime_itself() {
+    let limits = json!([
+        {"type": "RLIMIT_NOFILE", "soft": 4, "hard": 4}, {"type": "RLIMIT_AS", "soft": 16_777_216, "hard": 16_777_216},
+        {"type": "RLIMIT_FSIZE", "soft": 1, "hard": 1}
+    ]);
+    let container = Container::script("ulimit -n").set("/process/rlimits", limits);
+    if peer() == Peer::Ours {
+        // The file of the output is in memory, and so short.
+        container.args(&["true"]).run().ok();
+    }
+}
+
+#[test]
+fn an_unknown_one_is_refused_and_named() {
+    let container = Container::new().set("/process/rlimits", json!([{"type": "RLIMIT_UNHEARD_OF", "soft": 1, "hard": 1}]));
+    container.run().exits(1).complains("RLIMIT_UNHEARD_OF").in_one_line();
+    container.assert_gone();
+}
+
+#[test]
+fn one_that_is_given_twice_is_refused() {
+    let limit = json!({"type": "RLIMIT_NOFILE", "soft": 1024, "hard": 1024});
+    let container = Container::new().set("/process/rlimits", json!([limit, limit]));
+    if peer() == Peer::Ours {
+        container.run().exits(1).complains("RLIMIT_NOFILE").in_one_line();
+    }
+}

@@ -1,0 +1,124 @@
+//! SIGKILL at any step of create: what is left can be removed by `delete --force`.
+
+use std::fs;
+
+use crate::harness::{Container, Peer, left_behind, patience, peer, program, skip, skip_on};
+
+/// strace with options, tracing `create` of the container.
+fn traced(container: &Container, options: &[&str]) -> crate::harness::Output {
+    container.write_config();
+    let trace = container.dir.join("trace");
+    program("strace")
+        .args(["-qq", "-o"])
+        .arg(&trace)
+        .args(options)
+        .args(crate::harness::runtime_words())
+        .arg("--root")
+        .arg(container.state_root())
+        .args(["create", "--bundle"])
+        .arg(container.bundle())
+        .arg(&container.id)
+        .run()
+}
+
+fn strace_works() -> bool {
+    std::process::Command::new("strace")
+        .args(["-qq", "-o", "/dev/null", "true"])
+        .status()
+        .is_ok_and(|status| status.success())
+}
+
+/// How many system calls the runtime's process (and with `-f` the busiest of its processes) makes in a create.
+fn steps(options: &[&str]) -> usize {
+    let container = Container::sleeper();
+    traced(&container, options).ok();
+    let trace = fs::read_to_string(container.dir.join("trace")).expect("read the trace");
+    trace.lines().count()
+}
+
+#[track_caller]
+fn removable_after(container: &Container, step: usize) {
+    let output = container.verb(&["delete", "--force"]);
+    assert!(output.code() == 0, "killed at call {step}: delete --force: {}", output.stderr());
+    let give_up = std::time::Instant::now() + patience(3.0);
+    loop {
+        let found = left_behind(&container.id);
+        if found.is_empty() {
+            break;
+        }
+        assert!(std::time::Instant::now() < give_up, "killed at call {step}, left behind:\n{}", found.join("\n"));
+        std::thread::sleep(std::time::Duration::from_millis(10));
+    }
+    assert!(!container.state_root().join(&container.id).exists(), "killed at call {step}: the state is left");
+}
+
+#[test]
+fn of_the_runtime_at_any_system_call_leaves_what_delete_can_remove() {
+    skip_on!(Runc | Crun, "the peers leave things behind");
+    if !strace_works() {
+        skip!("strace does not work here");
+    }
+    let steps = steps(&[]);
+    assert!(steps > 20, "{steps} system calls in a create?");
+    let container = Container::sleeper();
+    for step in 1..=steps {
+        let inject = format!("inject=all:signal=SIGKILL:when={step}");
+        traced(&container, &["-e", &inject]);
+        removable_after(&container, step);
+    }
+}
+
+#[test]
+fn of_the_child_at_any_system_call_is_reported_and_leaves_nothing() {
+    skip_on!(Runc | Crun, "the peers leave things behind");
+    if !strace_works() {
+        skip!("strace does not work here");
+    }
+    // With -f every process is killed at its own call of that number: the runtime too, where it comes so far.
+    let container = Container::sleeper();
+    for step in (1..=240).step_by(3) {
+        let inject = format!("inject=all:signal=SIGKILL:when={step}");
+        let output = traced(&container, &["-f", "-e", &inject]);
+        let _ = output;
+        removable_after(&container, step);
+    }
+}
+
+#[test]
+fn after_some_milliseconds_leaves_what_delete_can_remove() {
+    skip_on!(Crun, "crun leaves things behind");
+    for delay in (0..40).step_by(if peer() == Peer::Ours { 1 } else { 8 }) {
+        let container = Container::sleeper();
+        let create = container.launch(&["create"]).start();
+        std::thread::sleep(std::time::Duration::from_micros(delay * 500));
+        create.signal(nix::sys::signal::Signal::SIGKILL);
+        drop(create.wait());
+        if peer() == Peer::Ours {
+            removable_after(&container, usize::try_from(delay).expect("a small number"));
+        }
+    }
+}
+
+#[test]
+fn of_an_attached_run_leaves_a_container_that_can_be_removed() {
+    let container = Container::sleeper();
+    let run = container.launch(&["run"]).start();
+    crate::harness::eventually("the container runs", || container.verb(&["state"]).stdout().contains("\"running\""));
+    run.signal(nix::sys::signal::Signal::SIGKILL);
+    run.wait().exits(137);
+    container.verb(&["delete", "--force"]).ok();
+    container.assert_gone();
+}
+
+#[test]
+fn of_an_exec_leaves_the_container_running() {
+    let container = Container::running();
+    for delay in 0..10 {
+        let exec = container.runtime(&["exec", &container.id, "sleep", "0.1"]).start();
+        std::thread::sleep(std::time::Duration::from_millis(delay));
+        exec.signal(nix::sys::signal::Signal::SIGKILL);
+        drop(exec.wait());
+    }
+    assert_eq!(container.status(), "running");
+    container.exec(&["echo", "still"]).ok().says("still");
+}

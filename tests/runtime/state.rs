@@ -1,0 +1,68 @@
+//! `state`.
+
+use serde_json::{Value, json};
+
+use crate::harness::{Container, eventually};
+
+#[test]
+fn tells_what_the_specification_asks_for() {
+    let container = Container::sleeper().set("/annotations", json!({"org.example.key": "value"})).started();
+    let state = container.state();
+    assert!(state["ociVersion"].as_str().is_some_and(|version| version.starts_with("1.")), "{state}");
+    assert_eq!(state["id"], container.id);
+    assert_eq!(state["status"], "running");
+    assert_eq!(state["bundle"], container.bundle().to_str().expect("UTF-8"));
+    assert_eq!(state["rootfs"], container.rootfs().to_str().expect("UTF-8"));
+    assert_eq!(state["annotations"], json!({"org.example.key": "value"}));
+    assert!(state["pid"].as_i64().is_some_and(|pid| pid > 1), "{state}");
+    let created = state["created"].as_str().expect("a time");
+    assert!(created.len() > 20 && created.contains('T') && created.ends_with('Z'), "no RFC 3339 time: {created}");
+    assert!(state["owner"].is_string(), "{state}");
+}
+
+#[test]
+fn goes_from_created_to_running_to_stopped() {
+    let container = Container::sleeper().created();
+    assert_eq!(container.status(), "created");
+    container.start();
+    assert_eq!(container.status(), "running");
+    container.kill("KILL").ok();
+    container.wait_stopped();
+    assert_eq!(container.state()["pid"], 0);
+}
+
+#[test]
+fn is_indented() {
+    let container = Container::running();
+    let output = container.verb(&["state"]).ok().stdout();
+    assert!(output.starts_with("{\n  \""), "{output}");
+}
+
+#[test]
+fn of_a_container_that_is_not_there_is_an_error() {
+    Container::new().verb(&["state"]).exits(1).complains("does not exist").in_one_line();
+}
+
+#[test]
+fn a_zombie_is_stopped() {
+    // The test is the parent of the attached runtime, and the runtime of the container: it waits for it when it stops
+    // itself, so the first process stays a zombie while the runtime is stopped.
+    let container = Container::sleeper();
+    let running = container.launch(&["run"]).start();
+    eventually("the container runs", || container.verb(&["state"]).stdout().contains("\"running\""));
+    running.signal(nix::sys::signal::Signal::SIGSTOP);
+    container.kill("KILL").ok();
+    container.wait_stopped();
+    running.signal(nix::sys::signal::Signal::SIGCONT);
+    running.wait().exits(137);
+}
+
+#[test]
+fn is_valid_while_a_container_is_paused() {
+    let container = Container::running();
+    container.verb(&["pause"]).ok();
+    let state: Value = container.state();
+    assert_eq!(state["status"], "paused");
+    container.verb(&["resume"]).ok();
+    assert_eq!(container.status(), "running");
+}

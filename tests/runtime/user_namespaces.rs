@@ -1,0 +1,138 @@
+//! User namespaces.
+
+use std::fs;
+use std::os::unix::fs::MetadataExt;
+
+use serde_json::json;
+
+use crate::harness::{Container, skip_on};
+
+#[test]
+fn root_inside_is_another_user_outside() {
+    let container = Container::sleeper().user_namespace().started();
+    container.exec(&["id", "-u"]).ok().says("0");
+    assert_eq!(fs::metadata(format!("/proc/{}", container.pid())).expect("stat").uid(), 100_000);
+}
+
+#[test]
+fn the_maps_are_those_of_the_configuration() {
+    let container = Container::new().args(&["cat", "/proc/self/uid_map", "/proc/self/gid_map"]).user_namespace();
+    let output = container.output();
+    let lines: Vec<Vec<&str>> = output.lines().map(|line| line.split_whitespace().collect()).collect();
+    assert_eq!(lines, [["0", "100000", "65536"], ["0", "100000", "65536"]]);
+}
+
+#[test]
+fn several_ranges_are_mapped() {
+    let map = json!([
+        {"containerID": 0, "hostID": 100_000, "size": 1000}, {"containerID": 1000, "hostID": 300_000, "size": 10},
+        {"containerID": 2000, "hostID": 400_000, "size": 1}
+    ]);
+    let container = Container::new().args(&["cat", "/proc/self/uid_map"]).user_namespace();
+    let container = container.set("/linux/uidMappings", map.clone()).set("/linux/gidMappings", map);
+    assert_eq!(container.output().lines().count(), 3);
+}
+
+#[test]
+fn what_the_container_writes_belongs_to_the_mapped_user() {
+    let container = Container::script("touch /tmp/x; stat -c %u:%g /tmp/x").user_namespace();
+    container.run().ok().says("0:0");
+    let status = fs::metadata(container.rootfs().join("tmp/x")).expect("stat");
+    assert_eq!((status.uid(), status.gid()), (100_000, 100_000));
+}
+
+#[test]
+fn the_default_devices_work() {
+    let container = Container::script("echo x > /dev/null && head -c 3 /dev/zero | wc -c; ls /dev | xargs").user_namespace();
+    container.run().ok().mentions("3\n").mentions("null");
+}
+
+#[test]
+fn all_capabilities_of_the_configuration_are_of_the_namespace() {
+    let admin = json!(["CAP_SYS_ADMIN"]);
+    let container = Container::script("mount -t tmpfs none /tmp && echo mounted; mknod /x c 1 3 || echo no devices");
+    let container = container.user_namespace();
+    let sets = json!({"bounding": admin, "permitted": admin, "effective": admin});
+    container.set("/process/capabilities", sets).run().ok().says("mounted\nno devices");
+}
+
+#[test]
+fn another_user_of_the_namespace_may_be_chosen() {
+    let container = Container::script("id -u; id -g; id -G").user_namespace();
+    let user = json!({"uid": 1000, "gid": 1000, "additionalGids": [5]});
+    container.set("/process/user", user).run().ok().says("1000\n1000\n1000 5");
+}
+
+#[test]
+fn an_id_that_is_not_mapped_is_an_error() {
+    let container = Container::new().user_namespace().set("/process/user", json!({"uid": 70_000, "gid": 0}));
+    container.run().exits(1);
+    container.assert_gone();
+}
+
+#[test]
+fn the_namespaces_of_the_container_belong_to_it() {
+    let container = Container::script("hostname changed && hostname").user_namespace();
+    let admin = json!(["CAP_SYS_ADMIN"]);
+    let sets = json!({"bounding": admin, "permitted": admin, "effective": admin});
+    container.set("/process/capabilities", sets).run().ok().says("changed");
+}
+
+#[test]
+fn sysctls_of_the_network_are_set() {
+    let container = Container::new().args(&["cat", "/proc/sys/net/ipv4/ip_forward"]).user_namespace();
+    container.set("/linux/sysctl", json!({"net.ipv4.ip_forward": "1"})).run().ok().says("1");
+}
+
+#[test]
+fn one_that_exists_can_be_joined() {
+    skip_on!(Runc, "runc 1.1 wants its maps repeated");
+    let other = Container::sleeper().user_namespace().started();
+    let path = format!("/proc/{}/ns/user", other.pid());
+    let container = Container::script("readlink /proc/self/ns/user; id -u").user_namespace();
+    let mut container = container.namespace("user", Some(&path));
+    for map in ["uidMappings", "gidMappings"] {
+        container.config["linux"].as_object_mut().expect("an object").remove(map);
+    }
+    let expected = fs::read_link(&path).expect("read a namespace");
+    let output = container.run();
+    output.ok().says(&format!("{}\n0", expected.display()));
+}
+
+#[test]
+fn masks_and_read_only_paths_hold() {
+    let container = Container::script("cat /proc/kcore | wc -c; echo 1 > /proc/sys/kernel/panic").user_namespace();
+    container.run().exits(1).mentions("0").complains("Read-only file system");
+}
+
+#[test]
+fn binds_of_the_host_stay_as_locked_as_they_were() {
+    let container = Container::script("touch /data/x 2>/dev/null || echo refused").user_namespace();
+    let source = container.dir.join("source");
+    fs::create_dir(&source).expect("make a folder");
+    let container = container.mount("/data", "bind", source.to_str().expect("UTF-8"), &["bind", "ro"]);
+    container.run().ok().says("refused");
+}
+
+#[test]
+fn exec_joins_it() {
+    let container = Container::sleeper().user_namespace().started();
+    let expected = fs::read_link(format!("/proc/{}/ns/user", container.pid())).expect("read a namespace");
+    container.exec(&["readlink", "/proc/self/ns/user"]).ok().says(expected.to_str().expect("ASCII"));
+    container.exec_with(&["-u", "1000"], &["id", "-u"]).ok().says("1000");
+}
+
+#[test]
+fn the_network_namespace_of_the_host_may_be_kept() {
+    skip_on!(Crun | Runc, "the peers need /sys to be bound by the configuration");
+    let container = Container::new().args(&["readlink", "/proc/self/ns/net"]).user_namespace().without_namespace("network");
+    let host = fs::read_link("/proc/self/ns/net").expect("read a namespace");
+    container.run().ok().says(host.to_str().expect("ASCII"));
+}
+
+#[test]
+fn deletion_leaves_nothing() {
+    let container = Container::sleeper().user_namespace().started();
+    container.verb(&["delete", "--force"]).ok();
+    container.assert_gone();
+}
