@@ -15,7 +15,7 @@ use super::process::{self, Process};
 use super::state::{Reported, Status};
 use crate::error::{Attempt, Error, Kind as ErrorKind, Result};
 use crate::launch::link::{Link, Message, Stage, send_fd};
-use crate::launch::{Born, terminal};
+use crate::launch::{Born, program, terminal};
 use crate::lsm::{self, Proc};
 use crate::mount::rootfs::{self, Rootfs};
 use crate::namespace::{Kind, Kinds, Target};
@@ -64,6 +64,8 @@ pub fn run(init: &Init<'_>, born: &mut Born) -> Result<Infallible> {
         become_root()?;
     }
     protect_from_container()?;
+    // Modes are what the configuration says; the program gets its own mask later.
+    program::set_umask(0);
     let proc = Proc::open()?;
     if let Some(name) = &init.keyring {
         join_keyring(name, init.process, &proc)?;
