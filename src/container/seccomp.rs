@@ -24,15 +24,8 @@ pub const ACTIONS: [&str; 9] = [
 ];
 
 /// `SCMP_CMP_*` that a configuration can use, in order.
-pub const OPERATORS: [&str; 7] = [
-    "SCMP_CMP_EQ",
-    "SCMP_CMP_GE",
-    "SCMP_CMP_GT",
-    "SCMP_CMP_LE",
-    "SCMP_CMP_LT",
-    "SCMP_CMP_MASKED_EQ",
-    "SCMP_CMP_NE",
-];
+pub const OPERATORS: [&str; 7] =
+    ["SCMP_CMP_EQ", "SCMP_CMP_GE", "SCMP_CMP_GT", "SCMP_CMP_LE", "SCMP_CMP_LT", "SCMP_CMP_MASKED_EQ", "SCMP_CMP_NE"];
 
 /// Flags that a configuration can use, in runc's order. TSYNC changes nothing: the process that loads a filter has one
 /// thread.
@@ -143,7 +136,12 @@ fn action(specified: LinuxSeccompAction, errno: Option<u32>) -> Result<Action> {
 fn condition(specified: &LinuxSeccompArg) -> Result<Condition> {
     let argument = match u8::try_from(specified.index()) {
         Ok(argument) if argument < 6 => argument,
-        _ => return Err(Error::invalid(format!("args: index {}, system calls have arguments 0 to 5", specified.index()))),
+        _ => {
+            return Err(Error::invalid(format!(
+                "args: index {}, system calls have arguments 0 to 5",
+                specified.index()
+            )));
+        }
     };
     let value = specified.value();
     let comparison = match specified.op() {

@@ -80,7 +80,8 @@ impl Key {
     /// `other` belongs before this.
     fn yields(&self, other: &Key) -> bool {
         let smaller = if self.rank == LESS { self.value > other.value } else { self.value < other.value };
-        (self.word, self.rank) < (other.word, other.rank) || (self.word, self.rank) == (other.word, other.rank) && smaller
+        (self.word, self.rank) < (other.word, other.rank)
+            || (self.word, self.rank) == (other.word, other.rank) && smaller
     }
 }
 
@@ -237,7 +238,14 @@ impl Graph {
     }
 
     /// The tests of one comparison; `facts` are what is known before it and are left as they were.
-    fn comparison(&mut self, argument: usize, comparison: Comparison, yes: Next, no: Next, facts: &mut Vec<Fact>) -> Next {
+    fn comparison(
+        &mut self,
+        argument: usize,
+        comparison: Comparison,
+        yes: Next,
+        no: Next,
+        facts: &mut Vec<Fact>,
+    ) -> Next {
         match comparison {
             Comparison::Equal(value) => self.equal(argument, value, u64::MAX, yes, no, facts),
             Comparison::NotEqual(value) => self.equal(argument, value, u64::MAX, no, yes, facts),
