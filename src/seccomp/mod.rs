@@ -9,7 +9,7 @@
 //! A filter decides by architecture, then by number, then by arguments. The numbers of one architecture become ranges
 //! that are told apart by one balanced tree; that is what keeps a filter of 400 names at some 300 instructions, a third
 //! of libseccomp's, and cheap for the kernel to check and load. What a profile *means* is libseccomp's and runc's
-//! business, followed to the letter: `tests/seccomp_oracle.rs` proves that both decide alike.
+//! business, followed to the letter: `tests/seccomp_oracle` proves that both decide alike.
 
 mod arch;
 mod assemble;

@@ -6,7 +6,7 @@
 //! Linux 7.1. arm's private calls (`0x0f0000 + n`) stand as `0xF000 + n`.
 //!
 //! Since Linux 5.1 a new call has one number everywhere: it needs one line here, `Row("name", [number; 18])`, in its place
-//! in the alphabet. `tests/seccomp_oracle.rs` compares the whole table with libseccomp's.
+//! in the alphabet. `tests/seccomp_oracle` compares the whole table with libseccomp's.
 
 use super::{NA, Row};
 
