@@ -1,6 +1,7 @@
 //! The table of applets, and the choice among them by `argv[0]` or the first argument.
 
 mod install;
+mod ns_inspect;
 
 use std::ffi::{OsStr, OsString};
 use std::os::unix::ffi::OsStrExt;
@@ -22,7 +23,7 @@ pub struct Applet {
 }
 
 /// Every applet.
-pub const APPLETS: &[Applet] = &[];
+pub const APPLETS: &[Applet] = &[ns_inspect::APPLET];
 
 const USAGE: &str = "\
 Usage: nskit APPLET [ARGUMENT]...

@@ -4,9 +4,11 @@
 
 pub mod clone;
 pub mod fd;
+pub mod ioctl;
 pub mod keyring;
 pub mod mount;
 pub mod net;
+pub mod regex;
 pub mod sched;
 pub mod seccomp;
 pub mod signal;
