@@ -93,7 +93,11 @@ enum Node {
     And(Box<Node>, Box<Node>),
     Or(Box<Node>, Box<Node>),
     Compare(Comparison, Box<Node>, Box<Node>),
-    Match { pattern: Regex, text: Box<Node>, wanted: bool },
+    Match {
+        pattern: Regex,
+        text: Box<Node>,
+        wanted: bool,
+    },
 }
 
 /// A value in an expression, or of a column.

@@ -144,7 +144,11 @@ pub(crate) fn command(name: &'static str) -> Command {
         .arg(flag("list-columns", 'H').help("List the columns there are"))
         .arg(flag("help", 'h').help("Show this help"))
         .arg(flag("version", 'V').help("Show the version"))
-        .arg(Arg::new("namespace").value_name("namespace").help("Show the processes of the namespace with this inode number"))
+        .arg(
+            Arg::new("namespace")
+                .value_name("namespace")
+                .help("Show the processes of the namespace with this inode number"),
+        )
 }
 
 /// A complaint that ends the program: what follows `lsns: `.
@@ -337,8 +341,7 @@ fn parse_inode(text: &str) -> Result<u64, Stop> {
 }
 
 fn help(command: &mut Command) -> String {
-    let mut text =
-        String::from("\nUsage:\n lsns [options] [<namespace ID>]\n\nList system namespaces.\n\nOptions:\n");
+    let mut text = String::from("\nUsage:\n lsns [options] [<namespace ID>]\n\nList system namespaces.\n\nOptions:\n");
     for arg in command.get_arguments().filter(|arg| !arg.is_positional()) {
         let short = arg.get_short().map_or("   ".into(), |short| format!("-{short},"));
         let long = arg.get_long().unwrap_or_default();
@@ -411,6 +414,7 @@ impl Options {
             },
             relations: related,
             netnsids: needs(Field::Netnsid),
+            lists: wide,
         }
     }
 }

@@ -29,6 +29,7 @@ const NS_GET_TGID_FROM_PIDNS: u32 = ioc(READ, NSIO, 7, 4);
 const NS_GET_TGID_IN_PIDNS: u32 = ioc(READ, NSIO, 9, 4);
 const NS_MNT_GET_INFO: u32 = ioc(READ, NSIO, 10, mem::size_of::<MountNamespaceSummary>());
 const NS_MNT_GET_NEXT: u32 = ioc(READ, NSIO, 11, mem::size_of::<MountNamespaceSummary>());
+const NS_MNT_GET_PREV: u32 = ioc(READ, NSIO, 12, mem::size_of::<MountNamespaceSummary>());
 const NS_GET_ID: u32 = ioc(READ, NSIO, 13, 8);
 const SIOCGSKNS: u32 = 0x894c;
 const PIDFD_GET_INFO: u32 = ioc(READ | 1, PIDFS, 11, mem::size_of::<ProcessSummary>());
@@ -176,10 +177,22 @@ pub fn mount_namespace(ns: impl AsFd) -> Result<MountNamespaceSummary, Errno> {
 ///
 /// # Errors
 /// `ENOENT` after the last; `EPERM` without `CAP_SYS_ADMIN` in the initial user namespace; `ENOTTY` on older kernels.
-pub fn next_mount_namespace(ns: impl AsFd) -> Result<(OwnedFd, MountNamespaceSummary), Errno> {
+pub fn next_mount_namespace(ns: BorrowedFd<'_>) -> Result<(OwnedFd, MountNamespaceSummary), Errno> {
+    neighbour(ns, NS_MNT_GET_NEXT)
+}
+
+/// The mount namespace before `ns` in the kernel's own list. Linux 6.12.
+///
+/// # Errors
+/// As [`next_mount_namespace`].
+pub fn previous_mount_namespace(ns: BorrowedFd<'_>) -> Result<(OwnedFd, MountNamespaceSummary), Errno> {
+    neighbour(ns, NS_MNT_GET_PREV)
+}
+
+fn neighbour(ns: BorrowedFd<'_>, request: u32) -> Result<(OwnedFd, MountNamespaceSummary), Errno> {
     let mut summary = MountNamespaceSummary::default();
-    let fd = ioctl_into(ns.as_fd(), NS_MNT_GET_NEXT, &mut summary)?;
-    // SAFETY: NS_MNT_GET_NEXT returns a new descriptor that nobody else knows of.
+    let fd = ioctl_into(ns, request, &mut summary)?;
+    // SAFETY: both requests return a new descriptor that nobody else knows of.
     Ok((unsafe { OwnedFd::from_raw_fd(fd) }, summary))
 }
 

@@ -7,6 +7,7 @@ pub mod fd;
 pub mod ioctl;
 pub mod keyring;
 pub mod mount;
+pub mod mountlist;
 pub mod net;
 pub mod regex;
 pub mod sched;

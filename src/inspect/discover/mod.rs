@@ -7,11 +7,13 @@
 //! | [`descriptors`] | what is open, and (with [`sockets`]) where sockets came from | three a process, one a descriptor |
 //! | [`mounts`] | what is bound to a file, in every mount namespace | three a mount namespace |
 //! | [`relations`] | parents and owners, up to the root | six a namespace |
+//! | [`lists`] | the kernel's own lists: mount namespaces (Linux 6.12), all (6.19) | three a namespace |
 //!
 //! Everything can go away while it is looked at. What is gone is left out; what may not be looked at is told as a
 //! [`Gap`](super::Gap).
 
 mod descriptors;
+mod lists;
 mod mounts;
 mod netnsid;
 mod processes;
@@ -45,7 +47,7 @@ pub struct Scope {
     pub kinds: Kinds,
     /// Only this process, which costs the same however many there are.
     pub only: Option<i32>,
-    /// Whether to look at threads.
+    /// Whether to look at threads, and where children of a process will be born.
     pub threads: bool,
     /// Whether to look at open descriptors and sockets.
     pub descriptors: bool,
@@ -55,6 +57,8 @@ pub struct Scope {
     pub relations: bool,
     /// Whether to ask for the ids of network namespaces.
     pub netnsids: bool,
+    /// Whether to ask the kernel for its lists, and to tell what may be missing.
+    pub lists: bool,
 }
 
 impl Scope {
@@ -67,6 +71,7 @@ impl Scope {
         mounts: Mounts::All,
         relations: true,
         netnsids: true,
+        lists: true,
     };
 
     /// What one process is in, and nothing else.
@@ -78,6 +83,7 @@ impl Scope {
             mounts: Mounts::None,
             netnsids: false,
             relations: false,
+            lists: false,
             ..Scope::EVERYTHING
         }
     }
@@ -115,6 +121,9 @@ pub fn discover(scope: &Scope) -> Result<Snapshot> {
     }
     survey.snapshot.arrange();
     mounts::survey(&mut survey);
+    if scope.lists {
+        lists::survey(&mut survey);
+    }
     relations::survey(&mut survey);
     survey.snapshot.arrange();
     Ok(survey.snapshot)
