@@ -2,6 +2,7 @@
 
 mod install;
 mod logger;
+mod ns_inspect;
 mod runtime;
 
 use std::ffi::{OsStr, OsString};
@@ -24,13 +25,7 @@ struct Applet {
 }
 
 /// Every applet.
-const APPLETS: &[Applet] = &[Applet {
-    name: "runtime",
-    aliases: &["runc"],
-    about: "OCI container runtime, used as runc is",
-    command: runtime::command,
-    run: runtime::run,
-}];
+const APPLETS: &[Applet] = &[ns_inspect::APPLET, runtime::APPLET];
 
 const USAGE: &str = "\
 Usage: nskit APPLET [ARGUMENT]...

@@ -20,6 +20,15 @@ use nskit::container::runtime::{CgroupDriver, Runtime};
 
 use crate::logger::{self, Format};
 
+/// The runtime in the table of applets.
+pub(crate) const APPLET: crate::Applet = crate::Applet {
+    name: "runtime",
+    aliases: &["runc"],
+    about: "OCI container runtime, used as runc is",
+    command,
+    run,
+};
+
 /// One command of the runtime.
 struct Verb {
     name: &'static str,
@@ -104,7 +113,7 @@ impl Globals {
 }
 
 /// Its command line, all verbs included.
-pub(crate) fn command() -> Command {
+fn command() -> Command {
     VERBS.iter().fold(globals(), |command, verb| command.subcommand((verb.command)(Command::new(verb.name))))
 }
 
@@ -121,7 +130,7 @@ fn globals() -> Command {
 }
 
 /// Runs it.
-pub(crate) fn run(args: Vec<OsString>) -> ExitCode {
+fn run(args: Vec<OsString>) -> ExitCode {
     let args = match arguments::text(args) {
         Ok(args) => args,
         Err(error) => return fail("", &error, 1),

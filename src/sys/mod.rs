@@ -5,9 +5,12 @@
 pub mod bpf;
 pub mod clone;
 pub mod fd;
+pub mod ioctl;
 pub mod keyring;
 pub mod mount;
+pub mod mountlist;
 pub mod net;
+pub mod regex;
 pub mod sched;
 pub mod seccomp;
 pub mod signal;

@@ -6,12 +6,8 @@ use std::os::unix::fs::{MetadataExt, symlink};
 use crate::harness::{TempDir, nskit, program};
 
 /// Every applet and its aliases, as the README lists them.
-const NAMES: [(&str, &[&str]); 4] = [
-    ("unshare", &[]),
-    ("nsenter", &[]),
-    ("ns-inspect", &["lsns"]),
-    ("runtime", &["nskit-runtime", "runc"]),
-];
+const NAMES: [(&str, &[&str]); 4] =
+    [("unshare", &[]), ("nsenter", &[]), ("ns-inspect", &["lsns"]), ("runtime", &["nskit-runtime", "runc"])];
 
 #[test]
 fn list_names_every_applet_on_a_line_of_its_own() {

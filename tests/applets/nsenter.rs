@@ -61,8 +61,11 @@ fn all_are_entered_at_once() {
     let target = Target::new();
     for option in ["-a", "--all"] {
         let script = "for name in uts ipc net cgroup pid mnt; do readlink /proc/self/ns/$name; done; hostname; pwd";
-        let expected: Vec<_> = ["uts", "ipc", "net", "cgroup", "pid", "mnt"].map(|name| target.namespace(name)).to_vec();
-        run(&["--target", &target.pid, option, "sh", "-c", script]).ok().says(&format!("{}\ntest\n/", expected.join("\n")));
+        let expected: Vec<_> =
+            ["uts", "ipc", "net", "cgroup", "pid", "mnt"].map(|name| target.namespace(name)).to_vec();
+        run(&["--target", &target.pid, option, "sh", "-c", script])
+            .ok()
+            .says(&format!("{}\ntest\n/", expected.join("\n")));
     }
 }
 
@@ -106,7 +109,9 @@ fn the_root_and_the_working_directory_are_those_of_the_target() {
 #[test]
 fn a_new_pid_namespace_needs_a_fork_and_gets_it() {
     let target = Target::new();
-    run(&["-t", &target.pid, "-m", "-p", "sh", "-c", "[ $$ -gt 1 ] && [ -d /proc/$$ ] && echo member"]).ok().says("member");
+    run(&["-t", &target.pid, "-m", "-p", "sh", "-c", "[ $$ -gt 1 ] && [ -d /proc/$$ ] && echo member"])
+        .ok()
+        .says("member");
     // Without a fork the program itself stays outside.
     let host = fs::read_link("/proc/self/ns/pid").expect("read a namespace");
     run(&["-t", &target.pid, "-p", "-F", "readlink", "/proc/self/ns/pid"]).ok().says(host.to_str().expect("ASCII"));

@@ -106,7 +106,8 @@ fn ranges_of_users_are_mapped() {
 
 #[test]
 fn proc_is_mounted_for_the_new_pid_namespace() {
-    let words = ["--pid", "--fork", "--mount-proc", "sh", "-c", "ls -d /proc/[0-9]* | wc -l; readlink /proc/self/ns/mnt"];
+    let words =
+        ["--pid", "--fork", "--mount-proc", "sh", "-c", "ls -d /proc/[0-9]* | wc -l; readlink /proc/self/ns/mnt"];
     let output = run(&words).ok().stdout();
     let (count, mount) = output.split_once('\n').expect("two lines");
     assert!(count.parse::<u32>().is_ok_and(|count| count <= 4), "{output}");
@@ -156,7 +157,8 @@ fn the_child_dies_with_its_parent_when_asked() {
     running.signal(nix::sys::signal::Signal::SIGKILL);
     drop(running.wait());
     eventually("the child is gone", || {
-        fs::read_to_string(format!("/proc/{child}/stat")).is_ok_and(|stat| stat.contains(") Z")) || !dead_or_alive(child)
+        fs::read_to_string(format!("/proc/{child}/stat")).is_ok_and(|stat| stat.contains(") Z"))
+            || !dead_or_alive(child)
     });
 }
 

@@ -7,7 +7,9 @@ use std::time::Instant;
 
 use serde_json::{Value, json};
 
-use super::{Invocation, Output, Peer, clean_up, eventually, left_behind, patience, program, runtime_words, unique_name};
+use super::{
+    Invocation, Output, Peer, clean_up, eventually, left_behind, patience, program, runtime_words, unique_name,
+};
 
 /// A folder that goes away with the value.
 pub(crate) struct TempDir(PathBuf);

@@ -93,7 +93,8 @@ fn a_root_that_is_not_there() {
 fn a_root_that_is_no_folder() {
     let container = Container::new().set("/root/path", "file");
     fs::write(container.bundle().join("file"), "").expect("write a file");
-    let words = ["ot a directory", container.rootfs().with_file_name("file").to_str().expect("UTF-8").to_owned().leak()];
+    let words =
+        ["ot a directory", container.rootfs().with_file_name("file").to_str().expect("UTF-8").to_owned().leak()];
     refused(&container, if peer() == Peer::Ours { &words } else { &words[..1] });
 }
 
@@ -173,7 +174,9 @@ fn too_many_arguments() {
 
 #[test]
 fn no_id() {
-    for verb in ["create", "run", "start", "state", "kill", "delete", "pause", "resume", "exec", "ps", "update", "events"] {
+    for verb in
+        ["create", "run", "start", "state", "kill", "delete", "pause", "resume", "exec", "ps", "update", "events"]
+    {
         let container = Container::without_rootfs();
         let output = container.runtime(&[verb]).run();
         assert_ne!(output.code(), 0, "{verb}");

@@ -40,7 +40,13 @@ fn run_makes_at_most_330() {
     container.write_config();
     let words = crate::harness::runtime_words();
     let run = |strace: Invocation| {
-        strace.args(&words).arg("--root").arg(container.state_root()).args(["run", "--bundle"]).arg(container.bundle()).arg(&container.id)
+        strace
+            .args(&words)
+            .arg("--root")
+            .arg(container.state_root())
+            .args(["run", "--bundle"])
+            .arg(container.bundle())
+            .arg(&container.id)
     };
     within!(330, "run", count(&container.dir, run));
 }

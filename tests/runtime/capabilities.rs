@@ -51,7 +51,8 @@ fn the_bounding_set_limits_what_root_gets_by_exec() {
 fn another_user_has_none_but_ambient_ones() {
     let both = json!(["CAP_KILL", "CAP_NET_RAW"]);
     let user = json!({"uid": 1000, "gid": 1000});
-    let container = shower(json!({"bounding": both, "permitted": both, "effective": both})).set("/process/user", user.clone());
+    let container =
+        shower(json!({"bounding": both, "permitted": both, "effective": both})).set("/process/user", user.clone());
     assert_eq!(sets(&container), [0, 0, 0, KILL | NET_RAW, 0]);
     let ambient = json!({
         "bounding": both, "permitted": both, "effective": both, "inheritable": ["CAP_NET_RAW"], "ambient": ["CAP_NET_RAW"]
@@ -66,7 +67,8 @@ fn what_the_configuration_lacks_is_refused_by_the_kernel() {
     container.run().exits(1);
     let container = Container::script("mount -t tmpfs none /tmp && echo mounted");
     let admin = json!(["CAP_SYS_ADMIN"]);
-    let container = container.set("/process/capabilities", json!({"bounding": admin, "permitted": admin, "effective": admin}));
+    let container =
+        container.set("/process/capabilities", json!({"bounding": admin, "permitted": admin, "effective": admin}));
     container.run().ok().says("mounted");
 }
 

@@ -100,7 +100,8 @@ fn the_first_process_is_killed_too() {
 #[test]
 fn a_container_of_six_mebibytes_starts() {
     skip_on!(Runc, "runc 1.1 itself needs more");
-    let container = Container::new().args(&["echo", "small"]).set("/linux/resources/memory", json!({"limit": 6_291_456}));
+    let container =
+        Container::new().args(&["echo", "small"]).set("/linux/resources/memory", json!({"limit": 6_291_456}));
     container.run().ok().says("small");
 }
 
@@ -231,7 +232,9 @@ fn the_container_sees_its_own_cgroup_and_cannot_write_it() {
 fn a_writable_cgroup_mount_can_be_written() {
     skip_on!(Crun, "crun 1.8 mounts it read-only on v1");
     let mut container = match hierarchy() {
-        Hierarchy::V1 => Container::script("mkdir /sys/fs/cgroup/pids/below && rmdir /sys/fs/cgroup/pids/below && echo made"),
+        Hierarchy::V1 => {
+            Container::script("mkdir /sys/fs/cgroup/pids/below && rmdir /sys/fs/cgroup/pids/below && echo made")
+        }
         Hierarchy::V2 => Container::script("mkdir /sys/fs/cgroup/below && rmdir /sys/fs/cgroup/below && echo made"),
     };
     for mount in container.config["mounts"].as_array_mut().expect("mounts") {
@@ -257,7 +260,8 @@ fn a_cgroup_that_already_has_processes_is_refused_or_joined_but_never_emptied() 
     let first = Container::running();
     let path = {
         let table = fs::read_to_string(format!("/proc/{}/cgroup", first.pid())).expect("read the cgroups");
-        let line = table.lines().find(|line| line.contains("pids") || line.starts_with("0::")).expect("a cgroup").to_owned();
+        let line =
+            table.lines().find(|line| line.contains("pids") || line.starts_with("0::")).expect("a cgroup").to_owned();
         line.rsplit(':').next().expect("a path").to_owned()
     };
     let second = Container::new().set("/linux/cgroupsPath", path.as_str());
@@ -269,7 +273,8 @@ fn a_cgroup_that_already_has_processes_is_refused_or_joined_but_never_emptied() 
 fn an_empty_resources_object_is_no_reason_to_fail() {
     Container::new().set("/linux/resources", json!({})).run().ok();
     Container::new().set("/linux/resources", Value::Null).run().ok();
-    let all = json!({"memory": {}, "cpu": {}, "pids": {"limit": 0}, "blockIO": {}, "hugepageLimits": [], "network": {}});
+    let all =
+        json!({"memory": {}, "cpu": {}, "pids": {"limit": 0}, "blockIO": {}, "hugepageLimits": [], "network": {}});
     if peer() != Peer::Crun {
         Container::new().set("/linux/resources", all).run().ok();
     }

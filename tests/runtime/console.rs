@@ -10,7 +10,12 @@ use crate::harness::{Container, Invocation, Pty, Socket, program, runtime_words,
 /// The runtime on a terminal of its own, which controls its session.
 fn on_terminal(container: &Container, words: &[&str]) -> Invocation {
     container.write_config();
-    program("setsid").args(["--ctty", "--wait"]).args(runtime_words()).arg("--root").arg(container.state_root()).args(words)
+    program("setsid")
+        .args(["--ctty", "--wait"])
+        .args(runtime_words())
+        .arg("--root")
+        .arg(container.state_root())
+        .args(words)
 }
 
 fn socket(container: &Container) -> Socket {
@@ -19,7 +24,8 @@ fn socket(container: &Container) -> Socket {
 
 #[test]
 fn the_terminal_of_the_container_is_sent_over_the_socket() {
-    let container = Container::script("tty; echo ready; read line; echo got $line; exit 4").set("/process/terminal", true);
+    let container =
+        Container::script("tty; echo ready; read line; echo got $line; exit 4").set("/process/terminal", true);
     let socket = socket(&container);
     let create = container.launch(&["create", "--console-socket", socket.path()]).start();
     let mut terminal = Pty::from(socket.receive());
@@ -34,7 +40,8 @@ fn the_terminal_of_the_container_is_sent_over_the_socket() {
 
 #[test]
 fn run_detached_sends_it_too() {
-    let container = Container::script("[ -t 0 ] && [ -t 1 ] && [ -t 2 ] && echo all three").set("/process/terminal", true);
+    let container =
+        Container::script("[ -t 0 ] && [ -t 1 ] && [ -t 2 ] && echo all three").set("/process/terminal", true);
     let socket = socket(&container);
     let run = container.launch(&["run", "--detach", "--console-socket", socket.path()]).start();
     let mut terminal = Pty::from(socket.receive());
@@ -71,7 +78,8 @@ fn it_has_the_size_of_the_configuration() {
 
 #[test]
 fn it_is_dev_console_too() {
-    let container = Container::script("echo through > /dev/console; stat -c %F /dev/console").set("/process/terminal", true);
+    let container =
+        Container::script("echo through > /dev/console; stat -c %F /dev/console").set("/process/terminal", true);
     let socket = socket(&container);
     let create = container.launch(&["create", "--console-socket", socket.path()]).start();
     let mut terminal = Pty::from(socket.receive());
@@ -83,7 +91,8 @@ fn it_is_dev_console_too() {
 
 #[test]
 fn it_belongs_to_the_user_of_the_process() {
-    let container = Container::script("stat -c %u $(tty); echo x > $(tty) && echo written").set("/process/terminal", true);
+    let container =
+        Container::script("stat -c %u $(tty); echo x > $(tty) && echo written").set("/process/terminal", true);
     let container = container.set("/process/user", json!({"uid": 1000, "gid": 1000}));
     let socket = socket(&container);
     let create = container.launch(&["create", "--console-socket", socket.path()]).start();
@@ -96,7 +105,8 @@ fn it_belongs_to_the_user_of_the_process() {
 
 #[test]
 fn in_a_user_namespace_it_works_too() {
-    let container = Container::script("tty; echo x > $(tty) && echo written").set("/process/terminal", true).user_namespace();
+    let container =
+        Container::script("tty; echo x > $(tty) && echo written").set("/process/terminal", true).user_namespace();
     let socket = socket(&container);
     let create = container.launch(&["create", "--console-socket", socket.path()]).start();
     let mut terminal = Pty::from(socket.receive());
@@ -109,7 +119,17 @@ fn in_a_user_namespace_it_works_too() {
 fn exec_has_a_terminal_of_its_own() {
     let container = Container::running();
     let socket = socket(&container);
-    let words = ["exec", "--tty", "--detach", "--console-socket", socket.path(), &container.id, "sh", "-c", "tty; read x; echo got $x"];
+    let words = [
+        "exec",
+        "--tty",
+        "--detach",
+        "--console-socket",
+        socket.path(),
+        &container.id,
+        "sh",
+        "-c",
+        "tty; read x; echo got $x",
+    ];
     let exec = container.runtime(&words).start();
     let mut terminal = Pty::from(socket.receive());
     exec.wait().ok();
@@ -167,7 +187,8 @@ fn settings(terminal: &fs::File) -> String {
 
 #[test]
 fn the_size_of_the_caller_s_terminal_is_passed_on_and_follows_it() {
-    let container = Container::script("stty size; trap 'stty size; exit 0' WINCH; echo ready; while :; do sleep 0.02; done");
+    let container =
+        Container::script("stty size; trap 'stty size; exit 0' WINCH; echo ready; while :; do sleep 0.02; done");
     let container = container.set("/process/terminal", true);
     let (mut terminal, slave) = Pty::new();
     let size = |rows, columns| rustix::termios::Winsize { ws_row: rows, ws_col: columns, ws_xpixel: 0, ws_ypixel: 0 };

@@ -97,7 +97,12 @@ fn a_program_that_is_a_folder_is_refused_as_such() {
 #[test]
 fn a_failed_create_leaves_nothing() {
     let container = Container::new().mount("/data", "bind", "/no/such/source", &["bind"]);
-    container.create_with(&[]).exits(1).complains("/no/such/source").complains("no such file or directory").in_one_line();
+    container
+        .create_with(&[])
+        .exits(1)
+        .complains("/no/such/source")
+        .complains("no such file or directory")
+        .in_one_line();
     container.assert_gone();
 }
 

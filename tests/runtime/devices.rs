@@ -24,12 +24,16 @@ fn the_default_ones_are_there_for_everybody() {
 #[test]
 fn the_links_of_dev_are_there() {
     let script = "for name in fd stdin stdout stderr ptmx; do readlink /dev/$name; done";
-    Container::script(script).run().ok().says("/proc/self/fd\n/proc/self/fd/0\n/proc/self/fd/1\n/proc/self/fd/2\npts/ptmx");
+    Container::script(script)
+        .run()
+        .ok()
+        .says("/proc/self/fd\n/proc/self/fd/0\n/proc/self/fd/1\n/proc/self/fd/2\npts/ptmx");
 }
 
 #[test]
 fn the_default_ones_work() {
-    let script = "echo x > /dev/null && head -c 4 /dev/zero | wc -c && head -c 4 /dev/urandom | wc -c; echo x > /dev/full";
+    let script =
+        "echo x > /dev/null && head -c 4 /dev/zero | wc -c && head -c 4 /dev/urandom | wc -c; echo x > /dev/full";
     Container::script(script).run().exits(1).says("4\n4").complains("No space left");
 }
 
@@ -37,10 +41,19 @@ fn the_default_ones_work() {
 fn those_of_the_configuration_are_made() {
     let container = Container::script("stat -c '%F %t:%T %a %u:%g' /dev/mine /dev/block /dev/pipe /deep/in/dev");
     let container = container
-        .set("/linux/devices/-", json!({"path": "/dev/mine", "type": "c", "major": 1, "minor": 5, "fileMode": 0o640, "uid": 7, "gid": 8}))
-        .set("/linux/devices/-", json!({"path": "/dev/block", "type": "b", "major": 7, "minor": 200, "fileMode": 0o600}))
+        .set(
+            "/linux/devices/-",
+            json!({"path": "/dev/mine", "type": "c", "major": 1, "minor": 5, "fileMode": 0o640, "uid": 7, "gid": 8}),
+        )
+        .set(
+            "/linux/devices/-",
+            json!({"path": "/dev/block", "type": "b", "major": 7, "minor": 200, "fileMode": 0o600}),
+        )
         .set("/linux/devices/-", json!({"path": "/dev/pipe", "type": "p", "fileMode": 0o622}))
-        .set("/linux/devices/-", json!({"path": "/deep/in/dev", "type": "u", "major": 1, "minor": 3, "fileMode": 0o666}));
+        .set(
+            "/linux/devices/-",
+            json!({"path": "/deep/in/dev", "type": "u", "major": 1, "minor": 3, "fileMode": 0o666}),
+        );
     let expected = "character special file 1:5 640 7:8\nblock special file 7:c8 600 0:0\nfifo 0:0 622 0:0\n\
         character special file 1:3 666 0:0";
     container.run().ok().says(expected);
@@ -89,7 +102,10 @@ fn a_container_may_be_allowed_everything() {
 #[test]
 fn the_rules_hold_for_exec() {
     let container = with_mknod(Container::sleeper()).started();
-    container.exec(&["sh", "-c", "mknod /dev/mem c 1 1 && head -c 1 /dev/mem"]).exits(1).complains("Operation not permitted");
+    container
+        .exec(&["sh", "-c", "mknod /dev/mem c 1 1 && head -c 1 /dev/mem"])
+        .exits(1)
+        .complains("Operation not permitted");
     container.exec(&["sh", "-c", "echo x > /dev/null"]).ok();
 }
 

@@ -50,7 +50,8 @@ fn come_at_the_interval_until_the_container_is_deleted() {
 fn tell_when_the_container_ran_out_of_memory() {
     skip_on!(Crun, "crun has no events");
     let container = Container::script("while [ ! -e /go ]; do sleep 0.02; done; tail /dev/zero; sleep 30");
-    let container = container.set("/linux/resources/memory", json!({"limit": 33_554_432, "swap": 33_554_432})).started();
+    let container =
+        container.set("/linux/resources/memory", json!({"limit": 33_554_432, "swap": 33_554_432})).started();
     let events = container.runtime(&["events", "--interval", "100ms", &container.id]).start();
     eventually("the first event", || !events.stdout().is_empty());
     std::fs::write(container.rootfs().join("go"), "").expect("let it go");

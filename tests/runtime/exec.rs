@@ -9,7 +9,10 @@ use crate::harness::{Container, Peer, eventually, peer, skip_on};
 #[test]
 fn runs_a_program_in_the_container() {
     let container = Container::running();
-    container.exec(&["sh", "-c", "hostname; cat /etc/passwd | head -n 1"]).ok().says("test\nroot:x:0:0:root:/root:/bin/sh");
+    container
+        .exec(&["sh", "-c", "hostname; cat /etc/passwd | head -n 1"])
+        .ok()
+        .says("test\nroot:x:0:0:root:/root:/bin/sh");
 }
 
 #[test]
@@ -48,8 +51,12 @@ fn passes_standard_input() {
 
 #[test]
 fn takes_the_environment_of_the_container_and_adds_to_it() {
-    let container = Container::sleeper().set("/process/env", json!(["PATH=/bin", "A=container", "B=container"])).started();
-    container.exec_with(&["--env", "B=exec", "--env", "C=x y"], &["sh", "-c", "echo $A $B $C"]).ok().says("container exec x y");
+    let container =
+        Container::sleeper().set("/process/env", json!(["PATH=/bin", "A=container", "B=container"])).started();
+    container
+        .exec_with(&["--env", "B=exec", "--env", "C=x y"], &["sh", "-c", "echo $A $B $C"])
+        .ok()
+        .says("container exec x y");
 }
 
 #[test]

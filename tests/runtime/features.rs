@@ -28,7 +28,10 @@ fn tell_the_versions_of_the_specification() {
 fn list_hooks_namespaces_capabilities_and_mount_options() {
     skip_on!(Crun, "crun 1.8 has no features");
     let features = features();
-    has(&features["hooks"], &["prestart", "createRuntime", "createContainer", "startContainer", "poststart", "poststop"]);
+    has(
+        &features["hooks"],
+        &["prestart", "createRuntime", "createContainer", "startContainer", "poststart", "poststop"],
+    );
     has(&features["mountOptions"], &["bind", "rbind", "ro", "rro", "noexec", "rslave", "tmpcopyup"]);
     has(&features["linux"]["namespaces"], &["cgroup", "ipc", "mount", "network", "pid", "user", "uts"]);
     has(&features["linux"]["capabilities"], &["CAP_SYS_ADMIN", "CAP_CHECKPOINT_RESTORE"]);
@@ -40,7 +43,10 @@ fn list_what_seccomp_can() {
     let features = features();
     let seccomp = &features["linux"]["seccomp"];
     assert_eq!(seccomp["enabled"], true);
-    has(&seccomp["actions"], &["SCMP_ACT_ALLOW", "SCMP_ACT_ERRNO", "SCMP_ACT_KILL_PROCESS", "SCMP_ACT_LOG", "SCMP_ACT_TRAP"]);
+    has(
+        &seccomp["actions"],
+        &["SCMP_ACT_ALLOW", "SCMP_ACT_ERRNO", "SCMP_ACT_KILL_PROCESS", "SCMP_ACT_LOG", "SCMP_ACT_TRAP"],
+    );
     has(&seccomp["operators"], &["SCMP_CMP_EQ", "SCMP_CMP_MASKED_EQ", "SCMP_CMP_NE"]);
     has(&seccomp["archs"], &["SCMP_ARCH_X86_64", "SCMP_ARCH_AARCH64"]);
 }

@@ -90,7 +90,8 @@ fn run_in_the_namespaces_that_the_specification_names() {
     let host = host.to_str().expect("ASCII");
     let container = Container::sleeper();
     let namespace_to = |name: &str| format!("readlink /proc/self/ns/mnt > {}", container.dir.join(name).display());
-    let hooks = json!({"createRuntime": hook(&namespace_to("runtime")), "createContainer": hook(&namespace_to("container"))});
+    let hooks =
+        json!({"createRuntime": hook(&namespace_to("runtime")), "createContainer": hook(&namespace_to("container"))});
     let container = container.set("/hooks", hooks).created();
     let inside = fs::read_link(format!("/proc/{}/ns/mnt", container.pid())).expect("read a namespace");
     assert_eq!(read(&container.dir.join("runtime")).trim(), host);

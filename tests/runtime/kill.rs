@@ -4,7 +4,8 @@ use crate::harness::{Container, Peer, eventually, peer, skip_on};
 
 #[test]
 fn sends_term_unless_told_otherwise() {
-    let container = Container::script("trap 'echo term; exit 4' TERM; echo ready; while :; do sleep 0.02; done").started();
+    let container =
+        Container::script("trap 'echo term; exit 4' TERM; echo ready; while :; do sleep 0.02; done").started();
     eventually("it is ready", || container.said().contains("ready"));
     container.verb(&["kill"]).ok();
     container.wait_stopped();
@@ -52,7 +53,8 @@ fn of_a_container_that_is_not_there_says_what_engines_look_for() {
 
 #[test]
 fn all_reaches_every_process() {
-    let container = Container::script("sleep 1000 & sleep 1000 & while :; do sleep 0.05; done").without_namespace("pid");
+    let container =
+        Container::script("sleep 1000 & sleep 1000 & while :; do sleep 0.05; done").without_namespace("pid");
     let container = container.started();
     eventually("its processes run", || container.verb(&["ps", "-f", "json"]).stdout().matches(',').count() >= 2);
     container.runtime(&["kill", "--all", &container.id, "9"]).run().ok();

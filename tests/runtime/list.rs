@@ -13,7 +13,10 @@ fn shows_every_container_in_a_table() {
     assert_eq!(&head[..5], ["ID", "PID", "STATUS", "BUNDLE", "CREATED"].as_slice());
     let row: Vec<_> = lines.next().expect("a row").split_whitespace().collect();
     let (pid, bundle) = (container.pid().to_string(), container.bundle());
-    assert_eq!(&row[..4], [&container.id, &pid, "running", bundle.to_str().expect("UTF-8")].map(String::from).as_slice());
+    assert_eq!(
+        &row[..4],
+        [&container.id, &pid, "running", bundle.to_str().expect("UTF-8")].map(String::from).as_slice()
+    );
     assert_eq!(lines.next(), None);
 }
 

@@ -48,7 +48,8 @@ fn in_text_the_failure_is_one_line_too() {
 fn nothing_is_an_error_when_all_is_well() {
     let container = Container::new();
     let file = container.dir.join("log");
-    let container = container.option("--log").option(file.to_str().expect("UTF-8")).option("--log-format").option("json");
+    let container =
+        container.option("--log").option(file.to_str().expect("UTF-8")).option("--log-format").option("json");
     container.run().ok();
     let log = fs::read_to_string(file).unwrap_or_default();
     assert!(!log.contains("\"error\"") && !log.contains("\"warning\""), "{log}");
@@ -103,6 +104,7 @@ fn options_are_accepted_with_one_dash_as_go_programs_do() {
 fn standard_error_has_the_failure_beside_the_log() {
     let container = Container::new();
     let file = container.dir.join("log");
-    let container = container.option("--log").option(file.to_str().expect("UTF-8")).option("--log-format").option("json");
+    let container =
+        container.option("--log").option(file.to_str().expect("UTF-8")).option("--log-format").option("json");
     container.verb(&["kill"]).exits(1).complains("does not exist").in_one_line();
 }

@@ -82,7 +82,8 @@ fn a_bind_without_options_keeps_the_flags_of_its_source() {
 
 #[test]
 fn programs_do_not_run_from_a_mount_without_exec() {
-    let container = Container::script("cp /bin/busybox /mnt/true; /mnt/true").mount("/mnt", "tmpfs", "tmpfs", &["noexec"]);
+    let container =
+        Container::script("cp /bin/busybox /mnt/true; /mnt/true").mount("/mnt", "tmpfs", "tmpfs", &["noexec"]);
     container.run().exits(126).complains("Permission denied");
 }
 
@@ -186,7 +187,8 @@ fn recursive_read_only_reaches_the_mounts_below() {
         let mount = serde_json::json!({"destination": "/data", "type": "bind", "source": source, "options": options});
         crate::harness::set(&mut config, "/mounts/-", mount);
         fs::write(container.bundle().join("config.json"), config.to_string()).expect("write config.json");
-        let unshare = crate::harness::program("unshare").args(["-m", "--propagation", "private", "sh", "-c", &script, "sh"]);
+        let unshare =
+            crate::harness::program("unshare").args(["-m", "--propagation", "private", "sh", "-c", &script, "sh"]);
         let unshare = unshare.args(crate::harness::runtime_words()).arg("--root").arg(container.state_root());
         unshare.run().ok().says(expected);
     }
@@ -239,7 +241,8 @@ fn sysfs_and_proc_are_of_the_container() {
 
 #[test]
 fn message_queues_and_terminals_are_mounted() {
-    let script = "grep -cE ' /dev/mqueue .* mqueue | /dev/pts .* devpts | /dev/shm .* tmpfs ' /proc/self/mountinfo; ls /dev/pts";
+    let script =
+        "grep -cE ' /dev/mqueue .* mqueue | /dev/pts .* devpts | /dev/shm .* tmpfs ' /proc/self/mountinfo; ls /dev/pts";
     Container::script(script).run().ok().says("3\nptmx");
 }
 
@@ -248,10 +251,8 @@ fn nothing_of_the_host_s_mounts_is_left_inside() {
     let table = Container::new().args(&["cat", "/proc/self/mountinfo"]).output();
     let targets: Vec<_> = table.lines().filter_map(|line| line.split(' ').nth(4)).collect();
     let allowed = ["/dev", "/proc", "/sys"];
-    let strange: Vec<_> = targets
-        .iter()
-        .filter(|target| **target != "/" && !allowed.iter().any(|dir| target.starts_with(dir)))
-        .collect();
+    let strange: Vec<_> =
+        targets.iter().filter(|target| **target != "/" && !allowed.iter().any(|dir| target.starts_with(dir))).collect();
     assert!(strange.is_empty(), "{strange:?}");
 }
 

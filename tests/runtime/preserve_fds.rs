@@ -30,7 +30,8 @@ fn without_it_none_are_passed_on() {
     let container = Container::script("ls /proc/self/fd | xargs; cat <&3");
     let (bundle, dir) = (container.bundle(), container.dir.path().display());
     let words = ["run", "--bundle", bundle.to_str().expect("UTF-8"), &container.id];
-    let output = runtime_with(&container, &format!("3<{dir}/bundle/config.json 9<{dir}/bundle/config.json"), &words).run();
+    let output =
+        runtime_with(&container, &format!("3<{dir}/bundle/config.json 9<{dir}/bundle/config.json"), &words).run();
     assert_ne!(output.code(), 0);
     // ls itself has the folder open as 3.
     assert_eq!(output.stdout(), "0 1 2 3");

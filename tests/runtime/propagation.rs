@@ -61,7 +61,8 @@ fn a_mount_is_shared_private_or_a_slave_as_its_options_say() {
 
 #[test]
 fn a_slave_sees_what_the_host_mounts_later() {
-    let container = Container::script("touch /data/ready; while [ ! -e /data/later/file ]; do sleep 0.02; done; echo seen");
+    let container =
+        Container::script("touch /data/ready; while [ ! -e /data/later/file ]; do sleep 0.02; done; echo seen");
     let source = container.dir.join("source");
     fs::create_dir(&source).expect("make a folder");
     let source = source.to_str().expect("UTF-8").to_owned();

@@ -29,7 +29,8 @@ fn do_not_hinder_the_runtime_itself() {
 
 #[test]
 fn an_unknown_one_is_refused_and_named() {
-    let container = Container::new().set("/process/rlimits", json!([{"type": "RLIMIT_UNHEARD_OF", "soft": 1, "hard": 1}]));
+    let container =
+        Container::new().set("/process/rlimits", json!([{"type": "RLIMIT_UNHEARD_OF", "soft": 1, "hard": 1}]));
     container.run().exits(1).complains("RLIMIT_UNHEARD_OF").in_one_line();
     container.assert_gone();
 }

@@ -293,7 +293,8 @@ fn a_container_without_a_pid_namespace_runs_among_the_host_s_processes() {
 
 #[test]
 fn deleting_a_container_without_a_pid_namespace_kills_all_its_processes() {
-    let container = Container::script("sleep 1000 & sleep 1000 & while :; do sleep 0.05; done").without_namespace("pid");
+    let container =
+        Container::script("sleep 1000 & sleep 1000 & while :; do sleep 0.05; done").without_namespace("pid");
     let container = container.started();
     eventually("its processes run", || container.verb(&["ps", "-f", "json"]).stdout().matches(',').count() >= 2);
     container.verb(&["delete", "--force"]).ok();

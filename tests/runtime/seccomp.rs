@@ -14,7 +14,8 @@ fn filtered(script: &str, rules: Value) -> Container {
 
 /// A container with the host's perl, which can make any system call: `print syscall(NUMBER, …)`.
 fn perl(script: &str) -> Container {
-    let container = Container::new().args(&["/usr/bin/perl", "-e", script]).mount("/usr", "bind", "/usr", &["rbind", "ro"]);
+    let container =
+        Container::new().args(&["/usr/bin/perl", "-e", script]).mount("/usr", "bind", "/usr", &["rbind", "ro"]);
     for name in ["lib", "lib64"] {
         symlink(format!("usr/{name}"), container.rootfs().join(name)).expect("link");
     }

@@ -107,6 +107,7 @@ fn host_shows_nothing_of_the_host_but_its_programs() {
     container.runtime(&["spec", "--host", "-b"]).arg(container.bundle()).run().ok();
     container.config = read_config(&container);
     set(&mut container.config, "/process/terminal", false.into());
-    let container = container.args(&["/bin/sh", "-c", "ls -A /root /home /var /tmp 2>/dev/null | grep -v ':$' | xargs"]);
+    let container =
+        container.args(&["/bin/sh", "-c", "ls -A /root /home /var /tmp 2>/dev/null | grep -v ':$' | xargs"]);
     container.run().ok().says("");
 }

@@ -39,7 +39,8 @@ fn that_would_change_the_host_is_refused_and_named() {
 
 #[test]
 fn of_the_network_is_refused_without_a_network_namespace() {
-    let container = Container::new().set("/linux/sysctl", json!({"net.ipv4.ip_forward": "1"})).without_namespace("network");
+    let container =
+        Container::new().set("/linux/sysctl", json!({"net.ipv4.ip_forward": "1"})).without_namespace("network");
     container.run().exits(1).complains("net.ipv4.ip_forward").in_one_line();
 }
 

@@ -47,7 +47,8 @@ fn changes_the_quota_of_the_cpu() {
 
 #[test]
 fn a_quota_alone_keeps_the_period() {
-    let container = Container::sleeper().set("/linux/resources/cpu", json!({"period": 50_000, "quota": 10_000})).started();
+    let container =
+        Container::sleeper().set("/linux/resources/cpu", json!({"period": 50_000, "quota": 10_000})).started();
     container.runtime(&["update", "--cpu-quota", "20000", &container.id]).run().ok();
     match hierarchy() {
         Hierarchy::V1 => assert_eq!(container.cgroup_value("cpu", "cpu.cfs_period_us", ""), "50000"),
@@ -149,7 +150,8 @@ fn an_update_of_a_created_container_holds_after_its_start() {
 #[test]
 fn the_burst_of_the_cpu_can_be_changed() {
     skip_on!(Runc | Crun, "runc 1.1 and crun 1.8 have no --cpu-burst");
-    let container = Container::sleeper().set("/linux/resources/cpu", json!({"period": 100_000, "quota": 50_000})).started();
+    let container =
+        Container::sleeper().set("/linux/resources/cpu", json!({"period": 100_000, "quota": 50_000})).started();
     container.runtime(&["update", "--cpu-burst", "20000", &container.id]).run().ok();
     assert_eq!(container.cgroup_value("cpu", "cpu.cfs_burst_us", "cpu.max.burst"), "20000");
 }

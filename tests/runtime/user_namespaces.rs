@@ -43,7 +43,8 @@ fn what_the_container_writes_belongs_to_the_mapped_user() {
 
 #[test]
 fn the_default_devices_work() {
-    let container = Container::script("echo x > /dev/null && head -c 3 /dev/zero | wc -c; ls /dev | xargs").user_namespace();
+    let container =
+        Container::script("echo x > /dev/null && head -c 3 /dev/zero | wc -c; ls /dev | xargs").user_namespace();
     container.run().ok().mentions("3\n").mentions("null");
 }
 
@@ -125,7 +126,8 @@ fn exec_joins_it() {
 #[test]
 fn the_network_namespace_of_the_host_may_be_kept() {
     skip_on!(Crun | Runc, "the peers need /sys to be bound by the configuration");
-    let container = Container::new().args(&["readlink", "/proc/self/ns/net"]).user_namespace().without_namespace("network");
+    let container =
+        Container::new().args(&["readlink", "/proc/self/ns/net"]).user_namespace().without_namespace("network");
     let host = fs::read_link("/proc/self/ns/net").expect("read a namespace");
     container.run().ok().says(host.to_str().expect("ASCII"));
 }

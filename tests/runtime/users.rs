@@ -46,7 +46,8 @@ fn another_user_cannot_read_what_is_root_s() {
 
 #[test]
 fn a_working_directory_that_only_root_may_enter_works_for_other_users_as_with_runc() {
-    let container = Container::new().set("/process/user", json!({"uid": 1000, "gid": 1000})).set("/process/cwd", "/closed");
+    let container =
+        Container::new().set("/process/user", json!({"uid": 1000, "gid": 1000})).set("/process/cwd", "/closed");
     std::fs::create_dir(container.rootfs().join("closed")).expect("make a folder");
     let mode = std::os::unix::fs::PermissionsExt::from_mode(0o700);
     std::fs::set_permissions(container.rootfs().join("closed"), mode).expect("chmod");

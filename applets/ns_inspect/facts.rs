@@ -1,0 +1,63 @@
+//! What is read of single processes and users only when it is shown.
+
+use std::collections::HashMap;
+use std::fs;
+
+/// Names of users, from `/etc/passwd`. A static binary cannot ask the name service switch: users that only a directory
+/// server knows are shown as numbers.
+#[derive(Default)]
+pub(crate) struct Users {
+    names: Option<HashMap<u32, String>>,
+}
+
+impl Users {
+    /// The user's name, or the number.
+    pub(crate) fn name(&mut self, uid: u32) -> String {
+        let names = self.names.get_or_insert_with(|| {
+            let text = fs::read_to_string("/etc/passwd").unwrap_or_default();
+            let mut names = HashMap::new();
+            for line in text.lines() {
+                let mut fields = line.split(':');
+                if let (Some(name), Some(uid)) = (fields.next(), fields.nth(1).and_then(|uid| uid.parse().ok())) {
+                    names.entry(uid).or_insert_with(|| name.to_owned());
+                }
+            }
+            names
+        });
+        names.get(&uid).cloned().unwrap_or_else(|| uid.to_string())
+    }
+}
+
+/// The command line with blanks between the arguments, or the name of a process that has none.
+pub(crate) fn command(pid: i32) -> String {
+    let mut line = fs::read(format!("/proc/{pid}/cmdline")).unwrap_or_default();
+    while line.last() == Some(&0) {
+        line.pop();
+    }
+    if line.is_empty() {
+        line = fs::read(format!("/proc/{pid}/comm")).unwrap_or_default();
+        if line.last() == Some(&b'\n') {
+            line.pop();
+        }
+    }
+    for byte in &mut line {
+        if *byte == 0 {
+            *byte = b' ';
+        }
+    }
+    String::from_utf8_lossy(&line).into_owned()
+}
+
+/// The process's effective user, as the owner of its directory in `/proc`.
+pub(crate) fn uid(pid: i32) -> Option<u32> {
+    rustix::fs::stat(format!("/proc/{pid}")).ok().map(|status| status.st_uid)
+}
+
+/// The parent's pid; 0 where it is outside of this pid namespace or the process is gone.
+pub(crate) fn parent(pid: i32) -> i32 {
+    let stat = fs::read(format!("/proc/{pid}/stat")).unwrap_or_default();
+    // The name is in parentheses and may hold any, so fields are counted from the last.
+    let Some(end) = stat.iter().rposition(|&byte| byte == b')') else { return 0 };
+    let mut fields = stat[end + 1..].split(|&byte| byte == b' ').filter(|field| !field.is_empty()).skip(1);
+    fields.next().and_then(|ppid| std::str::from_utf8(ppid).ok()?.parse().ok()).unwrap_or(0)
+}

@@ -1,0 +1,117 @@
+//! How wide text is on a terminal, and what of it is safe to print there.
+
+use std::env;
+use std::io::IsTerminal;
+use std::sync::OnceLock;
+
+/// Whether the locale's characters are UTF-8, by the variables that setlocale(3) reads.
+pub(crate) fn is_utf8() -> bool {
+    static UTF8: OnceLock<bool> = OnceLock::new();
+    *UTF8.get_or_init(|| {
+        let set =
+            ["LC_ALL", "LC_CTYPE", "LANG"].into_iter().find_map(|name| env::var(name).ok().filter(|v| !v.is_empty()));
+        set.is_some_and(|locale| {
+            let locale = locale.to_ascii_lowercase();
+            locale.contains("utf-8") || locale.contains("utf8")
+        })
+    })
+}
+
+/// The width of the terminal on standard output; `None` where it is not one.
+pub(crate) fn terminal() -> Option<usize> {
+    let stdout = std::io::stdout();
+    if !stdout.is_terminal() {
+        return None;
+    }
+    let asked = rustix::termios::tcgetwinsize(&stdout).ok().map(|size| usize::from(size.ws_col)).filter(|&w| w > 0);
+    asked.or_else(|| env::var("COLUMNS").ok()?.parse().ok().filter(|&w| w > 0)).or(Some(80))
+}
+
+/// Ranges of characters that take no room (combining marks, joiners) or that of two (East Asian, emoji).
+const ZERO: [(u32, u32); 6] =
+    [(0x300, 0x36f), (0x483, 0x489), (0x591, 0x5bd), (0x200b, 0x200f), (0xfe00, 0xfe0f), (0x20d0, 0x20f0)];
+const WIDE: [(u32, u32); 9] = [
+    (0x1100, 0x115f),
+    (0x2e80, 0x303e),
+    (0x3041, 0xa4cf),
+    (0xac00, 0xd7a3),
+    (0xf900, 0xfaff),
+    (0xfe30, 0xfe6f),
+    (0xff00, 0xff60),
+    (0x1f300, 0x1faff),
+    (0x20000, 0x3fffd),
+];
+
+fn of_char(c: char) -> usize {
+    let code = u32::from(c);
+    let within = |ranges: &[(u32, u32)]| ranges.iter().any(|&(first, last)| (first..=last).contains(&code));
+    if code < 0x300 {
+        1
+    } else if within(&ZERO) {
+        0
+    } else if within(&WIDE) {
+        2
+    } else {
+        1
+    }
+}
+
+/// How many cells of a terminal the text takes. Colours (SGR sequences) take none.
+pub(crate) fn of(text: &str) -> usize {
+    let mut cells = 0;
+    let mut chars = text.chars();
+    while let Some(c) = chars.next() {
+        if c == '\x1b' {
+            chars.by_ref().find(|&c| c == 'm');
+        } else {
+            cells += of_char(c);
+        }
+    }
+    cells
+}
+
+/// As much of the text's beginning as fits.
+pub(crate) fn cut(text: &str, wanted: usize) -> &str {
+    let mut cells = 0;
+    for (at, c) in text.char_indices() {
+        cells += of_char(c);
+        if cells > wanted {
+            return &text[..at];
+        }
+    }
+    text
+}
+
+/// The text with everything that a terminal could act upon written as `\xNN`.
+pub(crate) fn printable(text: &str) -> String {
+    let mut safe = String::with_capacity(text.len());
+    for c in text.chars() {
+        if c.is_control() || (!c.is_ascii() && !is_utf8()) || c == '\u{fffd}' {
+            let mut bytes = [0; 4];
+            for byte in c.encode_utf8(&mut bytes).bytes() {
+                safe.push_str(&format!("\\x{byte:02x}"));
+            }
+        } else {
+            safe.push(c);
+        }
+    }
+    safe
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn wide_characters_take_two_cells_and_marks_none() {
+        assert_eq!(of("日本"), 4);
+        assert_eq!(of("e\u{301}"), 1);
+        assert_eq!(of("\x1b[1mx\x1b[0m"), 1);
+        assert_eq!(cut("日本", 3), "日");
+    }
+
+    #[test]
+    fn nothing_that_a_terminal_acts_upon_gets_through() {
+        assert_eq!(printable("a\x1b[2Jb\n"), "a\\x1b[2Jb\\x0a");
+    }
+}

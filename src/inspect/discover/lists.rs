@@ -1,0 +1,126 @@
+//! What the kernel itself keeps lists of: mount namespaces (`NS_MNT_GET_NEXT`, Linux 6.12) and, from Linux 6.19 on, all
+//! namespaces (listns(2)). Only these show what is held by nothing that can be looked at: a descriptor on its way in a
+//! socket's queue, credentials of an open file.
+//!
+//! Where there is no such list, what may be missing is told.
+
+use std::os::fd::{AsFd, OwnedFd};
+
+use rustix::fs::{Mode, OFlags};
+use rustix::io::Errno;
+
+use super::super::model::Keeper;
+use super::processes::inode_of;
+use super::{Survey, relations};
+use crate::error::strerror;
+use crate::namespace::Kind;
+use crate::sys::{ioctl, mountlist};
+
+/// The inode number of the initial pid namespace, `PROC_PID_INIT_INO`.
+const INITIAL_PID_NAMESPACE: u64 = 4_026_531_836;
+const NSFS_MAGIC: u64 = 0x6e73_6673;
+
+/// Looks at the kernel's lists.
+pub(super) fn survey(survey: &mut Survey<'_>) {
+    let flags = OFlags::RDONLY | OFlags::CLOEXEC;
+    let Ok(own) = rustix::fs::open("/proc/self/ns/mnt", flags, Mode::empty()) else { return };
+    match mountlist::namespaces() {
+        Ok(ids) => all(survey, &own, &ids),
+        Err(errno) => {
+            let why = match errno {
+                Errno::NOSYS => "not enumerable on this kernel: listns(2) came with Linux 6.19".to_owned(),
+                errno => format!("listns: {}", strerror(errno)),
+            };
+            survey
+                .snapshot
+                .blind("namespaces that only a descriptor in flight, a key or a file's credentials hold", why);
+            if survey.scope.kinds.contains(Kind::Mount) {
+                mount_namespaces(survey, own);
+            }
+        }
+    }
+    proc_is_partial(survey);
+}
+
+/// Every namespace by its id.
+fn all(survey: &mut Survey<'_>, any: &OwnedFd, ids: &[u64]) {
+    for &id in ids {
+        match mountlist::open_namespace(any, id) {
+            Ok(ns) => enter(survey, &ns),
+            Err(Errno::STALE | Errno::NOENT) => {}
+            Err(errno) => survey.snapshot.gap("listed namespaces", strerror(errno)),
+        }
+    }
+}
+
+fn enter(survey: &mut Survey<'_>, ns: &OwnedFd) {
+    let (Ok(status), Ok(Some(kind))) = (rustix::fs::fstat(ns), ioctl::namespace_kind(ns)) else { return };
+    if !survey.scope.kinds.contains(kind) {
+        return;
+    }
+    let (index, new) = survey.snapshot.enter(kind, status.st_ino);
+    if new {
+        relations::relate(survey, index, ns.as_fd());
+        if kind == Kind::Mount {
+            bindings(survey, ns, status.st_ino);
+        }
+    }
+}
+
+/// Every mount namespace: on from the caller's own to the last, and back to the first.
+fn mount_namespaces(survey: &mut Survey<'_>, own: OwnedFd) {
+    for step in [ioctl::next_mount_namespace, ioctl::previous_mount_namespace] {
+        let Ok(mut at) = rustix::io::fcntl_dupfd_cloexec(&own, 0) else { return };
+        loop {
+            match step(at.as_fd()) {
+                Ok((next, _)) => {
+                    enter(survey, &next);
+                    at = next;
+                }
+                Err(Errno::NOENT) => break,
+                Err(errno) => {
+                    let why = if errno == Errno::NOTTY { "needs Linux 6.12".to_owned() } else { strerror(errno) };
+                    return survey.snapshot.blind("mount namespaces that no process is in", why);
+                }
+            }
+        }
+    }
+}
+
+/// Namespaces that are bound to a file in a mount namespace that no process is in.
+fn bindings(survey: &mut Survey<'_>, ns: &OwnedFd, namespace: u64) {
+    let listed = ioctl::mount_namespace_id(ns).and_then(|id| Ok((id, mountlist::mounts(id)?)));
+    let (id, mounts) = match listed {
+        Ok(listed) => listed,
+        Err(errno) => return survey.snapshot.gap("mount namespaces", strerror(errno)),
+    };
+    for mount in mounts.iter().filter_map(|&mount| mountlist::mount(id, mount).ok()) {
+        let root = mount.root.as_os_str().as_encoded_bytes();
+        let root = root.strip_prefix(b"/").unwrap_or(root);
+        let name = root.split(|&byte| byte == b':').next().and_then(|name| std::str::from_utf8(name).ok());
+        if let (NSFS_MAGIC, Some(inode), Some(kind)) =
+            (mount.magic, inode_of(root), name.and_then(Kind::from_proc_name))
+            && survey.scope.kinds.contains(kind)
+        {
+            let (index, _) = survey.snapshot.enter(kind, inode);
+            survey.snapshot.keep(index, Keeper::Mount { namespace, path: mount.point, covered: false });
+        }
+    }
+}
+
+/// Tells where `/proc` itself does not show all processes.
+fn proc_is_partial(survey: &mut Survey<'_>) {
+    if rustix::fs::stat("/proc/self/ns/pid").is_ok_and(|status| status.st_ino != INITIAL_PID_NAMESPACE) {
+        let why = "seen from inside a pid namespace, /proc shows only this one and those below it";
+        survey.snapshot.blind("processes of other pid namespaces", why);
+    }
+    let mounts = std::fs::read_to_string("/proc/self/mountinfo").unwrap_or_default();
+    // The last mount on /proc is the one that is seen.
+    let options = mounts.lines().rfind(|line| line.split(' ').nth(4) == Some("/proc")).unwrap_or_default();
+    let hidden = options.split([' ', ',']).find_map(|option| option.strip_prefix("hidepid="));
+    if let Some(hidden) = hidden.filter(|level| !matches!(*level, "0" | "off"))
+        && !rustix::process::geteuid().is_root()
+    {
+        survey.snapshot.blind("processes of other users", format!("/proc is mounted with hidepid={hidden}"));
+    }
+}

@@ -1,0 +1,130 @@
+//! Looks in every place that can hold a namespace: one file a source.
+//!
+//! | source | finds | cost |
+//! |---|---|---|
+//! | [`processes`] | what processes are in | 10 system calls a process |
+//! | [`threads`] | what single threads moved to | one a process, 10 a thread beyond the first |
+//! | [`descriptors`] | what is open, and (with [`sockets`]) where sockets came from | three a process, one a descriptor |
+//! | [`mounts`] | what is bound to a file, in every mount namespace | three a mount namespace |
+//! | [`relations`] | parents and owners, up to the root | six a namespace |
+//! | [`lists`] | the kernel's own lists: mount namespaces (Linux 6.12), all (6.19) | three a namespace |
+//!
+//! Everything can go away while it is looked at. What is gone is left out; what may not be looked at is told as a
+//! [`Gap`](super::Gap).
+
+mod descriptors;
+mod lists;
+mod mounts;
+mod netnsid;
+mod processes;
+mod relations;
+mod sockets;
+mod threads;
+
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+
+use rustix::fs::{Mode, OFlags};
+
+use super::model::Snapshot;
+use crate::error::{Attempt, Result};
+use crate::namespace::Kinds;
+
+/// Which mount namespaces' bind mounts are looked at.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Mounts {
+    /// None.
+    None,
+    /// Those of the caller's own mount namespace.
+    Own,
+    /// Those of every mount namespace that can be found.
+    All,
+}
+
+/// Where to look, and what to ask.
+#[derive(Clone, Debug)]
+pub struct Scope {
+    /// Kinds of namespaces that are wanted.
+    pub kinds: Kinds,
+    /// Only this process, which costs the same however many there are.
+    pub only: Option<i32>,
+    /// Whether to look at threads, and where children of a process will be born.
+    pub threads: bool,
+    /// Whether to look at open descriptors and sockets.
+    pub descriptors: bool,
+    /// Which bind mounts to look at.
+    pub mounts: Mounts,
+    /// Whether to ask for parents and owners, and follow them to namespaces that nothing else shows.
+    pub relations: bool,
+    /// Whether to ask for the ids of network namespaces.
+    pub netnsids: bool,
+    /// Whether to ask the kernel for its lists, and to tell what may be missing.
+    pub lists: bool,
+}
+
+impl Scope {
+    /// Every source and every kind.
+    pub const EVERYTHING: Scope = Scope {
+        kinds: Kinds::ALL,
+        only: None,
+        threads: true,
+        descriptors: true,
+        mounts: Mounts::All,
+        relations: true,
+        netnsids: true,
+        lists: true,
+    };
+
+    /// What one process is in, and nothing else.
+    pub fn process(pid: i32) -> Scope {
+        Scope {
+            only: Some(pid),
+            threads: false,
+            descriptors: false,
+            mounts: Mounts::None,
+            netnsids: false,
+            relations: false,
+            lists: false,
+            ..Scope::EVERYTHING
+        }
+    }
+}
+
+/// What is being gathered, and what all sources need for it.
+struct Survey<'a> {
+    scope: &'a Scope,
+    proc: OwnedFd,
+    snapshot: Snapshot,
+    netnsid: Option<netnsid::Query>,
+}
+
+impl Survey<'_> {
+    fn proc(&self) -> BorrowedFd<'_> {
+        self.proc.as_fd()
+    }
+}
+
+/// Looks at the machine.
+///
+/// # Errors
+/// Where `/proc` cannot be opened or read. A process that went away, or may not be looked at, is no error.
+pub fn discover(scope: &Scope) -> Result<Snapshot> {
+    let proc = rustix::fs::open("/proc", OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC, Mode::empty())
+        .attempt(|| "open /proc")?;
+    let netnsid = if scope.netnsids { netnsid::Query::open().ok() } else { None };
+    let mut survey = Survey { scope, proc, snapshot: Snapshot::default(), netnsid };
+    processes::survey(&mut survey)?;
+    if scope.threads {
+        threads::survey(&mut survey);
+    }
+    if scope.descriptors {
+        descriptors::survey(&mut survey);
+    }
+    survey.snapshot.arrange();
+    mounts::survey(&mut survey);
+    if scope.lists {
+        lists::survey(&mut survey);
+    }
+    relations::survey(&mut survey);
+    survey.snapshot.arrange();
+    Ok(survey.snapshot)
+}

@@ -1,0 +1,167 @@
+//! Namespaces that processes are in: the links in `/proc/PID/ns`.
+//!
+//! This is the hot path: with thousands of processes nearly all time is spent here, and nearly all of it in the
+//! kernel. Per process one openat(2) and one readlinkat(2) a kind; stat(2) would cost twice as much, since it makes the
+//! kernel build an inode.
+
+use std::ffi::CStr;
+use std::mem::MaybeUninit;
+use std::os::fd::{AsFd, BorrowedFd};
+
+use rustix::fs::{Mode, OFlags, RawDir};
+use rustix::io::Errno;
+
+use super::super::model::{Process, Snapshot};
+use super::Survey;
+use crate::error::{Attempt, Result};
+use crate::namespace::Kind;
+
+/// The links in the order of [`Kind::ALL`].
+const LINKS: [&CStr; 8] = [c"mnt", c"uts", c"ipc", c"net", c"pid", c"user", c"cgroup", c"time"];
+
+/// A path below `/proc`, made without allocating: `PID/ns`, `PID/task/TID/ns`.
+pub(super) struct ProcPath {
+    bytes: [u8; 64],
+    len: usize,
+}
+
+impl ProcPath {
+    pub(super) fn new(pid: i32) -> ProcPath {
+        ProcPath { bytes: [0; 64], len: 0 }.number(pid)
+    }
+
+    pub(super) fn number(mut self, number: i32) -> ProcPath {
+        let mut digits = [0; 10];
+        let mut at = digits.len();
+        let mut rest = number.unsigned_abs();
+        loop {
+            at -= 1;
+            digits[at] = b'0' + (rest % 10) as u8;
+            rest /= 10;
+            if rest == 0 {
+                break;
+            }
+        }
+        self.append(&digits[at..]);
+        self
+    }
+
+    pub(super) fn text(mut self, text: &str) -> ProcPath {
+        self.append(text.as_bytes());
+        self
+    }
+
+    fn append(&mut self, bytes: &[u8]) {
+        self.bytes[self.len..self.len + bytes.len()].copy_from_slice(bytes);
+        self.len += bytes.len();
+    }
+
+    pub(super) fn as_c_str(&self) -> &CStr {
+        CStr::from_bytes_with_nul(&self.bytes[..=self.len]).unwrap_or(c"")
+    }
+}
+
+/// The number that a directory entry of `/proc` is named by.
+pub(super) fn number(name: &CStr) -> Option<i32> {
+    let bytes = name.to_bytes();
+    if !bytes.first().is_some_and(u8::is_ascii_digit) {
+        return None;
+    }
+    std::str::from_utf8(bytes).ok()?.parse().ok()
+}
+
+/// The number between the brackets of `net:[4026531840]`.
+pub(super) fn inode_of(link: &[u8]) -> Option<u64> {
+    let open = link.iter().position(|&byte| byte == b'[')?;
+    let digits = link[open + 1..].strip_suffix(b"]")?;
+    std::str::from_utf8(digits).ok()?.parse().ok()
+}
+
+/// Reads the links of one process or thread, remembering the last answer of each kind: most processes are in the same
+/// namespaces as the one before.
+pub(super) struct Reader {
+    last: [([u8; 32], usize, usize); 8],
+}
+
+/// How reading the links of one process went.
+pub(super) enum Answer {
+    /// These were read; kinds may be missing, of a kernel without them or a process that is ending.
+    Read([Option<usize>; 8]),
+    /// The process is gone.
+    Gone,
+    /// The kernel would not tell.
+    Refused(Errno),
+}
+
+impl Reader {
+    pub(super) fn new() -> Reader {
+        Reader { last: [([0; 32], 0, 0); 8] }
+    }
+
+    /// Reads the links in the directory `ns`.
+    pub(super) fn read(&mut self, ns: BorrowedFd<'_>, wanted: &[Kind], snapshot: &mut Snapshot) -> Answer {
+        let mut found = [None; 8];
+        for &kind in wanted {
+            let mut space = [MaybeUninit::<u8>::uninit(); 32];
+            match rustix::fs::readlinkat_raw(ns, LINKS[kind as usize], &mut space) {
+                Ok((link, _)) => {
+                    let (bytes, len, index) = &mut self.last[kind as usize];
+                    if link != &bytes[..*len] {
+                        let Some(inode) = inode_of(link) else { continue };
+                        *index = snapshot.enter(kind, inode).0;
+                        bytes[..link.len()].copy_from_slice(link);
+                        *len = link.len();
+                    }
+                    found[kind as usize] = Some(*index);
+                }
+                Err(Errno::SRCH) => return Answer::Gone,
+                Err(errno @ (Errno::ACCESS | Errno::PERM)) => return Answer::Refused(errno),
+                Err(_) => {}
+            }
+        }
+        Answer::Read(found)
+    }
+}
+
+/// Calls `visit` with every number that names an entry of the directory.
+pub(super) fn for_each_number(directory: impl AsFd, mut visit: impl FnMut(i32)) -> Result<(), Errno> {
+    let mut space = [MaybeUninit::<u8>::uninit(); 32 * 1024];
+    let mut entries = RawDir::new(directory, &mut space);
+    while let Some(entry) = entries.next() {
+        if let Some(number) = number(entry?.file_name()) {
+            visit(number);
+        }
+    }
+    Ok(())
+}
+
+/// All processes, or the one that is asked for.
+pub(super) fn survey(survey: &mut Survey<'_>) -> Result<()> {
+    let mut pids = Vec::new();
+    match survey.scope.only {
+        Some(pid) => pids.push(pid),
+        None => for_each_number(survey.proc(), |pid| pids.push(pid)).attempt(|| "read /proc")?,
+    }
+    survey.snapshot.processes.reserve(pids.len());
+    let wanted: Vec<Kind> = survey.scope.kinds.iter().collect();
+    let mut reader = Reader::new();
+    for pid in pids {
+        let path = ProcPath::new(pid).text("/ns");
+        let flags = OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC;
+        let Ok(ns) = rustix::fs::openat(&survey.proc, path.as_c_str(), flags, Mode::empty()) else { continue };
+        let mut process = Process::new(pid);
+        match reader.read(ns.as_fd(), &wanted, &mut survey.snapshot) {
+            Answer::Gone => continue,
+            Answer::Refused(errno) => survey.snapshot.gap("processes", crate::error::strerror(errno)),
+            Answer::Read(found) => {
+                for kind in Kind::ALL {
+                    if let Some(index) = found[kind as usize] {
+                        process.set_namespace(kind, index);
+                    }
+                }
+            }
+        }
+        survey.snapshot.add(process);
+    }
+    Ok(())
+}

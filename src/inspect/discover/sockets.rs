@@ -1,0 +1,34 @@
+//! Network namespaces that a socket came from: a socket stays in the namespace that it was made in, wherever its
+//! process goes and whoever it is passed to.
+
+use std::os::fd::AsFd;
+
+use rustix::process::{Pid, PidfdFlags, PidfdGetfdFlags, pidfd_getfd, pidfd_open};
+
+use super::super::model::Keeper;
+use super::{Survey, relations};
+use crate::error::strerror;
+use crate::namespace::Kind;
+use crate::sys::ioctl;
+
+/// Looks where socket `fd` of a process came from.
+pub(super) fn look(survey: &mut Survey<'_>, process: usize, fd: i32) {
+    if !survey.scope.kinds.contains(Kind::Net) {
+        return;
+    }
+    let process = survey.snapshot.processes[process];
+    let Some(pid) = Pid::from_raw(process.pid) else { return };
+    let Ok(pidfd) = pidfd_open(pid, PidfdFlags::empty()) else { return };
+    let asked = pidfd_getfd(&pidfd, fd, PidfdGetfdFlags::empty()).and_then(ioctl::socket_namespace);
+    let ns = match asked {
+        Ok(ns) => ns,
+        Err(rustix::io::Errno::SRCH | rustix::io::Errno::BADF) => return,
+        Err(errno) => return survey.snapshot.gap("sockets", strerror(errno)),
+    };
+    let Ok(status) = rustix::fs::fstat(&ns) else { return };
+    let (index, _) = survey.snapshot.enter(Kind::Net, status.st_ino);
+    if process.namespace(Kind::Net) != Some(index) {
+        survey.snapshot.keep(index, Keeper::Socket { pid: process.pid, fd });
+        relations::relate(survey, index, ns.as_fd());
+    }
+}
