@@ -49,7 +49,9 @@ fn install(options: &Options) -> anyhow::Result<()> {
     if let Some(unknown) = options.applets.iter().find(|name| find(name.as_ref()).is_none()) {
         bail!("no applet is called '{unknown}'; 'nskit --list' names all");
     }
-    std::fs::create_dir_all(&options.dir).with_context(|| format!("create {}", options.dir.display()))?;
+    if !options.dir.is_dir() {
+        bail!("{} is no folder", options.dir.display());
+    }
     let names: Vec<&str> = if options.applets.is_empty() {
         // Who asks for everything does not expect another runtime to be replaced.
         APPLETS

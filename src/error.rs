@@ -118,6 +118,14 @@ impl Error {
         self.errno
     }
 
+    /// As it displays, but with the errno's text in lower case, as Go programs print it: engines look for these.
+    pub fn as_go_prints_it(&self) -> String {
+        match self.errno {
+            Some(errno) => format!("{}: {}", self.message, go_text(errno)),
+            None => self.message.to_string(),
+        }
+    }
+
     /// What was attempted, without the errno's text.
     pub fn message(&self) -> &str {
         &self.message
@@ -140,6 +148,15 @@ pub fn strerror(errno: Errno) -> String {
     let mut text = std::io::Error::from_raw_os_error(errno.raw_os_error()).to_string();
     if let Some(end) = text.rfind(" (os error") {
         text.truncate(end);
+    }
+    text
+}
+
+/// An errno's text as Go programs print it.
+pub fn go_text(errno: Errno) -> String {
+    let mut text = strerror(errno);
+    if let Some(first) = text.get_mut(..1) {
+        first.make_ascii_lowercase();
     }
     text
 }

@@ -212,7 +212,11 @@ fn usage(verb: &str, message: &str) -> ExitCode {
 
 /// One line on standard error, one in the log.
 fn fail(verb: &str, error: &anyhow::Error, status: u8) -> ExitCode {
-    let message = format!("{error:#}");
+    let causes = error.chain().map(|cause| match cause.downcast_ref::<nskit::Error>() {
+        Some(error) => error.as_go_prints_it(),
+        None => cause.to_string(),
+    });
+    let message = causes.collect::<Vec<_>>().join(": ");
     log::error!("{message}");
     if logger::writes_to_file() {
         usage(verb, &message);

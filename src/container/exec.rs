@@ -92,8 +92,8 @@ pub fn exec(
                 .attempt(|| "send the terminal over the console socket")?;
             process::use_terminal(terminal.inner.as_fd())?;
         }
-        let ready = process.confine(&proc, &mut born.link)?;
         born.link.wait()?;
+        let ready = process.confine(&proc, &mut born.link)?;
         ready.execute(&mut born.link, preserve_fds)
     };
     let (mut child, mut cgroup) = start(&container, options, &plan, &targets, body)?;

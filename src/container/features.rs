@@ -9,8 +9,7 @@ use crate::namespace::Kind;
 
 /// The structure, as JSON.
 pub fn features() -> Value {
-    use Point::{CreateContainer, CreateRuntime, Poststart, Poststop, Prestart, StartContainer};
-    let hooks = [Prestart, CreateRuntime, CreateContainer, StartContainer, Poststart, Poststop].map(Point::name);
+    let hooks = Point::ALL.map(Point::name);
     let mut namespaces = Kind::ALL.map(Kind::oci_name);
     namespaces.sort_unstable();
     let mut capabilities: Vec<String> = caps::all().into_iter().map(|capability| capability.to_string()).collect();

@@ -32,6 +32,16 @@ pub enum Point {
 }
 
 impl Point {
+    /// Every point, in the order of a container's life.
+    pub const ALL: [Point; 6] = [
+        Point::Prestart,
+        Point::CreateRuntime,
+        Point::CreateContainer,
+        Point::StartContainer,
+        Point::Poststart,
+        Point::Poststop,
+    ];
+
     /// The property of config.json.
     pub const fn name(self) -> &'static str {
         match self {

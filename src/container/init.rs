@@ -95,6 +95,9 @@ pub fn run(init: &Init<'_>, born: &mut Born) -> Result<Infallible> {
         process::use_terminal(terminal.inner.as_fd())?;
     }
     write_sysctls(init.spec, &proc)?;
+    if let Some(process) = init.process {
+        built.make_folder(process.cwd())?;
+    }
     built.protect()?;
     built.pivot()?;
     name_host(init.spec)?;
@@ -107,6 +110,8 @@ pub fn run(init: &Init<'_>, born: &mut Born) -> Result<Infallible> {
     };
     drop(proc);
     if init.gate.is_some() {
+        // The parent goes away as soon as it has heard; from here on the container outlives it.
+        rustix::process::set_parent_process_death_signal(None).attempt(|| "outlive the parent")?;
         born.link.send(&Message::Reached(Stage::Ready))?;
     }
     wait_for_start(init, born)?;
@@ -214,8 +219,6 @@ fn name_host(spec: &Spec) -> Result<()> {
 /// Waits for leave to start: from the parent, or from whoever connects to the gate.
 fn wait_for_start(init: &Init<'_>, born: &mut Born) -> Result<()> {
     let Some(gate) = init.gate else { return born.link.wait() };
-    // From here on the container outlives its creator.
-    rustix::process::set_parent_process_death_signal(None).attempt(|| "outlive the parent")?;
     loop {
         let starter = match rustix::net::accept_with(gate, SocketFlags::CLOEXEC) {
             Err(Errno::INTR | Errno::CONNABORTED) => continue,

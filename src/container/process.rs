@@ -125,6 +125,11 @@ impl Process {
             .collect()
     }
 
+    /// Where it starts.
+    pub fn cwd(&self) -> &std::path::Path {
+        &self.cwd
+    }
+
     /// The SELinux context that it runs in.
     pub fn selinux_label(&self) -> Option<&str> {
         self.selinux.as_deref()
@@ -157,8 +162,14 @@ impl Process {
     /// `EPERM` for a hard limit above the caller's without `CAP_SYS_RESOURCE`, and for a lower oom_score_adj likewise.
     pub fn limit(&self, pid: Pid) -> Result<()> {
         for (resource, limit) in &self.rlimits {
-            rustix::process::prlimit(Some(pid), *resource, limit.clone())
-                .attempt(|| format!("set rlimit {resource:?} to {:?}:{:?}", limit.current, limit.maximum))?;
+            // The child still has work to do under its old limits; what it may not raise by itself is raised here.
+            let own = rustix::process::getrlimit(*resource);
+            let is_higher = own.maximum.is_some_and(|own| limit.maximum.is_none_or(|wanted| wanted > own));
+            if is_higher {
+                let raised = Rlimit { current: own.current, maximum: limit.maximum };
+                rustix::process::prlimit(Some(pid), *resource, raised)
+                    .attempt(|| format!("raise rlimit {resource:?} to {}", shown(limit)))?;
+            }
         }
         if let Some(adjustment) = self.oom_score_adj {
             let path = format!("/proc/{}/oom_score_adj", pid.as_raw_nonzero());
@@ -198,6 +209,10 @@ impl Process {
         // Without no_new_privs a filter needs a privilege that is about to go.
         if !self.no_new_privs {
             self.load_seccomp(link)?;
+        }
+        for (resource, limit) in &self.rlimits {
+            rustix::process::setrlimit(*resource, limit.clone())
+                .attempt(|| format!("set rlimit {resource:?} to {}", shown(limit)))?;
         }
         program::limit_bounding_set(self.capabilities.bounding)?;
         // A folder that only root may enter, and one that only the user may: either is fine.
@@ -340,6 +355,12 @@ fn capabilities(process: &SpecProcess) -> Capabilities {
         // The kernel refuses an ambient capability that is not both; runc warns and goes on.
         ambient: mask(sets.ambient().as_ref()) & permitted & inheritable,
     }
+}
+
+/// `SOFT:HARD` of a limit.
+fn shown(limit: &Rlimit) -> String {
+    let text = |value: Option<u64>| value.map_or("unlimited".to_owned(), |value| value.to_string());
+    format!("{}:{}", text(limit.current), text(limit.maximum))
 }
 
 fn rlimits(process: &SpecProcess) -> Result<Vec<(Resource, Rlimit)>> {

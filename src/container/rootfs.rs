@@ -126,7 +126,40 @@ fn plan_mount(mount: &SpecMount, bundle: &Bundle, cgroup: &CgroupView, clone_sou
         "" | "none" => return Err(Error::invalid("it has no type and is no bind mount")),
         _ => Source::New { fstype: fstype.to_owned(), device },
     };
-    Ok(Mount { target: absolute(mount.destination()), source, options, idmap })
+    let target = absolute(mount.destination());
+    check_proc(&target, fstype)?;
+    Ok(Mount { target, source, options, idmap })
+}
+
+/// What is below /proc tells programs, and this runtime, what is true: a mount may only stand in for some files there that
+/// tools such as lxcfs virtualise, and for /proc itself only a procfs.
+fn check_proc(target: &Path, fstype: &str) -> Result<()> {
+    const ALLOWED: [&str; 11] = [
+        "cpuinfo",
+        "diskstats",
+        "meminfo",
+        "stat",
+        "swaps",
+        "uptime",
+        "loadavg",
+        "slabinfo",
+        "net/dev",
+        "sys/kernel/ns_last_pid",
+        "sys/crypto/fips_enabled",
+    ];
+    let Ok(below) = target.strip_prefix("/proc") else { return Ok(()) };
+    if below.as_os_str().is_empty() {
+        return match fstype {
+            "proc" => Ok(()),
+            // A bind of another procfs is one, too; what it is shows when it is opened.
+            "bind" | "none" | "" => Ok(()),
+            other => Err(Error::invalid(format!("/proc cannot be a file system of type {other}"))),
+        };
+    }
+    if ALLOWED.iter().any(|allowed| below == Path::new(allowed)) {
+        return Ok(());
+    }
+    Err(Error::invalid(format!("{} cannot be mounted because it is inside /proc", target.display())))
 }
 
 /// The user namespace for an id-mapped mount: of its own maps, else of the container's.

@@ -152,13 +152,24 @@ fn validate(spec: &Spec) -> Result<()> {
     let fail = |message: String| Err(Error::invalid(message));
     let version = spec.version();
     let major = version.split('.').next().unwrap_or_default();
-    if !version.is_empty() && (major != "1" || !version[1..].starts_with('.')) {
+    if version.is_empty() {
+        return fail("ociVersion \"\" is not valid: the specification requires one".into());
+    }
+    if major != "1" || !version[1..].starts_with('.') {
         return fail(format!(
             "ociVersion {version:?} is not supported: this runtime implements 1.0.0 to {SPEC_VERSION}"
         ));
     }
     if let Some(process) = spec.process() {
         validate_process(process)?;
+    }
+    use super::hooks::{self, Point};
+    for point in Point::ALL {
+        for hook in hooks::at(spec, point) {
+            if !hook.path().is_absolute() {
+                return fail(format!("{} hook: path {} is not absolute", point.name(), hook.path().display()));
+            }
+        }
     }
     let mut kinds = Kinds::NONE;
     for (kind, _) in namespaces(spec) {

@@ -10,7 +10,7 @@ use rustix::fs::{Access, AtFlags, CWD, FileType, Gid, Mode, Uid};
 use rustix::io::Errno;
 use rustix::thread::{CapabilitySet, CapabilitySets};
 
-use crate::error::{Attempt, Error, Kind, Result, strerror};
+use crate::error::{Attempt, Error, Kind, Result, go_text};
 use crate::sys;
 
 /// Five sets of capabilities as bit masks, bit n for capability n; capabilities(7).
@@ -105,15 +105,6 @@ impl Program {
         let errno = Errno::from_raw_os_error(errno as i32);
         Err(Error::new(Kind::Program, format!("exec {}: {}", file.to_string_lossy(), go_text(errno))))
     }
-}
-
-/// An errno's text as Go programs print it, which engines look for: in lower case.
-pub fn go_text(errno: Errno) -> String {
-    let mut text = strerror(errno);
-    if let Some(first) = text.get_mut(..1) {
-        first.make_ascii_lowercase();
-    }
-    text
 }
 
 fn executable(file: &CStr) -> Result<(), Errno> {

@@ -235,6 +235,12 @@ impl Built<'_> {
             map_ids(tree, mount.options.idmap == Some(true), userns.as_fd())?;
         }
         set_options(tree, &mount.options, is_new)?;
+        if mount.target == Path::new("/proc") {
+            let found = rustix::fs::fstatfs(tree).attempt(|| "look at the source")?.f_type;
+            if found != rustix::fs::PROC_SUPER_MAGIC {
+                return Err(Error::invalid("/proc can only be a procfs"));
+            }
+        }
         let is_folder = path::is_directory(tree).attempt(|| "look at the source")?;
         let target = self.target(mount, if is_folder { Create::Directory } else { Create::File })?;
         attach(tree, target.as_fd()).attempt(|| "attach the mount")
@@ -296,7 +302,15 @@ impl Built<'_> {
             let stat = rustix::fs::fstat(&target).attempt(|| "look at the target")?;
             words.push(format!("mode={:o}", stat.st_mode & 0o7777));
         }
-        let tree = new_filesystem(fstype, device, &words, attributes)?;
+        let tree = match new_filesystem(fstype, device, &words, attributes) {
+            // A sysfs shows a network namespace, and only its owner may mount one. The host's is the same view then.
+            Err(error) if fstype == "sysfs" && error.errno() == Some(Errno::PERM) => {
+                let tree = clone_tree(CWD, Path::new("/sys"), true, true).map_err(|_| error)?;
+                set_options(tree.as_fd(), options, false)?;
+                tree
+            }
+            other => other?,
+        };
         if options.tmpcopyup {
             copy_tree(target.as_fd(), tree.as_fd()).attempt(|| "copy what the tmpfs hides")?;
         }
@@ -442,6 +456,18 @@ impl Built<'_> {
         let place =
             rustix::fs::openat(folder, name, flags, Mode::empty()).attempt(|| "create a place for the host's")?;
         attach(tree.as_fd(), place.as_fd()).attempt(|| "attach the host's")
+    }
+
+    /// Makes sure that there is a folder at `path`.
+    ///
+    /// # Errors
+    /// As mkdirat(2).
+    pub fn make_folder(&self, path: &Path) -> Result<()> {
+        match path::open_or_create(self.root(), path, Create::Directory, FOLDER) {
+            // What is on a read-only file system is as it is; whoever needs the folder will say so.
+            Err(error) if error.errno() == Some(Errno::ROFS) => Ok(()),
+            other => other.map(drop),
+        }
     }
 
     /// Binds the container's end of a terminal on /dev/console.

@@ -20,7 +20,7 @@ fn the_runtime_cannot_be_overwritten_through_proc_self_exe() {
           (echo overwritten > /proc/self/fd/3) 2>/dev/null && echo overwritten > /written; n=$((n+1)); sleep 0.01; done; \
         echo done > /done; sleep 1000";
     let container = Container::script(attacker).set("/process/capabilities", all_capabilities());
-    let copy = container.dir.join("runtime");
+    let copy = container.dir.join("nskit");
     fs::copy(&runtime_words()[0], &copy).expect("copy the runtime");
     let before = fs::read(&copy).expect("read the runtime");
     container.write_config();
