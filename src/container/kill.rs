@@ -7,7 +7,6 @@ use rustix::process::Signal;
 
 use super::container::Container;
 use super::runtime::Runtime;
-use super::state::Status;
 use crate::error::{Error, Kind, Result};
 use crate::sys;
 
@@ -17,21 +16,20 @@ use crate::sys;
 /// When the container is not there or not running: "container not running".
 pub fn kill(runtime: &Runtime, id: &str, signal: i32, all: bool) -> Result<()> {
     let container = Container::load(runtime, id)?;
-    // Whoever joined somebody else's pid namespace does not take its processes along in dying, as runc has it.
-    if all || (signal == Signal::KILL.as_raw() && !container.state.has_own_pids()) {
-        let cgroup = container.cgroup()?;
-        if all || container.status()? == Status::Stopped {
-            let signal = Signal::from_named_raw(signal)
-                .ok_or_else(|| Error::invalid(format!("signal {signal} cannot be sent to all processes")))?;
-            return cgroup.kill(signal);
-        }
-        let _ = cgroup.kill(Signal::KILL);
+    if all {
+        let signal = Signal::from_named_raw(signal)
+            .ok_or_else(|| Error::invalid(format!("signal {signal} cannot be sent to all processes")))?;
+        return container.cgroup()?.kill(signal);
     }
     let init = container.state.open_init()?;
     match sys::signal::pidfd_send(init.as_fd(), signal) {
         Ok(()) => {}
         Err(Errno::SRCH) => return Err(Error::new(Kind::State, "container not running")),
         Err(errno) => return Err(Error::os(errno, format!("send signal {signal} to container {id}"))),
+    }
+    if signal == Signal::KILL.as_raw() && !container.state.has_own_pids() {
+        // In somebody else's pid namespace nobody takes the others along in dying; runc kills them, too.
+        return container.cgroup()?.kill(Signal::KILL);
     }
     if signal == Signal::KILL.as_raw() && container.is_paused().unwrap_or(false) {
         // A frozen process cannot die (v1).

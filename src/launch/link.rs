@@ -139,9 +139,8 @@ impl Link {
         let mut buffer = [0; LONGEST];
         let length = loop {
             match rustix::net::recv(&self.fd, &mut buffer, RecvFlags::empty()) {
-                Err(Errno::INTR) => {}
-                // What the other side left unread makes its close a reset; for us it is gone either way.
-                Err(Errno::CONNRESET) => break 0,
+                // What the other side left unread makes its close a reset, told once and before what it said last.
+                Err(Errno::INTR | Errno::CONNRESET) => {}
                 other => break other.attempt(|| "receive from the other side of a launch")?.0,
             }
         };
