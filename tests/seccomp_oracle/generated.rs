@@ -246,7 +246,7 @@ fn decide_as_in_libseccomp(actions: Actions, conditions: usize) {
     let mut runner = TestRunner::new(Config { failure_persistence: None, ..Config::with_cases(cases()) });
     let result = runner.run(&profile(actions, conditions), |(profile, native)| {
         let before = Reference::without_rules(&profile, native);
-        let reference = Reference::new(&profile, native, 2);
+        let reference = Reference::new(&profile, native, 2).filter(|_| !merges_wrongly(&profile));
         check(&profile, native, |call, ours| {
             let meant = meanings(&profile, native, call, &before);
             let theirs = reference.as_ref().map(|reference| reference.decide(call));
@@ -268,6 +268,22 @@ fn decide_as_in_libseccomp(actions: Actions, conditions: usize) {
     if let Err(error) = result {
         panic!("{error}");
     }
+}
+
+/// Whether rules ask for arguments less than values that share their high half and have another action: before 2.6.1,
+/// libseccomp then takes the first rule's action for what is less by that half (GHSA-4q85-33p6-j5g6).
+fn merges_wrongly(profile: &Profile) -> bool {
+    let halves = |rule: &Rule| {
+        let less = rule.conditions.iter().filter_map(|condition| match condition.comparison {
+            Comparison::Less(value) | Comparison::LessOrEqual(value) => Some((condition.argument, value >> 32)),
+            _ => None,
+        });
+        less.collect::<Vec<_>>()
+    };
+    profile.rules.iter().enumerate().any(|(at, rule)| {
+        let others = profile.rules[..at].iter().filter(|other| other.action != rule.action);
+        others.flat_map(halves).any(|half| half.1 != 0 && halves(rule).contains(&half))
+    })
 }
 
 /// How many profiles: more with `PROPTEST_CASES`.
