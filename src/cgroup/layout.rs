@@ -3,6 +3,7 @@
 use std::borrow::Cow;
 use std::path::{Component, Path, PathBuf};
 
+use rustix::fs::FsWord;
 use rustix::io::Errno;
 
 use super::{Controller, file};
@@ -14,8 +15,8 @@ const ROOT: &str = "/sys/fs/cgroup";
 const HYBRID: &str = "/sys/fs/cgroup/unified";
 
 // Magic numbers of statfs(2), from linux/magic.h.
-const CGROUP_SUPER_MAGIC: i64 = 0x27_e0eb;
-const CGROUP2_SUPER_MAGIC: i64 = 0x6367_7270;
+const CGROUP_SUPER_MAGIC: FsWord = 0x27_e0eb;
+const CGROUP2_SUPER_MAGIC: FsWord = 0x6367_7270;
 
 /// Which versions of control groups this machine uses.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -58,8 +59,8 @@ pub struct Layout {
     pub(super) hierarchies: Vec<Hierarchy>,
 }
 
-fn file_system(path: &Path) -> Result<i64, Errno> {
-    rustix::fs::statfs(path).map(|status| status.f_type as i64)
+fn file_system(path: &Path) -> Result<FsWord, Errno> {
+    rustix::fs::statfs(path).map(|status| status.f_type)
 }
 
 impl Layout {
@@ -106,6 +107,13 @@ impl Layout {
         let hierarchy =
             Hierarchy { controllers: vec![Controller::Unified], mount: mount.to_owned(), own: PathBuf::new() };
         Layout { mode: Mode::Unified, hierarchies: vec![hierarchy] }
+    }
+
+    /// A layout that need not be this machine's, with processes at the root of every hierarchy.
+    #[cfg(test)]
+    pub(super) fn of(mode: Mode, hierarchies: Vec<(Vec<Controller>, PathBuf)>) -> Layout {
+        let hierarchy = |(controllers, mount)| Hierarchy { controllers, mount, own: PathBuf::from("/") };
+        Layout { mode, hierarchies: hierarchies.into_iter().map(hierarchy).collect() }
     }
 
     /// Which versions are in use.

@@ -51,7 +51,7 @@ pub use controller::Controller;
 pub use devices::{Access, DeviceKind, Policy, Rule};
 pub use freezer::FreezerState;
 pub use layout::{Layout, Location, Mode, Place};
-pub use oom::{OomEvent, OomWatch};
+pub use oom::{OomEvents, OomWatch};
 pub use resources::{BlockIo, Cpu, DeviceRate, DeviceWeight, HugePages, Memory, Rdma, Resources, Write};
 pub use stats::{
     Blkio, BlkioEntry, CpuStats, CpuUsage, Cpuset, Hugetlb, MemoryEntry, MemoryStats, Misc, Pids, Psi, PsiLine,

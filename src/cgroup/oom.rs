@@ -10,16 +10,16 @@ use rustix::io::Errno;
 use super::{Cgroup, Controller, file};
 use crate::error::{Attempt, Error, Result};
 
-/// What became known.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum OomEvent {
+/// What became known since one looked last. Both can: the kernel holds events back for some milliseconds.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct OomEvents {
     /// The limit was reached, and a process killed (v1 with the OOM killer off: stopped).
-    Oom,
+    pub oom: bool,
     /// The last process is gone, or the cgroup is: there will be no more events.
-    Gone,
+    pub gone: bool,
 }
 
-/// A watch on a cgroup's memory. Poll it for input, then [`read`](OomWatch::read).
+/// A watch on a cgroup's memory, begun when a process was in the cgroup. Poll it for input, then [`read`](OomWatch::read).
 #[derive(Debug)]
 pub struct OomWatch {
     fd: OwnedFd,
@@ -32,7 +32,7 @@ enum Source {
     /// An eventfd that the kernel writes to; the watched file is kept open as long.
     V1 { _control: OwnedFd },
     /// inotify on `memory.events` and `cgroup.events`.
-    V2 { memory: i32, kills: u64 },
+    V2 { kills: u64 },
 }
 
 impl Cgroup {
@@ -64,20 +64,20 @@ impl OomWatch {
             inotify::add_watch(&fd, dir.join(name), inotify::WatchFlags::MODIFY)
                 .attempt(|| format!("watch {}", dir.join(name).display()))
         };
-        let memory = watch("memory.events")?;
+        watch("memory.events")?;
         watch("cgroup.events")?;
         let kills = kills(dir).unwrap_or(0);
-        Ok(OomWatch { fd, dir: dir.to_owned(), source: Source::V2 { memory, kills } })
+        Ok(OomWatch { fd, dir: dir.to_owned(), source: Source::V2 { kills } })
     }
 
-    /// What happened since the last call; `None` when it was nothing of interest. Does not wait.
-    pub fn read(&mut self) -> Result<Option<OomEvent>> {
+    /// What happened since the last call, which may be nothing of interest. Does not wait.
+    pub fn read(&mut self) -> Result<OomEvents> {
         let read = match &mut self.source {
             Source::V1 { .. } => read_v1(&self.fd, &self.dir),
-            Source::V2 { memory, kills } => read_v2(&self.fd, &self.dir, *memory, kills),
+            Source::V2 { kills } => read_v2(&self.fd, &self.dir, kills),
         };
         match read {
-            Err(Errno::AGAIN | Errno::INTR) => Ok(None),
+            Err(Errno::AGAIN | Errno::INTR) => Ok(OomEvents::default()),
             result => result.attempt(|| format!("read memory events of {}", self.dir.display())),
         }
     }
@@ -89,41 +89,24 @@ impl AsFd for OomWatch {
     }
 }
 
-fn read_v1(fd: &OwnedFd, dir: &Path) -> Result<Option<OomEvent>, Errno> {
+fn read_v1(fd: &OwnedFd, dir: &Path) -> Result<OomEvents, Errno> {
     let mut count = [0u8; 8];
     rustix::io::read(fd, &mut count)?;
     // The kernel writes to the eventfd when the cgroup is removed, too.
     let gone = rustix::fs::access(dir.join("cgroup.event_control"), rustix::fs::Access::EXISTS) == Err(Errno::NOENT);
-    Ok(Some(if gone { OomEvent::Gone } else { OomEvent::Oom }))
+    Ok(OomEvents { oom: !gone, gone })
 }
 
-fn read_v2(fd: &OwnedFd, dir: &Path, memory: i32, kills_before: &mut u64) -> Result<Option<OomEvent>, Errno> {
+fn read_v2(fd: &OwnedFd, dir: &Path, kills_before: &mut u64) -> Result<OomEvents, Errno> {
+    // Which file changed does not matter, nor whether one did: both are asked, since the news may be late.
     let mut buffer = [std::mem::MaybeUninit::uninit(); 1024];
     let mut events = inotify::Reader::new(fd, &mut buffer);
-    let (mut of_memory, mut of_cgroup) = (false, false);
-    loop {
-        let event = events.next()?;
-        if event.wd() == memory {
-            of_memory = true
-        } else {
-            of_cgroup = true
-        }
-        if events.is_buffer_empty() {
-            break;
-        }
-    }
-    if of_memory {
-        match kills(dir) {
-            Some(kills) if kills > *kills_before => {
-                *kills_before = kills;
-                return Ok(Some(OomEvent::Oom));
-            }
-            Some(_) => {}
-            None => return Ok(Some(OomEvent::Gone)),
-        }
-    }
-    let empty = || file::read(dir, "cgroup.events").map_or(true, |events| file::value_of(&events, "populated") == 0);
-    Ok((of_cgroup && empty()).then_some(OomEvent::Gone))
+    while events.next().is_ok() {}
+    let kills = kills(dir);
+    let oom = kills.is_some_and(|kills| kills > *kills_before);
+    *kills_before = kills.unwrap_or(*kills_before);
+    let populated = file::read(dir, "cgroup.events").map_or(0, |events| file::value_of(&events, "populated"));
+    Ok(OomEvents { oom, gone: populated == 0 })
 }
 
 fn kills(dir: &Path) -> Option<u64> {

@@ -9,7 +9,7 @@ use serde::Serialize;
 use super::container::Container;
 use super::runtime::Runtime;
 use super::state::Status;
-use crate::cgroup::{Cgroup, OomEvent};
+use crate::cgroup::Cgroup;
 use crate::error::{Error, Kind, Result};
 
 #[derive(Serialize)]
@@ -57,15 +57,13 @@ pub fn events(
             Ok(_) => {}
             Err(errno) => return Err(Error::os(errno, format!("wait for events of container {id}"))),
         }
-        let (ended, happened) = (!fds[0].revents().is_empty(), !fds[1].revents().is_empty());
-        if happened {
-            match oom.read()? {
-                Some(OomEvent::Oom) => write_event(&Event::<()> { kind: "oom", id, data: None }, write)?,
-                Some(OomEvent::Gone) => return Ok(()),
-                None => {}
-            }
+        let ended = !fds[0].revents().is_empty();
+        // Asked at the end too: what killed the container may be told later than its death.
+        let events = oom.read()?;
+        if events.oom {
+            write_event(&Event::<()> { kind: "oom", id, data: None }, write)?;
         }
-        if ended {
+        if ended || events.gone {
             return Ok(());
         }
     }
