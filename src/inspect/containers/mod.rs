@@ -19,6 +19,7 @@ use serde_json::Value;
 
 pub use runtimes::ROOTS;
 
+use super::discover::processes_of_proc;
 use crate::error::{Error, Kind, Result};
 
 /// What manages a container.
@@ -109,7 +110,11 @@ impl Container {
 
     /// The id as engines' lists show it: twelve digits, of one that nobody typed.
     pub fn short_id(&self) -> &str {
-        if self.id.len() == 64 && self.id.bytes().all(|byte| byte.is_ascii_hexdigit()) { &self.id[..12] } else { &self.id }
+        if self.id.len() == 64 && self.id.bytes().all(|byte| byte.is_ascii_hexdigit()) {
+            &self.id[..12]
+        } else {
+            &self.id
+        }
     }
 
     /// The name that a person would call it by: `pod/container`, the name, or the short id.
@@ -279,12 +284,7 @@ pub fn find(text: &str) -> Result<(Container, i32)> {
     {
         return Ok((container.clone(), pid));
     }
-    let pids = fs::read_dir("/proc").map_err(|error| Error::io(&error, "read /proc"))?.filter_map(|entry| {
-        entry.ok()?.file_name().to_str()?.parse().ok()
-    });
-    let mut pids: Vec<i32> = pids.collect();
-    pids.sort_unstable();
-    let inventory = Inventory::gather(pids);
+    let inventory = Inventory::gather(processes_of_proc()?);
     let container = inventory.find(text)?;
     match container.pid {
         Some(pid) => Ok((container.clone(), pid)),

@@ -29,7 +29,8 @@ fn stored(storage: &Path) -> Vec<Container> {
 fn read_entry(entry: &Value) -> Option<Container> {
     let mut container = Container::new(Engine::Podman, text(&entry["id"])?);
     container.name = text(&entry["names"][0]);
-    let metadata: Value = entry["metadata"].as_str().and_then(|text| serde_json::from_str(text).ok()).unwrap_or_default();
+    let metadata: Value =
+        entry["metadata"].as_str().and_then(|text| serde_json::from_str(text).ok()).unwrap_or_default();
     container.image = text(&metadata["image-name"]);
     if let Some(name) = text(&metadata["pod-name"]) {
         // Only cri-o's have one. Its names are k8s_CONTAINER_POD_NAMESPACE_UID_ATTEMPT.
