@@ -3,8 +3,13 @@
 //! [`discover`] looks in every place that can hold a namespace, one file a source, and gathers a [`Snapshot`].
 //! The rest explains it.
 
+pub mod containers;
 pub mod discover;
+pub mod explain;
 pub mod model;
+pub mod mounttree;
+pub mod network;
+pub mod pids;
 
 pub use discover::{Scope, discover};
 pub use model::{Gap, Keeper, Namespace, NetnsId, Process, Snapshot};

@@ -225,6 +225,36 @@ impl Snapshot {
         self.processes.iter().filter(move |process| process.namespace(kind) == Some(index))
     }
 
+    /// A path in `/proc` or below a bind mount by which the namespace can be opened.
+    pub fn path(&self, namespace: &Namespace) -> Option<PathBuf> {
+        let name = namespace.kind.proc_name();
+        if let Some(process) = self.leader(namespace) {
+            return Some(format!("/proc/{}/ns/{name}", process.pid).into());
+        }
+        namespace.keepers.iter().find_map(|keeper| match keeper {
+            Keeper::Thread { pid, tid } => Some(format!("/proc/{pid}/task/{tid}/ns/{name}").into()),
+            Keeper::ForChildren { pid } => {
+                Some(format!("/proc/{pid}/ns/{}", namespace.kind.proc_name_for_children()).into())
+            }
+            Keeper::Descriptor { pid, fd } => Some(format!("/proc/{pid}/fd/{fd}").into()),
+            Keeper::Mount { namespace, path, covered: false } => {
+                let holder = self.leader(&self.namespaces[self.find(*namespace)?])?;
+                let inside = path.strip_prefix("/").ok()?;
+                Some(PathBuf::from(format!("/proc/{}/root", holder.pid)).join(inside))
+            }
+            _ => None,
+        })
+    }
+
+    /// The host's own namespaces, by kind: those of the first process, or of the kernel's threads where its are not to
+    /// be read, or of the caller. Inside a container this is the container.
+    pub fn host(&self) -> [Option<usize>; 8] {
+        let own = std::process::id() as i32;
+        let candidates = [1, 2, own].into_iter().filter_map(|pid| self.find_process(pid));
+        let first = candidates.map(|place| &self.processes[place]).find(|process| !process.is_opaque());
+        Kind::ALL.map(|kind| first.and_then(|process| process.namespace(kind)))
+    }
+
     /// The index of the namespace, and whether it was not known before.
     pub(super) fn enter(&mut self, kind: Kind, inode: u64) -> (usize, bool) {
         let next = self.namespaces.len() as u32;

@@ -21,6 +21,8 @@ mod relations;
 mod sockets;
 mod threads;
 
+pub(super) use mounts::unescape;
+
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 
 use rustix::fs::{Mode, OFlags};
@@ -101,6 +103,18 @@ impl Survey<'_> {
     fn proc(&self) -> BorrowedFd<'_> {
         self.proc.as_fd()
     }
+}
+
+/// The pids of all processes that `/proc` shows, lowest first.
+///
+/// # Errors
+/// Where `/proc` cannot be opened or read.
+pub fn processes_of_proc() -> Result<Vec<i32>> {
+    let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
+    let proc = rustix::fs::open("/proc", flags, Mode::empty()).attempt(|| "open /proc")?;
+    let mut pids = Vec::new();
+    processes::for_each_number(&proc, |pid| pids.push(pid)).attempt(|| "read /proc")?;
+    Ok(pids)
 }
 
 /// Looks at the machine.

@@ -107,7 +107,7 @@ fn bindings(mountinfo: &[u8]) -> impl Iterator<Item = Binding> {
 }
 
 /// Spaces, tabs, newlines and backslashes are written as three octal digits behind a backslash.
-pub(super) fn unescape(field: &[u8]) -> PathBuf {
+pub(in crate::inspect) fn unescape(field: &[u8]) -> PathBuf {
     let mut bytes = Vec::with_capacity(field.len());
     let mut rest = field;
     while let Some((&byte, after)) = rest.split_first() {

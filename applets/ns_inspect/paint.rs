@@ -1,0 +1,98 @@
+//! Colours, where they are wanted: on a terminal, unless `NO_COLOR` is set or `--color` says otherwise.
+
+use std::env;
+use std::io::IsTerminal;
+
+use super::width;
+
+/// What a piece of text is.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) enum Style {
+    /// Nothing special.
+    #[default]
+    Plain,
+    /// A heading.
+    Heading,
+    /// Shared with the host.
+    Host,
+    /// Shared with another container.
+    Shared,
+    /// Its own.
+    Own,
+    /// The name of something.
+    Name,
+    /// Allowed, there.
+    Good,
+    /// Refused, missing.
+    Bad,
+    /// Worth less attention.
+    Faint,
+}
+
+impl Style {
+    fn code(self) -> &'static str {
+        match self {
+            Style::Plain => "",
+            Style::Heading => "1",
+            Style::Host => "33",
+            Style::Shared => "36",
+            Style::Own | Style::Good => "32",
+            Style::Name => "1;34",
+            Style::Bad => "31",
+            Style::Faint => "2",
+        }
+    }
+}
+
+/// Whether to colour, and how wide to be.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Paint {
+    colour: bool,
+    width: Option<usize>,
+}
+
+impl Paint {
+    /// `when` is `auto`, `always` or `never`.
+    pub(crate) fn new(when: &str) -> Paint {
+        let colour = match when {
+            "always" => true,
+            "never" => false,
+            _ => {
+                let refused = env::var_os("NO_COLOR").is_some_and(|value| !value.is_empty())
+                    || env::var_os("TERM").is_some_and(|term| term == "dumb");
+                std::io::stdout().is_terminal() && !refused
+            }
+        };
+        Paint { colour, width: width::terminal() }
+    }
+
+    /// No colour, and as wide as it needs.
+    pub(crate) fn plain() -> Paint {
+        Paint { colour: false, width: None }
+    }
+
+    /// The width to fit into.
+    pub(crate) fn width(self) -> Option<usize> {
+        self.width
+    }
+
+    pub(crate) fn paint(self, style: Style, text: &str) -> String {
+        if self.colour && style != Style::Plain && !text.is_empty() {
+            format!("\x1b[{}m{text}\x1b[0m", style.code())
+        } else {
+            text.to_owned()
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn colour_can_be_forced_and_forbidden() {
+        assert_eq!(Paint::new("always").paint(Style::Bad, "no"), "\x1b[31mno\x1b[0m");
+        assert_eq!(Paint::new("never").paint(Style::Bad, "no"), "no");
+        assert_eq!(Paint::new("auto").paint(Style::Bad, "no"), "no", "tests have no terminal");
+    }
+}

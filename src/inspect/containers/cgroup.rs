@@ -1,0 +1,169 @@
+//! Which engine and container a cgroup path names.
+
+use super::{Container, Engine};
+
+/// Prefixes of the last component of a path, with what comes before the id, and the engine that writes them: with the
+/// systemd driver `PREFIX-ID.scope`, with cgroupfs `PREFIX-ID`.
+const PREFIXES: [(&str, Engine); 7] = [
+    ("docker-", Engine::Docker),
+    ("cri-containerd-", Engine::Containerd),
+    ("nerdctl-", Engine::Containerd),
+    ("libpod-", Engine::Podman),
+    ("crio-", Engine::Crio),
+    ("machine-", Engine::Machine),
+    ("nskit-", Engine::Nskit),
+];
+
+/// Whether any hierarchy has the process in another cgroup than the root: one in the root shares it with the host.
+pub(super) fn is_below_root(cgroups: &[u8]) -> bool {
+    paths(cgroups).any(|path| path != "/")
+}
+
+/// The container that the content of `/proc/PID/cgroup` names, as far as paths tell.
+pub(super) fn identify(cgroups: &[u8]) -> Option<Container> {
+    let containers = paths(cgroups).filter_map(from_path);
+    // Systemd has services in a hierarchy of its own; anything else says more.
+    containers.min_by_key(|container| container.engine == Engine::Systemd)
+}
+
+/// The paths, without controllers, of the lines `4:memory:/docker/ID`.
+fn paths(cgroups: &[u8]) -> impl Iterator<Item = &str> {
+    let lines = cgroups.split(|&byte| byte == b'\n').filter_map(|line| std::str::from_utf8(line).ok());
+    lines.filter_map(|line| line.splitn(3, ':').nth(2))
+}
+
+fn from_path(path: &str) -> Option<Container> {
+    let components: Vec<&str> = path.split('/').filter(|component| !component.is_empty()).collect();
+    // The innermost that says something: containers can make cgroups of their own, and engines can run in containers.
+    for (place, component) in components.iter().enumerate().rev() {
+        let above = place.checked_sub(1).map_or("", |above| components[above]);
+        if let Some(found) = from_component(component, above) {
+            return Some(found);
+        }
+    }
+    components.iter().rev().find(|component| component.ends_with(".service")).map(|unit| {
+        let mut container = Container::new(Engine::Systemd, *unit);
+        container.name = Some((*unit).to_owned());
+        container
+    })
+}
+
+fn from_component(component: &str, above: &str) -> Option<Container> {
+    if let Some(name) = component.strip_prefix("lxc.payload.") {
+        return Some(named(Engine::Lxc, name));
+    }
+    if above == "lxc" || above == "lxc.payload" {
+        return Some(named(Engine::Lxc, component));
+    }
+    // containerd's cgroupfs form of a systemd path: SLICE:cri-containerd:ID
+    let (scope, component) = match component.rsplit(':').collect::<Vec<_>>().as_slice() {
+        [id, prefix, _slice] => (format!("{prefix}-"), *id),
+        _ => (String::new(), component),
+    };
+    let stem = component.strip_suffix(".scope").unwrap_or(component);
+    for (prefix, engine) in PREFIXES {
+        let id = if scope == prefix { Some(stem) } else { stem.strip_prefix(prefix) };
+        match id {
+            // conmon and podman's pods have such names too, and are no containers.
+            Some(id) if id.starts_with("conmon-") || id.starts_with("pod_") => return None,
+            Some(id) if engine == Engine::Machine && component.ends_with(".scope") => {
+                return Some(named(engine, &unescape(id)));
+            }
+            Some(id) if engine != Engine::Machine && !id.is_empty() => return Some(Container::new(engine, id)),
+            _ => {}
+        }
+    }
+    let is_id = stem.len() == 64 && stem.bytes().all(|byte| byte.is_ascii_hexdigit());
+    if is_id {
+        let engine = match above {
+            "docker" => Engine::Docker,
+            above if above.starts_with("pod") || above.contains("kubepods") => Engine::Containerd,
+            "libpod_parent" | "libpod" => Engine::Podman,
+            _ => Engine::Runtime,
+        };
+        return Some(Container::new(engine, stem));
+    }
+    None
+}
+
+fn named(engine: Engine, name: &str) -> Container {
+    let mut container = Container::new(engine, name);
+    container.name = Some(name.to_owned());
+    container
+}
+
+/// Undoes systemd's escapes: `\x2d` for a dash.
+fn unescape(name: &str) -> String {
+    let mut parts = name.split("\\x");
+    let mut text = parts.next().unwrap_or_default().to_owned();
+    for part in parts {
+        match part.get(..2).and_then(|digits| u8::from_str_radix(digits, 16).ok()) {
+            Some(byte) => {
+                text.push(char::from(byte));
+                text.push_str(&part[2..]);
+            }
+            None => {
+                text.push_str("\\x");
+                text.push_str(part);
+            }
+        }
+    }
+    text
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const ID: &str = "0123456789abcdef0123456789abcdef0123456789abcdef0123456789abcdef";
+
+    fn found(path: &str) -> Option<(Engine, String)> {
+        let path = path.replace("ID", ID);
+        identify(format!("0::{path}\n").as_bytes()).map(|container| (container.engine, container.id))
+    }
+
+    #[test]
+    fn each_engine_is_known_by_its_paths_of_both_cgroup_drivers() {
+        for (path, engine) in [
+            ("/docker/ID", Engine::Docker),
+            ("/system.slice/docker-ID.scope", Engine::Docker),
+            ("/kubepods/besteffort/pod11-22/ID", Engine::Containerd),
+            ("/kubepods.slice/kubepods-pod1.slice/cri-containerd-ID.scope", Engine::Containerd),
+            ("/kubepods-besteffort-pod1.slice:cri-containerd:ID", Engine::Containerd),
+            ("/system.slice/nerdctl-ID.scope", Engine::Containerd),
+            ("/machine.slice/libpod-ID.scope/container", Engine::Podman),
+            ("/libpod_parent/libpod-ID", Engine::Podman),
+            ("/kubepods.slice/kubepods-pod1.slice/crio-ID.scope", Engine::Crio),
+            ("/somewhere/ID", Engine::Runtime),
+        ] {
+            assert_eq!(found(path), Some((engine, ID.into())), "{path}");
+        }
+    }
+
+    #[test]
+    fn names_come_from_paths_where_the_path_has_them() {
+        assert_eq!(found("/lxc.payload.web/init.scope"), Some((Engine::Lxc, "web".into())));
+        assert_eq!(found("/lxc/web"), Some((Engine::Lxc, "web".into())));
+        assert_eq!(found("/machine.slice/machine-my\\x2dbox.scope"), Some((Engine::Machine, "my-box".into())));
+        assert_eq!(found("/system.slice/ssh.service"), Some((Engine::Systemd, "ssh.service".into())));
+    }
+
+    #[test]
+    fn what_is_no_container_is_not_taken_for_one() {
+        for path in ["/", "/user.slice/user-0.slice/session-1.scope", "/machine.slice/libpod-conmon-ID.scope"] {
+            assert_eq!(found(path), None, "{path}");
+        }
+    }
+
+    #[test]
+    fn a_container_in_a_container_is_the_inner_one() {
+        let (engine, id) = found(&format!("/docker/{}/docker/ID", "f".repeat(64))).unwrap();
+        assert_eq!((engine, id.as_str()), (Engine::Docker, ID));
+    }
+
+    #[test]
+    fn a_controller_that_says_more_wins_over_systemds_own_hierarchy() {
+        let text = format!("3:pids:/docker/{ID}\n1:name=systemd:/system.slice/docker.service\n");
+        assert_eq!(identify(text.as_bytes()).unwrap().engine, Engine::Docker);
+    }
+}

@@ -1,0 +1,53 @@
+//! containerd: bundles in `STATE/io.containerd.runtime.v2.task/NAMESPACE/ID`, which the shim works in.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use super::{Container, Engine};
+
+/// Where bundles are unless containerd is told otherwise.
+const STATES: [&str; 3] = [
+    "/run/containerd/io.containerd.runtime.v2.task",
+    "/run/k3s/containerd/io.containerd.runtime.v2.task",
+    "/run/docker/containerd/daemon/io.containerd.runtime.v2.task",
+];
+
+/// containerd's namespace for Docker's containers.
+const DOCKER: &str = "moby";
+
+/// Reads the bundle from where the shim `pid` works. One shim serves all containers of a pod, and works in the bundle
+/// of the first.
+pub(super) fn follow_shim(container: &mut Container, pid: i32) {
+    let Ok(folder) = fs::read_link(format!("/proc/{pid}/cwd")) else { return };
+    let Some(namespace) = folder.parent() else { return };
+    if container.engine == Engine::Runtime {
+        container.engine = Engine::Containerd;
+    }
+    set_bundle(container, namespace);
+}
+
+/// Looks for the bundle where it is by default.
+pub(super) fn complete(container: &mut Container) {
+    if container.bundle.is_some() {
+        return;
+    }
+    for state in STATES {
+        for namespace in fs::read_dir(state).into_iter().flatten().flatten() {
+            set_bundle(container, &namespace.path());
+        }
+    }
+}
+
+fn set_bundle(container: &mut Container, namespace: &Path) {
+    let bundle: PathBuf = namespace.join(&container.id);
+    if !bundle.join("config.json").exists() {
+        return;
+    }
+    let name = namespace.file_name().map(|name| name.to_string_lossy().into_owned());
+    if name.as_deref() == Some(DOCKER) {
+        container.engine = Engine::Docker;
+    } else {
+        container.engine_namespace = name;
+    }
+    container.bundle = Some(bundle);
+}

@@ -1,0 +1,62 @@
+//! Docker: `DATA/containers/ID/config.v2.json`.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use serde_json::Value;
+
+use super::{Container, Engine, json, text};
+
+/// Where Docker keeps its data unless it is told otherwise.
+const DATA: &str = "/var/lib/docker";
+
+/// All containers below the default folder.
+pub(super) fn list() -> Vec<Container> {
+    let entries = fs::read_dir(Path::new(DATA).join("containers")).into_iter().flatten().flatten();
+    let containers = entries.filter_map(|entry| {
+        let mut container = Container::new(Engine::Docker, entry.file_name().to_string_lossy());
+        read(&mut container, &entry.path()).then_some(container)
+    });
+    containers.collect()
+}
+
+/// Reads the container's own file, wherever this daemon keeps its data: the bundle mounts files from there.
+pub(super) fn complete(container: &mut Container) {
+    container.engine_namespace = None;
+    let config = container.bundle.as_ref().and_then(|bundle| json(&bundle.join("config.json")));
+    let folder = config.as_ref().and_then(|config| data_folder(config, &container.id));
+    let folder = folder.unwrap_or_else(|| Path::new(DATA).join("containers").join(&container.id));
+    read(container, &folder);
+}
+
+/// The folder `DATA/containers/ID`, which hostname, hosts and resolv.conf are mounted from.
+fn data_folder(config: &Value, id: &str) -> Option<PathBuf> {
+    let mounts = config["mounts"].as_array()?.iter().filter_map(|mount| mount["source"].as_str());
+    let folders = mounts.filter_map(|source| Path::new(source).parent());
+    folders.into_iter().find(|folder| folder.ends_with(Path::new("containers").join(id))).map(Path::to_owned)
+}
+
+fn read(container: &mut Container, folder: &Path) -> bool {
+    let Some(config) = json(&folder.join("config.v2.json")) else { return false };
+    let name = config["Name"].as_str().map(|name| name.trim_start_matches('/')).filter(|name| !name.is_empty());
+    container.name = name.map(str::to_owned);
+    container.image = text(&config["Config"]["Image"]);
+    let pid = config["State"]["Pid"].as_i64().and_then(|pid| i32::try_from(pid).ok()).filter(|&pid| pid > 0);
+    container.pid = container.pid.or(pid.filter(|_| config["State"]["Running"] == Value::Bool(true)));
+    true
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_daemon_with_its_data_elsewhere_is_followed_through_the_bundle() {
+        let config = serde_json::json!({"mounts": [
+            {"destination": "/proc", "source": "proc"},
+            {"destination": "/etc/hosts", "source": "/data/d/containers/abc/hosts"}
+        ]});
+        assert_eq!(data_folder(&config, "abc"), Some(PathBuf::from("/data/d/containers/abc")));
+        assert_eq!(data_folder(&config, "abd"), None);
+    }
+}

@@ -1,0 +1,131 @@
+//! Podman and cri-o: conmon's arguments, and `containers.json` of containers/storage, which both share.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use serde_json::Value;
+
+use super::{Container, Engine, Pod, json, text};
+
+/// Where containers/storage is unless it is told otherwise.
+const STORAGE: &str = "/var/lib/containers/storage";
+
+/// Kinds of layers, each with a list of its own.
+const DRIVERS: [&str; 4] = ["overlay", "vfs", "btrfs", "zfs"];
+
+/// All containers in the default storage, and in the caller's own.
+pub(super) fn list() -> Vec<Container> {
+    let own = std::env::var_os("HOME").map(|home| Path::new(&home).join(".local/share/containers/storage"));
+    let storages = std::iter::once(PathBuf::from(STORAGE)).chain(own);
+    storages.flat_map(|storage| stored(&storage)).collect()
+}
+
+fn stored(storage: &Path) -> Vec<Container> {
+    let lists = DRIVERS.iter().filter_map(|driver| json(&storage.join(format!("{driver}-containers/containers.json"))));
+    let entries = lists.flat_map(|list| list.as_array().cloned().unwrap_or_default());
+    entries.filter_map(|entry| read_entry(&entry)).collect()
+}
+
+fn read_entry(entry: &Value) -> Option<Container> {
+    let mut container = Container::new(Engine::Podman, text(&entry["id"])?);
+    container.name = text(&entry["names"][0]);
+    let metadata: Value =
+        entry["metadata"].as_str().and_then(|text| serde_json::from_str(text).ok()).unwrap_or_default();
+    container.image = text(&metadata["image-name"]);
+    if let Some(name) = text(&metadata["pod-name"]) {
+        // Only cri-o's have one. Its names are k8s_CONTAINER_POD_NAMESPACE_UID_ATTEMPT.
+        container.engine = Engine::Crio;
+        let parts: Vec<&str> = name.split('_').collect();
+        if let ["k8s", pod, namespace, ..] = parts.as_slice() {
+            container.pod = Some(Pod { name: (*pod).into(), namespace: (*namespace).into() });
+        }
+        let parts = text(&metadata["name"]);
+        let parts: Vec<&str> = parts.as_deref().unwrap_or_default().split('_').collect();
+        container.is_sandbox = parts.get(1) == Some(&"POD");
+        container.name = parts.get(1).filter(|name| **name != "POD").map(|name| (*name).to_owned());
+    } else {
+        container.name = container.name.or(text(&metadata["name"]));
+    }
+    Some(container)
+}
+
+/// Reads conmon's arguments: it is started with the container's id, name, bundle and, for the clean-up, storage.
+pub(super) fn follow_conmon(container: &mut Container, pid: i32) {
+    let line = fs::read(format!("/proc/{pid}/cmdline")).unwrap_or_default();
+    let args: Vec<String> =
+        line.split(|&byte| byte == 0).map(|arg| String::from_utf8_lossy(arg).into_owned()).collect();
+    read_arguments(container, &args);
+}
+
+fn read_arguments(container: &mut Container, args: &[String]) {
+    let after = |names: [&str; 2]| {
+        let place = args.iter().position(|arg| names.contains(&arg.as_str()))?;
+        args.get(place + 1).cloned()
+    };
+    if after(["-c", "--cid"]).is_some_and(|id| id != container.id) && container.engine != Engine::Runtime {
+        return;
+    }
+    if container.engine == Engine::Runtime {
+        container.engine = Engine::Podman;
+    }
+    container.name = container.name.take().or(after(["-n", "--name"]));
+    container.bundle = container.bundle.take().or(after(["-b", "--bundle"]).map(PathBuf::from));
+    // podman container cleanup gets podman's own options, each behind an --exit-command-arg.
+    let cleanup: Vec<&String> =
+        args.windows(2).filter(|pair| pair[0] == "--exit-command-arg").map(|pair| &pair[1]).collect();
+    let storage = cleanup.windows(2).find(|pair| pair[0] == "--root").map(|pair| PathBuf::from(pair[1]));
+    if let Some(found) = storage.and_then(|root| stored(&root).into_iter().find(|stored| stored.id == container.id)) {
+        container.complete(found);
+    }
+}
+
+/// Looks in the default storage, and where cri-o and podman have bundles.
+pub(super) fn complete(container: &mut Container) {
+    if container.name.is_none()
+        && let Some(found) = list().into_iter().find(|stored| stored.id == container.id)
+    {
+        container.complete(found);
+    }
+    if container.bundle.is_none() {
+        let bundles = DRIVERS.map(|driver| {
+            Path::new("/run/containers/storage").join(format!("{driver}-containers/{}/userdata", container.id))
+        });
+        container.bundle = bundles.into_iter().find(|bundle| bundle.join("config.json").exists());
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn storage_tells_names_and_images() {
+        let entry = serde_json::json!({
+            "id": "abc", "names": ["web"], "metadata": "{\"image-name\":\"docker.io/library/nginx:1\",\"name\":\"web\"}"
+        });
+        let container = read_entry(&entry).unwrap();
+        assert_eq!((container.engine, container.name.as_deref()), (Engine::Podman, Some("web")));
+        assert_eq!(container.image.as_deref(), Some("docker.io/library/nginx:1"));
+    }
+
+    #[test]
+    fn cri_o_keeps_pods_in_the_same_storage() {
+        let entry = serde_json::json!({
+            "id": "abc", "names": ["k8s_nginx_web-1_prod_uid_0"],
+            "metadata": "{\"pod-name\":\"k8s_web-1_prod_uid_0\",\"name\":\"k8s_nginx_web-1_prod_uid_0\"}"
+        });
+        let container = read_entry(&entry).unwrap();
+        assert_eq!(container.engine, Engine::Crio);
+        assert_eq!(container.title(), "web-1/nginx");
+    }
+
+    #[test]
+    fn conmon_knows_name_and_bundle() {
+        let line = "conmon --api-version 1 -c abc -u abc -r /usr/bin/crun -b /run/b/abc/userdata -n web";
+        let args: Vec<String> = line.split(' ').map(str::to_owned).collect();
+        let mut container = Container::new(Engine::Podman, "abc");
+        read_arguments(&mut container, &args);
+        assert_eq!(container.name.as_deref(), Some("web"));
+        assert_eq!(container.bundle.as_deref(), Some(Path::new("/run/b/abc/userdata")));
+    }
+}

@@ -1,0 +1,109 @@
+//! What OCI runtimes leave on disk: one folder a container below a root, with a state file in it.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use serde_json::Value;
+
+use super::{Container, Engine, json, text};
+
+/// Where a runtime keeps its state, and for whom.
+#[derive(Clone, Copy, Debug)]
+pub struct Root {
+    /// The folder. One whose name ends in `/*` stands for all folders in it.
+    pub path: &'static str,
+    /// Who started the runtime.
+    pub engine: Engine,
+}
+
+const fn root(path: &'static str, engine: Engine) -> Root {
+    Root { path, engine }
+}
+
+/// The roots of runtimes, by default and as engines set them.
+pub const ROOTS: [Root; 7] = [
+    root("/run/nskit", Engine::Nskit),
+    root("/run/containerd/runc/moby", Engine::Docker),
+    root("/run/docker/runtime-runc/moby", Engine::Docker),
+    root("/run/docker/runtime-nskit/moby", Engine::Docker),
+    root("/run/containerd/runc/*", Engine::Containerd),
+    root("/run/runc", Engine::Runtime),
+    root("/run/crun", Engine::Runtime),
+];
+
+/// All containers below all roots, and below the caller's own.
+pub(super) fn list() -> Vec<Container> {
+    let mut roots: Vec<(PathBuf, Engine)> = Vec::new();
+    for root in ROOTS {
+        match root.path.strip_suffix("/*") {
+            Some(parent) => roots.extend(folders(Path::new(parent)).map(|folder| (folder, root.engine))),
+            None => roots.push((root.path.into(), root.engine)),
+        }
+    }
+    if let Some(own) = std::env::var_os("XDG_RUNTIME_DIR").map(PathBuf::from).filter(|folder| folder.is_absolute()) {
+        roots.extend([(own.join("nskit"), Engine::Nskit), (own.join("crun"), Engine::Runtime)]);
+        roots.push((own.join("runc"), Engine::Runtime));
+    }
+    let mut found = Vec::new();
+    for (root, engine) in roots {
+        for folder in folders(&root) {
+            let container = read(&folder, engine).map(|mut container| {
+                if container.engine == Engine::Containerd {
+                    container.engine_namespace = root.file_name().map(|name| name.to_string_lossy().into_owned());
+                }
+                container
+            });
+            found.extend(container);
+        }
+    }
+    found
+}
+
+fn folders(path: &Path) -> impl Iterator<Item = PathBuf> {
+    let entries = fs::read_dir(path).into_iter().flatten().flatten();
+    entries.filter(|entry| entry.file_type().is_ok_and(|kind| kind.is_dir())).map(|entry| entry.path())
+}
+
+/// Reads the state of one container: runc's and ours are `state.json`, crun's is `status`.
+fn read(folder: &Path, engine: Engine) -> Option<Container> {
+    let id = folder.file_name()?.to_string_lossy().into_owned();
+    let mut container = Container::new(engine, id);
+    if let Some(state) = json(&folder.join("state.json")) {
+        read_state(&mut container, &state);
+    } else {
+        let status = json(&folder.join("status"))?;
+        container.pid = pid(&status["pid"]);
+        container.bundle = text(&status["bundle"]).map(PathBuf::from);
+    }
+    Some(container)
+}
+
+fn read_state(container: &mut Container, state: &Value) {
+    container.pid = pid(&state["init_process_pid"]);
+    let labels = state["config"]["labels"].as_array().into_iter().flatten().filter_map(Value::as_str);
+    container.bundle = labels.filter_map(|label| label.strip_prefix("bundle=")).next().map(PathBuf::from);
+    if container.bundle.is_none() {
+        container.bundle = text(&state["bundle"]).map(PathBuf::from);
+    }
+}
+
+fn pid(value: &Value) -> Option<i32> {
+    value.as_i64().and_then(|pid| i32::try_from(pid).ok()).filter(|&pid| pid > 0)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_state_with_runcs_names_tells_pid_and_bundle() {
+        let state = serde_json::json!({
+            "id": "a", "init_process_pid": 4_000_000,
+            "config": {"labels": ["x=y", "bundle=/run/bundles/a"]}
+        });
+        let mut container = Container::new(Engine::Runtime, "a");
+        read_state(&mut container, &state);
+        assert_eq!(container.pid, Some(4_000_000));
+        assert_eq!(container.bundle.as_deref(), Some(Path::new("/run/bundles/a")));
+    }
+}
