@@ -74,7 +74,9 @@ fn names_may_have_the_prefix_of_the_project() {
     for (name, _) in NAMES {
         let link = dir.join(&format!("nskit-{name}"));
         symlink(nskit(), &link).expect("link");
-        program(&link).arg("--help").run().ok().mentions("Usage");
+        let help = program(&link).arg("--help").run().ok().mentions("Usage").stdout();
+        assert_eq!(help, program(nskit()).args([name, "--help"]).run().ok().stdout());
+        assert_ne!(help, program(nskit()).arg("--help").run().ok().stdout(), "{name} is no applet");
     }
 }
 

@@ -44,14 +44,14 @@ fn each_kind_is_entered_by_its_short_and_its_long_option() {
     ];
     for (short, long, name) in kinds {
         for option in [short, long] {
-            // /proc of the container shows its own processes alone: the host's is read but for the mount namespace.
-            let words = ["-t", &target.pid, option, "readlink", &format!("/proc/self/ns/{name}")];
-            let output = if name == "pid" {
-                run(&["-t", &target.pid, option, "-m", "readlink", "/proc/self/ns/pid"])
-            } else {
-                run(&words)
+            // The container's /proc shows the processes of its PID namespace alone: each is only of use with the other.
+            let with = match name {
+                "pid" => &["-m"][..],
+                "mnt" => &["-p"],
+                _ => &[],
             };
-            output.ok().says(&target.namespace(name));
+            let read = ["readlink", &format!("/proc/self/ns/{name}")];
+            run(&[&["-t", &target.pid, option], with, &read].concat()).ok().says(&target.namespace(name));
         }
     }
 }

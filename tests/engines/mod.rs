@@ -1,1 +1,3 @@
 //! Container engines that start containers through us.
+
+mod containerd;

@@ -24,6 +24,7 @@ pub(crate) use command::{Invocation, Output, program};
 pub(crate) use config::{busybox, default_config, make_rootfs, set};
 pub(crate) use console::{Pty, Socket};
 pub(crate) use container::{Container, TempDir};
+pub(crate) use engine::Containerd;
 
 pub(crate) use leaks::{clean_up, left_behind};
 pub(crate) use skips::{record_skip, skip, skip_on, test_name};

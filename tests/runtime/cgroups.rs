@@ -249,7 +249,7 @@ fn a_writable_cgroup_mount_can_be_written() {
 fn without_a_cgroup_namespace_the_container_sees_its_own_cgroup_too() {
     let script = match hierarchy() {
         Hierarchy::V1 => "cat /sys/fs/cgroup/pids/pids.max",
-        Hierarchy::V2 => "cat /sys/fs/cgroup/pids.max",
+        Hierarchy::V2 => "cat /sys/fs/cgroup$(cut -d: -f3 /proc/self/cgroup)/pids.max",
     };
     let container = Container::script(script).without_namespace("cgroup");
     container.set("/linux/resources/pids", json!({"limit": 43})).run().ok().says("43");

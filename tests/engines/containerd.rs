@@ -1,0 +1,198 @@
+//! Debian's containerd with our binary as its runtime.
+
+use serde_json::json;
+
+use crate::harness::{Containerd, Peer, Pty, cgroup_dir, hierarchy, peer, skip};
+
+/// An engine, or the end of the test when containerd is not installed.
+macro_rules! engine {
+    () => {{
+        if !Containerd::is_installed() {
+            skip!("containerd is not installed");
+        }
+        Containerd::start()
+    }};
+}
+
+#[test]
+fn a_container_runs_and_its_status_comes_back() {
+    let engine = engine!();
+    engine
+        .run(&["--rm"], "status", &["sh", "-c", "echo hello; echo oops >&2; exit 7"])
+        .run()
+        .exits(7)
+        .mentions("hello");
+    engine.assert_nothing_left("status");
+    engine.run(&["--rm"], "zero", &["true"]).run().ok();
+    engine.assert_nothing_left("zero");
+}
+
+#[test]
+fn standard_input_is_passed() {
+    let engine = engine!();
+    engine
+        .run(&["--rm"], "input", &["sh", "-c", "read line; echo $line"])
+        .input("through\n")
+        .run()
+        .ok()
+        .says("through");
+}
+
+#[test]
+fn a_container_runs_on_a_terminal() {
+    let engine = engine!();
+    let (mut terminal, slave) = Pty::new();
+    let words = ["sh", "-c", "tty; stty size; read line; echo got $line; exit 3"];
+    let run = engine.run_on_terminal(&["--rm", "--tty"], "terminal", &words).start_on(&slave);
+    drop(slave);
+    terminal.expect("/dev/pts/0");
+    terminal.write("typed\n");
+    terminal.expect("got typed");
+    run.wait().exits(3);
+    engine.assert_nothing_left("terminal");
+}
+
+#[test]
+fn programs_are_started_in_a_running_container() {
+    let engine = engine!();
+    engine.running("execs");
+    let exec = |id: &str, words: &[&str]| engine.ctr(&["task", "exec", "--exec-id", id, "execs"]).args(words).run();
+    exec("one", &["sh", "-c", "echo inside; exit 9"]).exits(9).says("inside");
+    exec("two", &["ps"]).ok().mentions("sleep");
+    let missing = exec("three", &["no-such-program"]);
+    assert_ne!(missing.code(), 0);
+    missing.complains("no-such-program").complains("executable file not found in $PATH");
+    engine.remove("execs");
+    engine.assert_nothing_left("execs");
+}
+
+#[test]
+fn an_exec_has_a_terminal_when_asked() {
+    let engine = engine!();
+    engine.running("exec-tty");
+    let (mut terminal, slave) = Pty::new();
+    let setsid = crate::harness::program("setsid").args(["--ctty", "--wait", "ctr"]);
+    let words = ["task", "exec", "--tty", "--exec-id", "tty", "exec-tty", "sh", "-c", "tty; read line; echo got $line"];
+    let exec = engine.ctr_on(setsid, &words).start_on(&slave);
+    drop(slave);
+    terminal.expect("/dev/pts/0");
+    terminal.write("typed\n");
+    terminal.expect("got typed");
+    exec.wait().ok();
+    engine.remove("exec-tty");
+}
+
+#[test]
+fn signals_reach_the_container() {
+    let engine = engine!();
+    engine.running("killed");
+    engine.ctr(&["task", "kill", "--signal", "SIGTERM", "killed"]).run().ok();
+    crate::harness::eventually("it stops", || engine.status("killed") == "STOPPED");
+    engine.remove("killed");
+    engine.assert_nothing_left("killed");
+    engine.running("all");
+    engine.ctr(&["task", "kill", "--all", "--signal", "SIGKILL", "all"]).run().ok();
+    crate::harness::eventually("it stops", || engine.status("all") == "STOPPED");
+    engine.remove("all");
+    engine.assert_nothing_left("all");
+}
+
+#[test]
+fn a_container_is_paused_and_resumed() {
+    let engine = engine!();
+    engine.running("paused");
+    engine.ctr(&["task", "pause", "paused"]).run().ok();
+    assert_eq!(engine.status("paused"), "PAUSED");
+    engine.ctr(&["task", "resume", "paused"]).run().ok();
+    assert_eq!(engine.status("paused"), "RUNNING");
+    engine.remove("paused");
+    engine.assert_nothing_left("paused");
+}
+
+#[test]
+fn limits_are_updated_as_the_shim_does() {
+    // ctr has no verb for it: this is the call that the shim makes of its Update request.
+    let engine = engine!();
+    engine.running("updated");
+    let resources = json!({"pids": {"limit": 55}, "memory": {"limit": 83_886_080}});
+    engine.runtime(&["update", "--resources", "-", "updated"]).input(resources.to_string()).run().ok();
+    let state = engine.runtime(&["state", "updated"]).run().ok().stdout();
+    let state: serde_json::Value = serde_json::from_str(&state).expect("JSON");
+    let pid = state["pid"].as_i64().and_then(|pid| i32::try_from(pid).ok()).expect("a pid");
+    let limit = std::fs::read_to_string(cgroup_dir(pid, "pids").join("pids.max")).expect("read the limit");
+    assert_eq!(limit.trim(), "55");
+    engine.remove("updated");
+    engine.assert_nothing_left("updated");
+}
+
+#[test]
+fn the_engine_reads_metrics_and_processes() {
+    let engine = engine!();
+    engine.running("measured");
+    let metrics = engine.ctr(&["task", "metrics", "measured"]).run().ok().stdout();
+    let name = if hierarchy() == crate::harness::Hierarchy::V2 { "memory.usage" } else { "memory.usage_in_bytes" };
+    let usage = metrics.lines().find(|line| line.starts_with(name)).and_then(|line| line.split_whitespace().last());
+    assert!(usage.and_then(|bytes| bytes.parse::<u64>().ok()).is_some_and(|bytes| bytes > 0), "{metrics}");
+    let processes = engine.ctr(&["task", "ps", "measured"]).run().ok().stdout();
+    assert!(processes.lines().count() >= 2, "{processes}");
+    engine.remove("measured");
+}
+
+#[test]
+fn a_container_that_cannot_start_says_why() {
+    let engine = engine!();
+    let output = engine.run(&["--rm"], "missing", &["no-such-program"]).run();
+    assert_ne!(output.code(), 0);
+    output.complains("no-such-program").complains("executable file not found in $PATH");
+    let output = engine.run(&["--rm"], "missing-path", &["/no/such/program"]).run();
+    assert_ne!(output.code(), 0);
+    output.complains("/no/such/program").complains("no such file or directory");
+    engine.assert_nothing_left("missing");
+}
+
+#[test]
+fn a_mount_that_cannot_be_made_is_named() {
+    let engine = engine!();
+    let mount = "type=bind,src=/no/such/source,dst=/data,options=rbind:ro";
+    let output = engine.run(&["--rm", "--mount", mount], "mount", &["true"]).run();
+    assert_ne!(output.code(), 0);
+    output.complains("/no/such/source");
+    engine.assert_nothing_left("mount");
+}
+
+#[test]
+fn twenty_containers_start_at_once() {
+    let engine = engine!();
+    let ids: Vec<_> = (0..20).map(|n| format!("many-{n}")).collect();
+    let all: Vec<_> = ids
+        .iter()
+        .enumerate()
+        .map(|(n, id)| engine.run(&["--rm"], id, &["sh", "-c", &format!("echo {n}; exit {n}")]).at_most(120.0).start())
+        .collect();
+    for (n, running) in all.into_iter().enumerate() {
+        running.wait().exits(i32::try_from(n).expect("a small number")).says(&n.to_string());
+    }
+    engine.assert_nothing_left("many");
+}
+
+#[test]
+fn limits_a_profile_and_privileges_are_taken_from_the_command_line() {
+    let engine = engine!();
+    let limited = engine.run(
+        &["--rm", "--memory-limit", "67108864", "--seccomp"],
+        "limited",
+        &["grep", "Seccomp:", "/proc/self/status"],
+    );
+    limited.run().ok().says("Seccomp:\t2");
+    let privileged =
+        engine.run(&["--rm", "--privileged"], "privileged", &["sh", "-c", "mount -t tmpfs none /tmp && echo mounted"]);
+    privileged.run().ok().says("mounted");
+    let host = std::fs::read_link("/proc/self/ns/net").expect("read a namespace");
+    let shared = engine.run(&["--rm", "--net-host"], "shared", &["readlink", "/proc/self/ns/net"]).run();
+    shared.ok().says(host.to_str().expect("ASCII"));
+    let read_only = engine.run(&["--rm", "--read-only"], "read-only", &["touch", "/x"]).run();
+    assert_ne!(read_only.code(), 0);
+    if peer() == Peer::Ours {
+        engine.assert_nothing_left("limited");
+    }
+}
