@@ -13,7 +13,8 @@ def table($head): [($head | row), ($head | to_entries | map(if .key == 0 then "-
 | .facts as $facts
 | ($facts.versions | keys_unsorted - ["nskit"]) as $peers
 | ($peers | map(select(. == "crun")) + map(select(startswith("crun"))) | .[0] // "crun") as $crun
-| (.times | map_values(map_values(median))) as $median
+# What fails is not fast: such times are shown, and compared with nothing.
+| (.times | map_values(map_values(if .failed == 0 then .wall | median else null end))) as $median
 
 # A target: the ratio to one competitor, and whether it is kept.
 | def target($what; $measure; $of; $most):
@@ -24,10 +25,12 @@ def table($head): [($head | row), ($head | to_entries | map(if .key == 0 then "-
   def times($measure; $title; $note):
       ($all.times[$measure] // {}) as $times | ($median[$measure] // {}) as $medians
       | ["### \($title)", "", $note, ""]
-        + ([$times | to_entries[] | [.key, ($medians[.key] | milliseconds), (.value | min | milliseconds),
-            (if $medians.nskit == null then "–" else $medians.nskit / $medians[.key] | digits(2) end)]]
-           | sort_by(.[1] | tonumber) | table(["program", "median, ms", "fastest, ms", "nskit's median to this one"]))
+        + ([$times | to_entries[] | [.key, ($medians[.key] | milliseconds), (.value.wall | min | milliseconds), (.value.cpu | milliseconds),
+            (if $medians.nskit == null then "–" else $medians.nskit / ($medians[.key] // infinite) | digits(2) end)]]
+           | sort_by(.[1] | tonumber? // infinite) | table(["program", "median, ms", "fastest, ms", "CPU, ms", "nskit's median to this one"]))
         + [($all.failures[$measure] // {} | to_entries[] | "", "\(.key) was left out: `\(.value)`")]
+        + [$times | to_entries[] | select(.value.failed > 0)
+           | "", "**\(.key) failed in \(.value.failed) of \(.value.wall | length) runs; its times count for nothing.**"]
         + [""];
   def across($kind; $labels; $measures):
       [$measures[] as [$key, $title] | [$title] + [$labels[] as $name | $all[$kind][$key][$name] | . // "–" | tostring]]
@@ -42,6 +45,7 @@ def table($head): [($head | row), ($head | to_entries | map(if .key == 0 then "-
     "- \($facts.date), \($facts.kernel), \($facts.cpus) × \($facts.cpu), cgroup \($facts.cgroup), load \($facts.load) at the start",
     "- nskit at \($facts.commit), \($facts.versions.nskit.size / 1048576 | digits(2)) MiB; util-linux: \($facts.util_linux)",
     ($peers[] | "- \(.): \($facts.versions[.].version), \($facts.versions[.].size / 1048576 | digits(2)) MiB"),
+    "- CPU is user and system time of the processes that were waited for, a mean: it hears less of what else a machine does",
     "- `floor` is a program of our own (benches/programs/floor): the bare system calls, nothing read and nothing checked",
     "",
     "    RUNS=\($facts.runs) PEERS=\"\($facts.peers | rtrimstr(" ") | split(" ") | map(. + "=PROGRAM") | join(" "))\" make bench",
