@@ -107,6 +107,8 @@ pub fn run(init: &Init<'_>, born: &mut Born) -> Result<Infallible> {
     };
     drop(proc);
     if init.gate.is_some() {
+        // The container outlives its creator, who ends as soon as it hears that all is ready.
+        rustix::process::set_parent_process_death_signal(None).attempt(|| "outlive the parent")?;
         born.link.send(&Message::Reached(Stage::Ready))?;
     }
     wait_for_start(init, born)?;
@@ -214,8 +216,6 @@ fn name_host(spec: &Spec) -> Result<()> {
 /// Waits for leave to start: from the parent, or from whoever connects to the gate.
 fn wait_for_start(init: &Init<'_>, born: &mut Born) -> Result<()> {
     let Some(gate) = init.gate else { return born.link.wait() };
-    // From here on the container outlives its creator.
-    rustix::process::set_parent_process_death_signal(None).attempt(|| "outlive the parent")?;
     loop {
         let starter = match rustix::net::accept_with(gate, SocketFlags::CLOEXEC) {
             Err(Errno::INTR | Errno::CONNABORTED) => continue,

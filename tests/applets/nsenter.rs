@@ -98,11 +98,11 @@ fn exits_with_the_status_of_the_program() {
 fn the_root_and_the_working_directory_are_those_of_the_target() {
     let target = Target::new();
     fs::write(target.container.rootfs().join("etc/marker"), "inside\n").expect("write a file");
-    run(&["-t", &target.pid, "-r", "-w", "cat", "/etc/marker"]).ok().says("inside");
+    run(&["-t", &target.pid, "-u", "-r", "-w", "cat", "/etc/marker"]).ok().says("inside");
     run(&["-t", &target.pid, "-m", "cat", "/etc/marker"]).ok().says("inside");
     let root = target.container.rootfs();
     let root = root.to_str().expect("UTF-8");
-    run(&[&format!("--root={root}"), "cat", "/etc/marker"]).ok().says("inside");
+    run(&["-t", &target.pid, "-u", &format!("--root={root}"), "cat", "/etc/marker"]).ok().says("inside");
     run(&["-t", &target.pid, "-u", "--wd=/tmp", "pwd"]).ok().says("/tmp");
 }
 
