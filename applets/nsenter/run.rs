@@ -64,6 +64,8 @@ fn enter(mut options: Options) -> Result<(Vec<std::ffi::OsString>, Environment)>
     // Groups can be dropped before where the namespace forbids it, or after where only it allows it.
     let groups_kept = takes_over && credentials::drop_groups().is_err();
     options.namespaces.enter(target.as_ref().map(AsFd::as_fd))?;
+    // Closed by execve(2), which is cheaper.
+    std::mem::forget(target);
 
     if root.is_some() && directory.is_none() && options.inner_directory.is_none() {
         directory = Some(open_directory(Path::new("."))?);

@@ -35,20 +35,26 @@ const BOOTTIME: i32 = 7;
 
 /// Does what `options` say; returns the exit status of a child, or of a helper that failed.
 pub(super) fn run(name: &str, options: &Options) -> Result<u8> {
-    let us = rustix::process::getpid();
-    let (euid, egid) = (rustix::process::geteuid().as_raw(), rustix::process::getegid().as_raw());
+    // Asked for only where it is needed: the plainest call makes but one system call of its own.
+    let us = rustix::process::getpid;
     let persists = options.files.iter().any(Option::is_some);
     // Paths are the caller's, and its mounts and privilege are out of reach from inside.
     let binds_outside = persists && (options.new.contains(Kind::Mount) || options.new.contains(Kind::User));
     let binder = match binds_outside {
-        true => Some(Outside::start(|| report(name, bind(us, options)))?),
+        true => {
+            let us = us();
+            Some(Outside::start(|| report(name, bind(us, options)))?)
+        }
         false => None,
     };
 
-    let maps = Maps::new(options, euid, egid);
+    let maps = Maps::new(options);
     let mapper = match maps.users.is_empty() && maps.groups.is_empty() {
         true => None,
-        false => Some(Outside::start(|| maps.write(name, us))?),
+        false => {
+            let us = us();
+            Some(Outside::start(|| maps.write(name, us))?)
+        }
     };
 
     if let Some((uid, gid)) = options.owner {
@@ -71,7 +77,7 @@ pub(super) fn run(name: &str, options: &Options) -> Result<u8> {
 
     let bind_now = |binder: Option<Outside>| match binder {
         Some(binder) => binder.work(),
-        None if persists => bind(us, options).map(|()| None),
+        None if persists => bind(us(), options).map(|()| None),
         None => Ok(None),
     };
     if !options.fork {
@@ -85,7 +91,7 @@ pub(super) fn run(name: &str, options: &Options) -> Result<u8> {
     let blocked = Blocked::new(signals, options.forward_signals)?;
     let parent = match options.kill_child {
         Some(signal) => {
-            let pidfd = rustix::process::pidfd_open(us, rustix::process::PidfdFlags::empty());
+            let pidfd = rustix::process::pidfd_open(us(), rustix::process::PidfdFlags::empty());
             Some((pidfd.attempt(|| "pidfd_open failed")?, signal))
         }
         None => None,
@@ -298,10 +304,9 @@ struct Maps {
 }
 
 impl Maps {
-    fn new(options: &Options, euid: u32, egid: u32) -> Maps {
-        let single = |inside: Option<u32>, outside| inside.map(|inside| (inside, outside));
-        let user = single(options.map_user, euid);
-        let group = single(options.map_group, egid);
+    fn new(options: &Options) -> Maps {
+        let user = options.map_user.map(|inside| (inside, rustix::process::geteuid().as_raw()));
+        let group = options.map_group.map(|inside| (inside, rustix::process::getegid().as_raw()));
         // An owner that is not the caller may not map the caller's ids.
         let outside =
             |wanted: &[_], single: Option<_>| !wanted.is_empty() || (single.is_some() && options.owner.is_some());

@@ -46,10 +46,10 @@ fn each_kind_is_entered_by_its_short_and_its_long_option() {
         for option in [short, long] {
             // /proc of the container shows its own processes alone: the host's is read but for the mount namespace.
             let words = ["-t", &target.pid, option, "readlink", &format!("/proc/self/ns/{name}")];
-            let output = if name == "pid" {
-                run(&["-t", &target.pid, option, "-m", "readlink", "/proc/self/ns/pid"])
-            } else {
-                run(&words)
+            let output = match name {
+                "pid" => run(&["-t", &target.pid, option, "-m", "readlink", "/proc/self/ns/pid"]),
+                "mnt" => run(&["-t", &target.pid, option, "-p", "readlink", "/proc/self/ns/mnt"]),
+                _ => run(&words),
             };
             output.ok().says(&target.namespace(name));
         }
