@@ -1,9 +1,19 @@
 //! The table of applets, and the choice among them by `argv[0]` or the first argument.
 
+#![cfg_attr(not(test), no_main)]
+
+mod accounts;
+mod credentials;
+mod exec;
+mod getopt;
 mod install;
 mod logger;
 mod ns_inspect;
+mod nsenter;
+mod number;
 mod runtime;
+mod signals;
+mod unshare;
 
 use std::ffi::{OsStr, OsString};
 use std::os::unix::ffi::OsStrExt;
@@ -25,7 +35,11 @@ struct Applet {
 }
 
 /// Every applet.
-const APPLETS: &[Applet] = &[ns_inspect::APPLET, runtime::APPLET];
+const APPLETS: &[Applet] = &[unshare::APPLET, nsenter::APPLET, ns_inspect::APPLET, runtime::APPLET];
+
+/// Applets that do little but become another program, which is to find signals and streams as they were; they do
+/// without [`nskit::sys::start::prepare`].
+const LEAN: &[&str] = &["unshare", "nsenter"];
 
 const USAGE: &str = "\
 Usage: nskit APPLET [ARGUMENT]...
@@ -35,11 +49,19 @@ Usage: nskit APPLET [ARGUMENT]...
    or: nskit --help | --version
 ";
 
+#[cfg(not(test))]
+nskit::entry!(run);
+
+#[cfg(test)]
 fn main() -> ExitCode {
+    run()
+}
+
+fn run() -> ExitCode {
     let args: Vec<OsString> = std::env::args_os().collect();
     let called = args.first().cloned().unwrap_or_default();
     if let Some(applet) = find(program_name(&called)) {
-        return (applet.run)(args);
+        return start(applet, args);
     }
     match args.get(1).map(|arg| arg.as_bytes()) {
         None => {
@@ -51,10 +73,17 @@ fn main() -> ExitCode {
         Some(b"--list") => print(&APPLETS.iter().map(|applet| format!("{}\n", applet.name)).collect::<String>()),
         Some(b"install") => install::run(&args[2..]),
         Some(name) => match find(OsStr::from_bytes(name)) {
-            Some(applet) => (applet.run)(args[1..].to_vec()),
+            Some(applet) => start(applet, args[1..].to_vec()),
             None => unknown(&String::from_utf8_lossy(name)),
         },
     }
+}
+
+fn start(applet: &Applet, args: Vec<OsString>) -> ExitCode {
+    if !LEAN.contains(&applet.name) {
+        nskit::sys::start::prepare();
+    }
+    (applet.run)(args)
 }
 
 /// The last component of a path, without the prefix that links may have.

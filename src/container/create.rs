@@ -205,6 +205,7 @@ pub fn begin(runtime: &Runtime, id: &str, options: &Options, start: Start) -> Re
         parent_has_hooks,
         preserve_fds,
     };
+    log::debug!("container {id}: new namespaces {new:?}, joined {:?}, cgroups {:?}", kinds - new, state.cgroup_paths);
     placement.before_clone()?;
     let child = launch(&plan, &targets, placement.fd_for_clone()?, |born| init::run(&init, born))?;
     drop(gate);
@@ -232,6 +233,7 @@ pub fn begin(runtime: &Runtime, id: &str, options: &Options, start: Start) -> Re
         state.cgroup_paths = created.placement.paths();
         state.namespace_paths = namespace_paths(state.init_process_pid);
         created.folder.save(&state)?;
+        log::debug!("container {id}: its first process is {}", state.init_process_pid);
         created.child.proceed()?;
         if parent_has_hooks {
             notify::wait_for(&mut created.child, Stage::Mounted, spec, &state)?;

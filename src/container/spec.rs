@@ -201,7 +201,9 @@ fn validate(spec: &Spec) -> Result<()> {
         }
         if kinds.contains(Kind::User) && !mapped && !joins(Kind::User) {
             return fail(
-                "user namespaces enabled, but no namespace path to join nor mappings to apply specified".into(),
+                "user namespaces enabled, but no namespace path to join nor mappings (uidMappings, gidMappings) to apply \
+                 specified"
+                    .into(),
             );
         }
         let offsets = given(linux.time_offsets().as_ref().map(std::collections::HashMap::len));

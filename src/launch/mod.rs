@@ -3,6 +3,7 @@
 
 pub mod link;
 pub mod program;
+pub mod relay;
 pub mod terminal;
 
 use std::convert::Infallible;

@@ -81,17 +81,22 @@ pub fn write(pid: Pid, ids: Ids, map: &[Range]) -> Result<()> {
 /// When the tool is not installed or refuses; its own words are part of the message.
 pub fn write_by_tool(pid: Pid, ids: Ids, map: &[Range]) -> Result<()> {
     let tool = ids.tool();
-    let mut command = Command::new(tool);
-    command.arg(pid.as_raw_nonzero().to_string());
-    for Range { inside, outside, count } in map {
-        command.args([inside.to_string(), outside.to_string(), count.to_string()]);
-    }
-    let output = command.output().attempt(|| format!("run {tool}"))?;
+    let output = self::tool(pid, ids, map).output().attempt(|| format!("run {tool}"))?;
     if !output.status.success() {
         let said = String::from_utf8_lossy(&output.stderr);
         return Err(Error::invalid(format!("{tool} failed ({}): {}", output.status, said.trim())));
     }
     Ok(())
+}
+
+/// The call of [`Ids::tool`] that writes a map.
+pub fn tool(pid: Pid, ids: Ids, map: &[Range]) -> Command {
+    let mut command = Command::new(ids.tool());
+    command.arg(pid.as_raw_nonzero().to_string());
+    for Range { inside, outside, count } in map {
+        command.args([inside.to_string(), outside.to_string(), count.to_string()]);
+    }
+    command
 }
 
 /// Forbids setgroups(2) in the user namespace of `pid`: what the kernel demands of unprivileged callers before a group

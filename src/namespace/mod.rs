@@ -2,7 +2,9 @@
 
 pub mod idmap;
 mod kind;
+pub mod persist;
 mod plan;
+pub mod subid;
 mod target;
 
 pub use kind::{Kind, Kinds};

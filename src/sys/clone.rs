@@ -32,15 +32,20 @@ pub struct Clone3<'a> {
 /// `CLONE_INTO_CGROUP` of linux/sched.h, which does not fit the 32-bit flags of clone(2).
 const CLONE_INTO_CGROUP: u64 = 0x2_0000_0000;
 
-/// Forks with clone3(2), Linux 5.3.
+/// What clone(2) takes as well: flags of 32 bits, less the time namespace's, whose bit means a signal there.
+const OLD_FLAGS: u64 = 0xffff_ff00;
+
+/// Forks with clone3(2), Linux 5.3, or with clone(2) where a filter has it that there is no clone3.
 ///
 /// # Errors
 /// `EINVAL` when the process has more than one thread (checked here: a child that is forked beside threads may find
 /// locks held for ever), `ENOSPC` when a limit on namespaces is reached, `EPERM` without the needed privilege, `EUSERS`
 /// when user namespaces are nested too deeply, `EBUSY` when the cgroup cannot hold processes.
 pub fn clone3(how: &Clone3<'_>) -> Result<Forked, Errno> {
-    // SAFETY: unshare(2) with CLONE_THREAD changes nothing; it fails with EINVAL when there is more than one thread.
-    check(unsafe { libc::syscall(libc::SYS_unshare, libc::CLONE_THREAD) })?;
+    if !single_threaded() {
+        // SAFETY: unshare(2) with CLONE_THREAD changes nothing; it fails with EINVAL when there is more than one thread.
+        check(unsafe { libc::syscall(libc::SYS_unshare, libc::CLONE_THREAD) })?;
+    }
     let mut pidfd: libc::c_int = -1;
     // SAFETY: clone_args is plain integers, for which all zeroes is the documented way to say "nothing".
     let mut args: libc::clone_args = unsafe { std::mem::zeroed() };
@@ -60,7 +65,15 @@ pub fn clone3(how: &Clone3<'_>) -> Result<Forked, Errno> {
     }
     // SAFETY: no CLONE_VM and no stack, so this is a fork: the child runs on a copy of this stack and memory. The
     // process has one thread, so no lock is held by a thread that the child lacks. `args` and `pidfd` outlive the call.
-    let pid = check(unsafe { libc::syscall(libc::SYS_clone3, &raw const args, size_of::<libc::clone_args>()) })?;
+    let pid = match check(unsafe { libc::syscall(libc::SYS_clone3, &raw const args, size_of::<libc::clone_args>()) }) {
+        // Seccomp profiles that cannot look into clone3's structure refuse it so that callers fall back.
+        Err(Errno::NOSYS) if args.flags & !OLD_FLAGS == 0 => {
+            let flags = args.flags | args.exit_signal;
+            // SAFETY: as above; clone(2) stores the pidfd where it would store the parent's copy of the thread id.
+            check(unsafe { libc::syscall(libc::SYS_clone, flags, 0, &raw mut pidfd, 0, 0) })?
+        }
+        other => other?,
+    };
     if pid == 0 {
         return Ok(Forked::Child);
     }
@@ -68,6 +81,22 @@ pub fn clone3(how: &Clone3<'_>) -> Result<Forked, Errno> {
     // SAFETY: the kernel stored a new descriptor there, which nobody else owns.
     let pidfd = how.pidfd.then(|| unsafe { OwnedFd::from_raw_fd(pidfd) });
     Ok(Forked::Parent(pid, pidfd))
+}
+
+/// Whether the C library never started a thread; false says nothing.
+#[cfg(target_env = "gnu")]
+fn single_threaded() -> bool {
+    unsafe extern "C" {
+        static __libc_single_threaded: std::ffi::c_char;
+    }
+    // SAFETY: a variable of the C library (2.32), which only pthread_create(3) and pthread_join(3) change: on true there
+    // is no other thread that could be doing so.
+    unsafe { std::ptr::read_volatile(&raw const __libc_single_threaded) != 0 }
+}
+
+#[cfg(not(target_env = "gnu"))]
+fn single_threaded() -> bool {
+    false
 }
 
 /// Detaches the caller from `namespaces` (`CLONE_NEW*` flags) with unshare(2): a new pid or time namespace is for

@@ -5,6 +5,7 @@
 pub mod bpf;
 pub mod clone;
 pub mod fd;
+pub mod handle;
 pub mod ioctl;
 pub mod keyring;
 pub mod mount;
@@ -14,6 +15,7 @@ pub mod regex;
 pub mod sched;
 pub mod seccomp;
 pub mod signal;
+pub mod start;
 
 use rustix::io::Errno;
 

@@ -47,3 +47,62 @@ pub fn pidfd_send(pidfd: std::os::fd::BorrowedFd<'_>, signal: i32) -> Result<(),
     })
     .map(drop)
 }
+
+/// A signal that was waited for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Arrived {
+    /// Its number.
+    pub signal: i32,
+    /// `SI_*`, or `CLD_*` for SIGCHLD; sigaction(2).
+    pub code: i32,
+    /// Who sent it; for SIGCHLD the child.
+    pub pid: i32,
+    /// For SIGCHLD: the exit status or the signal.
+    pub status: i32,
+}
+
+/// Waits for one of the blocked signals `set`; sigwaitinfo(2).
+///
+/// # Errors
+/// None that a valid set could cause.
+pub fn wait_for(set: &libc::sigset_t) -> Result<Arrived, Errno> {
+    // SAFETY: siginfo_t is plain data, for which all zeroes is valid.
+    let mut info: libc::siginfo_t = unsafe { std::mem::zeroed() };
+    loop {
+        // SAFETY: both outlive the call; the kernel writes one siginfo_t.
+        match check(unsafe { libc::sigwaitinfo(std::ptr::from_ref(set), &raw mut info) }.into()) {
+            Err(Errno::INTR) => {}
+            Err(errno) => return Err(errno),
+            Ok(signal) => {
+                // SAFETY: the kernel filled the structure in; where a signal has no pid or status the bytes are others
+                // of its integers.
+                let (pid, status) = unsafe { (info.si_pid(), info.si_status()) };
+                return Ok(Arrived { signal: signal as i32, code: info.si_code, pid, status });
+            }
+        }
+    }
+}
+
+/// Sends a signal by number to a child of this process that has not been reaped.
+///
+/// # Errors
+/// As kill(2).
+pub fn kill(child: rustix::process::Pid, signal: i32) -> Result<(), Errno> {
+    // SAFETY: numbers only.
+    check(unsafe { libc::kill(child.as_raw_nonzero().get(), signal) }.into()).map(drop)
+}
+
+/// Lets children that end leave a status again, where SIGCHLD was ignored.
+pub fn default_sigchld() {
+    // SAFETY: SIG_DFL installs no code of ours.
+    unsafe { libc::signal(libc::SIGCHLD, libc::SIG_DFL) };
+}
+
+/// Has this process sent `signal` when its parent ends; `PR_SET_PDEATHSIG` of prctl(2). Changing credentials undoes it.
+///
+/// # Errors
+/// `EINVAL` for a number that is no signal.
+pub fn when_parent_dies(signal: i32) -> Result<(), Errno> {
+    // SAFETY: numbers only.
+    check(unsafe { libc::prctl(libc::PR_SET_PDEATHSIG, signal) }.into()).map(drop)
+}

@@ -44,14 +44,14 @@ fn each_kind_is_entered_by_its_short_and_its_long_option() {
     ];
     for (short, long, name) in kinds {
         for option in [short, long] {
-            // The container's /proc shows the processes of its PID namespace alone: each is only of use with the other.
-            let with = match name {
-                "pid" => &["-m"][..],
-                "mnt" => &["-p"],
-                _ => &[],
+            // /proc of the container shows its own processes alone: the host's is read but for the mount namespace.
+            let words = ["-t", &target.pid, option, "readlink", &format!("/proc/self/ns/{name}")];
+            let output = match name {
+                "pid" => run(&["-t", &target.pid, option, "-m", "readlink", "/proc/self/ns/pid"]),
+                "mnt" => run(&["-t", &target.pid, option, "-p", "readlink", "/proc/self/ns/mnt"]),
+                _ => run(&words),
             };
-            let read = ["readlink", &format!("/proc/self/ns/{name}")];
-            run(&[&["-t", &target.pid, option], with, &read].concat()).ok().says(&target.namespace(name));
+            output.ok().says(&target.namespace(name));
         }
     }
 }
@@ -98,11 +98,11 @@ fn exits_with_the_status_of_the_program() {
 fn the_root_and_the_working_directory_are_those_of_the_target() {
     let target = Target::new();
     fs::write(target.container.rootfs().join("etc/marker"), "inside\n").expect("write a file");
-    run(&["-t", &target.pid, "-r", "-w", "cat", "/etc/marker"]).ok().says("inside");
+    run(&["-t", &target.pid, "-u", "-r", "-w", "cat", "/etc/marker"]).ok().says("inside");
     run(&["-t", &target.pid, "-m", "cat", "/etc/marker"]).ok().says("inside");
     let root = target.container.rootfs();
     let root = root.to_str().expect("UTF-8");
-    run(&[&format!("--root={root}"), "cat", "/etc/marker"]).ok().says("inside");
+    run(&["-t", &target.pid, "-u", &format!("--root={root}"), "cat", "/etc/marker"]).ok().says("inside");
     run(&["-t", &target.pid, "-u", "--wd=/tmp", "pwd"]).ok().says("/tmp");
 }
 

@@ -30,7 +30,6 @@ pub struct Stats {
     /// Huge pages by size (`2MB`).
     pub hugetlb: BTreeMap<String, Hugetlb>,
     /// RDMA; not in runc's output.
-    #[serde(skip_serializing_if = "is_default")]
     pub rdma: RdmaStats,
     /// v2: scarce resources by name; not in runc's output.
     #[serde(skip_serializing_if = "is_default")]
@@ -45,10 +44,8 @@ fn is_default<T: Default + PartialEq>(value: &T) -> bool {
 #[derive(Clone, Debug, Default, PartialEq, Serialize)]
 pub struct CpuStats {
     /// Time used.
-    #[serde(skip_serializing_if = "is_default")]
     pub usage: CpuUsage,
     /// Time that was wanted above the quota.
-    #[serde(skip_serializing_if = "is_default")]
     pub throttling: Throttling,
     /// v2: how much tasks waited for a processor.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -95,10 +92,8 @@ pub struct Throttling {
 #[derive(Clone, Debug, Default, PartialEq, Serialize)]
 pub struct Psi {
     /// Some task waited.
-    #[serde(skip_serializing_if = "is_default")]
     pub some: PsiLine,
     /// All tasks waited.
-    #[serde(skip_serializing_if = "is_default")]
     pub full: PsiLine,
 }
 
@@ -151,13 +146,10 @@ pub struct MemoryStats {
     #[serde(skip_serializing_if = "is_default")]
     pub cache: u64,
     /// Memory.
-    #[serde(skip_serializing_if = "is_default")]
     pub usage: MemoryEntry,
     /// Memory and swap together.
-    #[serde(skip_serializing_if = "is_default")]
     pub swap: MemoryEntry,
     /// v1: memory of the kernel.
-    #[serde(skip_serializing_if = "is_default")]
     pub kernel: MemoryEntry,
     /// v1: TCP buffers.
     #[serde(rename = "kernelTCP", skip_serializing_if = "is_default")]

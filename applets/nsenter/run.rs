@@ -1,0 +1,267 @@
+//! What `nsenter` does, in the order of util-linux's: everything is opened first, then namespaces are entered, then come
+//! root, directory, environment, cgroup, the fork, ids and the program.
+
+use std::ffi::CString;
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::path::Path;
+
+use nix::sys::signal::Signal;
+use nskit::error::{Attempt, Errno};
+use nskit::launch::relay::Blocked;
+use nskit::namespace::Kind;
+use nskit::sys::clone::{Clone3, Forked, clone3};
+use nskit::sys::ioctl;
+use nskit::{Error, Result};
+use rustix::fs::{Mode, OFlags};
+use rustix::process::{Pid, PidfdFlags, PidfdGetfdFlags};
+
+use super::target::{ORDER, open_in_proc};
+use super::{Options, Place, Who};
+use crate::credentials;
+use crate::exec::{self, Environment};
+
+/// Does what `options` say; returns only when that fails.
+pub(super) fn run(options: Options) -> Error {
+    match enter(options) {
+        Ok((program, environment)) => exec::become_program(&program, &environment),
+        Err(error) => error,
+    }
+}
+
+fn enter(mut options: Options) -> Result<(Vec<std::ffi::OsString>, Environment)> {
+    if options.follow_context {
+        follow_context(options.target)?;
+    }
+    if options.all {
+        want_all(&mut options)?;
+    }
+    let target = hold_target(&mut options)?;
+
+    let root = opened(std::mem::take(&mut options.root), options.target, "root")?;
+    let mut directory = opened(std::mem::take(&mut options.directory), options.target, "cwd")?;
+    let environment = match options.environment {
+        true => Some(open_in_proc(options.target, "environ")?),
+        false => None,
+    };
+    let follows = [options.uid, options.gid].contains(&Some(Who::Follow));
+    let identity = if follows { Some(open_in_proc(options.target, "")?) } else { None };
+    let cgroup = if options.join_cgroup { Some(open_cgroup(options.target)?) } else { None };
+    if options.user_parent {
+        let parent = parent_user_namespace(&options, target.as_ref())?;
+        options.namespaces.set(Kind::User, parent);
+    }
+    if let Some(socket) = options.net_socket {
+        let namespace = namespace_of_socket(options.target, target.as_ref(), socket)?;
+        options.namespaces.set(Kind::Net, namespace);
+    }
+
+    let kinds = options.namespaces.all();
+    if kinds.is_empty() {
+        return Err(Error::invalid("no namespace specified"));
+    }
+    let enters_user = kinds.contains(Kind::User);
+    let takes_over = enters_user && !options.preserve_credentials;
+    // Groups can be dropped before where the namespace forbids it, or after where only it allows it.
+    let groups_kept = takes_over && credentials::drop_groups().is_err();
+    options.namespaces.enter(target.as_ref().map(AsFd::as_fd))?;
+    // Closed by execve(2), which is cheaper.
+    std::mem::forget(target);
+
+    if root.is_some() && directory.is_none() && options.inner_directory.is_none() {
+        directory = Some(open_directory(Path::new("."))?);
+    }
+    if let Some(root) = root {
+        rustix::process::fchdir(&root).attempt(|| "change directory by root file descriptor failed")?;
+        rustix::process::chroot(".").attempt(|| "chroot failed")?;
+        rustix::process::chdir("/").attempt(|| "cannot change directory to /")?;
+    }
+    if let Some(inner) = &options.inner_directory {
+        directory = Some(open_directory(Path::new(inner))?);
+    }
+    if let Some(directory) = directory {
+        rustix::process::fchdir(&directory)
+            .attempt(|| "change directory by working directory file descriptor failed")?;
+    }
+    let environment = match environment {
+        Some(file) => read_environment(&file)?,
+        None => Environment::Inherited,
+    };
+    if let Some(procs) = cgroup {
+        let pid = rustix::process::getpid().as_raw_nonzero().to_string();
+        rustix::io::write(&procs, pid.as_bytes()).attempt(|| "write cgroup.procs failed")?;
+    }
+    let (uid, gid) = match identity {
+        Some(identity) => {
+            let stat = rustix::fs::fstat(&identity).attempt(|| "can not get process stat")?;
+            (stat.st_uid, stat.st_gid)
+        }
+        None => (0, 0),
+    };
+    let chosen = |who: Option<Who>, followed| match who {
+        Some(Who::Id(id)) => Some(id),
+        Some(Who::Follow) => Some(followed),
+        None => takes_over.then_some(0),
+    };
+
+    if kinds.contains(Kind::Pid) && !options.no_fork {
+        continue_as_child()?;
+    }
+    if let Some(gid) = chosen(options.gid, gid) {
+        let dropped = credentials::drop_groups();
+        if groups_kept {
+            dropped?;
+        }
+        credentials::set_group(gid)?;
+    }
+    if let Some(uid) = chosen(options.uid, uid) {
+        credentials::set_user(uid)?;
+    }
+    if options.keep_capabilities && enters_user {
+        credentials::keep_capabilities()?;
+    }
+    Ok((options.program, environment))
+}
+
+/// Wants every kind that is not wanted yet, but for the caller's own user namespace, which cannot be entered again.
+fn want_all(options: &mut Options) -> Result<()> {
+    let pid = options.target.map_or(0, |pid| pid.as_raw_nonzero().get());
+    let inode = |pid: &str, kind: Kind| {
+        rustix::fs::stat(format!("/proc/{pid}/ns/{}", kind.proc_name())).map(|stat| stat.st_ino)
+    };
+    for kind in ORDER.into_iter().filter(|kind| !options.namespaces.all().contains(*kind)).collect::<Vec<_>>() {
+        if kind == Kind::User {
+            let Ok(own) = inode("self", kind) else { continue };
+            let path = format!("/proc/{pid}/ns/user");
+            if inode(&pid.to_string(), kind).attempt(|| format!("stat of {path} failed"))? == own {
+                continue;
+            }
+        }
+        options.namespaces.want_if_known(kind);
+    }
+    Ok(())
+}
+
+/// A pidfd of the target, when it is needed; its files are opened where there can be none.
+fn hold_target(options: &mut Options) -> Result<Option<OwnedFd>> {
+    let needed = options.namespaces.of_target();
+    if needed.is_empty() && options.net_socket.is_none() && !options.user_parent {
+        return Ok(None);
+    }
+    let pid = options.target.ok_or_else(|| Error::invalid("no target PID specified"))?;
+    let pidfd = match options.pidfd.take() {
+        Some(pidfd) => Some(pidfd),
+        None => rustix::process::pidfd_open(pid, PidfdFlags::empty()).ok(),
+    };
+    if pidfd.is_none() && !needed.is_empty() {
+        options.namespaces.open_of_target(pid)?;
+    }
+    Ok(pidfd)
+}
+
+fn opened(place: Place, target: Option<Pid>, name: &str) -> Result<Option<OwnedFd>> {
+    match place {
+        Place::Unchanged => Ok(None),
+        Place::Target => open_in_proc(target, name).map(Some),
+        Place::Open(fd) => Ok(Some(fd)),
+    }
+}
+
+fn open_directory(path: &Path) -> Result<OwnedFd> {
+    rustix::fs::open(path, OFlags::RDONLY | OFlags::CLOEXEC, Mode::empty())
+        .attempt(|| "cannot open current working directory")
+}
+
+/// The user namespace above the target's, or above that of the first namespace that was given.
+fn parent_user_namespace(options: &Options, target: Option<&OwnedFd>) -> Result<OwnedFd> {
+    let parent = |fd: BorrowedFd<'_>| ioctl::namespace_owner(fd).attempt(|| "failed to open parent namespace");
+    if let Some(user) = options.namespaces.file(Kind::User) {
+        return parent(user);
+    }
+    if target.is_none()
+        && let Some(any) = options.namespaces.any_file()
+    {
+        return parent(any);
+    }
+    parent(open_in_proc(options.target, "ns/user")?.as_fd())
+}
+
+/// The network namespace that descriptor number `socket` of the target was made in.
+fn namespace_of_socket(pid: Option<Pid>, target: Option<&OwnedFd>, socket: i32) -> Result<OwnedFd> {
+    use std::os::fd::AsRawFd;
+    let pid = pid.ok_or_else(|| Error::invalid("no target PID specified"))?;
+    let own;
+    let target = match target {
+        Some(target) => target,
+        None => {
+            own = rustix::process::pidfd_open(pid, PidfdFlags::empty())
+                .attempt(|| format!("failed to pidfd_open() for {}", pid.as_raw_nonzero()))?;
+            &own
+        }
+    };
+    let copy = rustix::process::pidfd_getfd(target, socket, PidfdGetfdFlags::empty())
+        .attempt(|| format!("pidfd_getfd({}, {socket})", target.as_raw_fd()))?;
+    ioctl::socket_namespace(&copy).attempt(|| format!("ioctl({}, SIOCGSKNS)", copy.as_raw_fd()))
+}
+
+/// The file that processes are written to, to be moved to the target's cgroup.
+fn open_cgroup(target: Option<Pid>) -> Result<OwnedFd> {
+    const CGROUP2_MAGIC: i64 = 0x6367_7270;
+    let root = "/sys/fs/cgroup";
+    let found = rustix::fs::statfs(root).attempt(|| format!("statfs {root} failed"))?.f_type as i64;
+    if found != CGROUP2_MAGIC {
+        return Err(Error::invalid("--join-cgroup is only supported in cgroup v2"));
+    }
+    let text = read_all(&open_in_proc(target, "cgroup")?).attempt(|| "failed to get cgroup path")?;
+    let line = text.split(|byte| *byte == b'\n').next().unwrap_or_default();
+    let Some(colon) = line.iter().rposition(|byte| *byte == b':') else {
+        return Err(Error::invalid("failed to get cgroup path"));
+    };
+    let path = [root.as_bytes(), b"/", &line[colon + 1..], b"/cgroup.procs"].concat();
+    rustix::fs::open(path, OFlags::WRONLY | OFlags::APPEND | OFlags::CLOEXEC, Mode::empty())
+        .attempt(|| "failed to open cgroup.procs")
+}
+
+fn read_all(file: &OwnedFd) -> Result<Vec<u8>, Errno> {
+    let mut text = Vec::new();
+    loop {
+        text.reserve(8192);
+        if rustix::io::read(file, rustix::buffer::spare_capacity(&mut text))? == 0 {
+            return Ok(text);
+        }
+    }
+}
+
+/// The variables of `/proc/PID/environ`, the last first, as util-linux leaves them; of two with one name the last counts.
+fn read_environment(file: &OwnedFd) -> Result<Environment> {
+    let text = read_all(file).attempt(|| "failed to get environment variables")?;
+    let mut entries: Vec<CString> = Vec::new();
+    for entry in text.split(|byte| *byte == 0).rev() {
+        let Some(equals) = entry.iter().position(|byte| *byte == b'=') else { continue };
+        let name = &entry[..=equals];
+        if equals > 0 && !entries.iter().any(|earlier| earlier.to_bytes().starts_with(name)) {
+            entries.extend(CString::new(entry));
+        }
+    }
+    Ok(Environment::Only(entries))
+}
+
+/// Has the program run with the SELinux context of the target; without SELinux there is nothing to do.
+fn follow_context(target: Option<Pid>) -> Result<()> {
+    if !Path::new("/sys/fs/selinux/enforce").exists() {
+        return Ok(());
+    }
+    let pid = target.ok_or_else(|| Error::invalid("no target PID specified for --follow-context"))?.as_raw_nonzero();
+    let context = std::fs::read(format!("/proc/{pid}/attr/current"))
+        .attempt(|| format!("failed to get {pid} SELinux context"))?;
+    let shown = String::from_utf8_lossy(&context).trim_end_matches('\0').to_owned();
+    std::fs::write("/proc/self/attr/exec", &context).attempt(|| format!("failed to set exec context to '{shown}'"))
+}
+
+/// Forks: only the child returns. The parent passes on signals, stops, and the child's end.
+fn continue_as_child() -> Result<()> {
+    let blocked = Blocked::new(&[Signal::SIGTERM, Signal::SIGHUP, Signal::SIGINT], true)?;
+    match clone3(&Clone3::default()).attempt(|| "fork failed")? {
+        Forked::Child => blocked.restore(),
+        Forked::Parent(child, _) => blocked.wait(child, true)?.follow(),
+    }
+}

@@ -1,0 +1,392 @@
+//! What `unshare` does, in the order of util-linux's: what needs the old namespaces is forked first, then one
+//! unshare(2), maps, clocks, the fork, and in what is left of it mounts, root, directory, ids and the program.
+
+use std::ffi::{CString, OsStr};
+use std::os::fd::OwnedFd;
+use std::os::unix::ffi::OsStrExt;
+use std::path::Path;
+
+use nix::mount::{MsFlags, mount};
+use nix::sys::signal::Signal;
+use nskit::error::{Attempt, Errno, Kind as ErrorKind};
+use nskit::launch::relay::{self, Blocked, Ending};
+use nskit::namespace::idmap::{self, Range};
+use nskit::namespace::{Kind, subid};
+use nskit::sys::clone::{Clone3, Forked, clone3, unshare};
+use nskit::{Error, Result, sys};
+use rustix::fs::{Mode, OFlags};
+use rustix::process::Pid;
+
+use super::outside::{Outside, gate, open_gate, passes};
+use super::{BINFMT, Options};
+use crate::credentials;
+use crate::exec::{self, Environment};
+
+/// The order in which namespaces are bound to their files.
+const BIND_ORDER: [Kind; 8] =
+    [Kind::User, Kind::Cgroup, Kind::Ipc, Kind::Uts, Kind::Net, Kind::Pid, Kind::Mount, Kind::Time];
+
+/// proc and its kin hold no programs and no devices.
+const NOTHING_TO_RUN: MsFlags = MsFlags::MS_NOSUID.union(MsFlags::MS_NOEXEC).union(MsFlags::MS_NODEV);
+
+/// The clocks of a time namespace, by their numbers in clock_gettime(2).
+const MONOTONIC: i32 = 1;
+const BOOTTIME: i32 = 7;
+
+/// Does what `options` say; returns the exit status of a child, or of a helper that failed.
+pub(super) fn run(name: &str, options: &Options) -> Result<u8> {
+    // Asked for only where it is needed: the plainest call makes but one system call of its own.
+    let us = rustix::process::getpid;
+    let persists = options.files.iter().any(Option::is_some);
+    // Paths are the caller's, and its mounts and privilege are out of reach from inside.
+    let binds_outside = persists && (options.new.contains(Kind::Mount) || options.new.contains(Kind::User));
+    let binder = match binds_outside {
+        true => {
+            let us = us();
+            Some(Outside::start(|| report(name, bind(us, options)))?)
+        }
+        false => None,
+    };
+
+    let maps = Maps::new(options);
+    let mapper = match maps.users.is_empty() && maps.groups.is_empty() {
+        true => None,
+        false => {
+            let us = us();
+            Some(Outside::start(|| maps.write(name, us))?)
+        }
+    };
+
+    if let Some((uid, gid)) = options.owner {
+        credentials::drop_groups()?;
+        credentials::set_group(gid)?;
+        credentials::set_user(uid)?;
+    }
+    unshare(options.new.flags()).attempt(|| "unshare failed")?;
+    if let Some(mapper) = mapper
+        && let Some(status) = mapper.work()?
+    {
+        return Ok(status);
+    }
+    if let Some(seconds) = options.boottime {
+        set_clock(BOOTTIME, seconds)?;
+    }
+    if let Some(seconds) = options.monotonic {
+        set_clock(MONOTONIC, seconds)?;
+    }
+
+    let bind_now = |binder: Option<Outside>| match binder {
+        Some(binder) => binder.work(),
+        None if persists => bind(us(), options).map(|()| None),
+        None => Ok(None),
+    };
+    if !options.fork {
+        if let Some(status) = bind_now(binder)? {
+            return Ok(status);
+        }
+        return Err(inside(options, &maps, None));
+    }
+
+    let signals: &[Signal] = &[Signal::SIGINT, Signal::SIGTERM];
+    let blocked = Blocked::new(signals, options.forward_signals)?;
+    let parent = match options.kill_child {
+        Some(signal) => {
+            let pidfd = rustix::process::pidfd_open(us(), rustix::process::PidfdFlags::empty());
+            Some((pidfd.attempt(|| "pidfd_open failed")?, signal))
+        }
+        None => None,
+    };
+    // The program finds the files bound; util-linux lets it run ahead.
+    let bound = if persists { Some(gate()?) } else { None };
+    let child = match clone3(&Clone3::default()).attempt(|| "fork failed")? {
+        Forked::Child => {
+            blocked.restore()?;
+            if let Some((wait, open)) = bound {
+                drop(open);
+                if !passes(&wait) {
+                    return Ok(1);
+                }
+            }
+            return Err(inside(options, &maps, parent));
+        }
+        Forked::Parent(child, _) => child,
+    };
+    drop(parent);
+    if let Some((wait, open)) = bound {
+        // The child goes, without a word, when nobody is left to open the gate.
+        if let Some(status) = bind_now(binder)? {
+            return Ok(status);
+        }
+        open_gate(&open);
+        drop(wait);
+    }
+    let ending = if options.forward_signals { blocked.wait(child, false)? } else { relay::wait(child)? };
+    match ending {
+        Ending::Exited(status) => Ok(status as u8),
+        killed @ Ending::Killed(_) => killed.follow(),
+    }
+}
+
+/// The part in the new namespaces, as the child if there is one: ends as the program.
+fn inside(options: &Options, maps: &Maps, parent: Option<(OwnedFd, i32)>) -> Error {
+    match prepare(options, maps, parent) {
+        Ok(environment) => exec::become_program(&options.program, &environment),
+        Err(error) => error,
+    }
+}
+
+fn prepare(options: &Options, maps: &Maps, parent: Option<(OwnedFd, i32)>) -> Result<Environment> {
+    let die_with_parent = |signal| sys::signal::when_parent_dies(signal).attempt(|| "prctl failed");
+    if let Some((_, signal)) = parent {
+        die_with_parent(signal)?;
+    }
+    maps.write_own(options)?;
+    if let Some(allow) = options.setgroups {
+        set_groups_control(allow)?;
+    }
+    mounts_and_root(options)?;
+    if let Some(gid) = options.gid {
+        credentials::drop_groups()?;
+        credentials::set_group(gid)?;
+    }
+    if let Some(uid) = options.uid {
+        credentials::set_user(uid)?;
+    }
+    if let Some((pidfd, signal)) = parent {
+        if options.uid.is_some() || options.gid.is_some() {
+            // The kernel forgets the signal when credentials change.
+            die_with_parent(signal)?;
+        }
+        if has_ended(&pidfd)? {
+            // Nobody is left to hear why.
+            sys::clone::exit_now(1);
+        }
+    }
+    if options.keep_capabilities && options.new.contains(Kind::User) {
+        credentials::keep_capabilities()?;
+    }
+    Ok(environment(options))
+}
+
+fn mounts_and_root(options: &Options) -> Result<()> {
+    if let Some(flags) = options.propagation
+        && options.new.contains(Kind::Mount)
+    {
+        mount(Some("none"), "/", None::<&str>, flags, None::<&str>)
+            .attempt(|| "cannot change root filesystem propagation")?;
+    }
+    // With the flag F the kernel opens the interpreter now: it is the old root's.
+    let early = options.interpreter.as_deref().filter(|line| options.root.is_some() && opens_at_once(line));
+    if let Some(line) = early {
+        mount_new("binfmt_misc", Path::new(BINFMT))?;
+        register(Path::new(BINFMT), line)?;
+    }
+    if let Some(root) = &options.root {
+        rustix::process::chroot(root).attempt(|| format!("cannot change root directory to '{}'", root.display()))?;
+    }
+    if let Some(directory) = options.directory.as_deref().or(options.root.as_ref().map(|_| Path::new("/"))) {
+        rustix::process::chdir(directory).attempt(|| format!("cannot change directory to {}", directory.display()))?;
+    }
+    if let Some(proc) = &options.proc {
+        let made_private = options.propagation == Some(MsFlags::MS_REC | MsFlags::MS_PRIVATE);
+        if options.root.is_none() && !made_private {
+            match mount(Some("none"), proc, None::<&str>, MsFlags::MS_REC | MsFlags::MS_PRIVATE, None::<&str>) {
+                // Not a mount point, so there is nothing to change.
+                Ok(()) | Err(nix::Error::EINVAL) => {}
+                failed => {
+                    failed.attempt(|| format!("cannot change {} filesystem propagation", proc.display()))?;
+                }
+            }
+        }
+        mount_new("proc", proc)?;
+    }
+    if let Some(binfmt) = &options.binfmt {
+        mount_new("binfmt_misc", binfmt)?;
+        if let Some(line) = options.interpreter.as_deref().filter(|_| early.is_none()) {
+            register(binfmt, line)?;
+        }
+    }
+    Ok(())
+}
+
+fn mount_new(fstype: &str, place: &Path) -> Result<()> {
+    mount(Some(fstype), place, Some(fstype), NOTHING_TO_RUN, None::<&str>)
+        .attempt(|| format!("mount {} failed", place.display()))
+}
+
+/// Whether a line for binfmt_misc has the flag F.
+fn opens_at_once(line: &OsStr) -> bool {
+    let line = line.as_bytes();
+    line.iter().rposition(|byte| *byte == b':').is_some_and(|colon| line[colon..].contains(&b'F'))
+}
+
+fn register(binfmt: &Path, line: &OsStr) -> Result<()> {
+    let folder = rustix::fs::open(binfmt, OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC, Mode::empty())
+        .attempt(|| format!("cannot open {}", binfmt.display()))?;
+    let file = rustix::fs::openat(&folder, "register", OFlags::WRONLY | OFlags::CLOEXEC, Mode::empty())
+        .attempt(|| format!("cannot open {}/register", binfmt.display()))?;
+    rustix::io::write(&file, line.as_bytes())
+        .attempt(|| format!("write failed {}/register", binfmt.display()))
+        .map(drop)
+}
+
+fn has_ended(pidfd: &OwnedFd) -> Result<bool> {
+    use rustix::event::{PollFd, PollFlags, Timespec, poll};
+    let now = Timespec { tv_sec: 0, tv_nsec: 0 };
+    poll(&mut [PollFd::new(pidfd, PollFlags::IN)], Some(&now)).attempt(|| "poll parent pidfd failed").map(|n| n > 0)
+}
+
+fn environment(options: &Options) -> Environment {
+    let Some(names) = &options.keep_environment else {
+        return if options.clear_environment { Environment::Only(Vec::new()) } else { Environment::Inherited };
+    };
+    // The last name comes first, as util-linux leaves them.
+    let mut entries: Vec<CString> = Vec::new();
+    for (index, name) in names.iter().enumerate().rev() {
+        if names[index + 1..].contains(name) {
+            continue;
+        }
+        if let Some(value) = std::env::var_os(name) {
+            let entry = [name.as_bytes(), b"=", value.as_bytes()].concat();
+            entries.extend(CString::new(entry));
+        }
+    }
+    Environment::Only(entries)
+}
+
+/// Runs a helper's work; what went wrong is said here, and its status is the helper's.
+fn report(name: &str, done: Result<()>) -> u8 {
+    match done {
+        Ok(()) => 0,
+        Err(error) => {
+            exec::complain(name, &error);
+            exec::status(&error)
+        }
+    }
+}
+
+/// Binds the namespaces of process `pid` to the files that were named.
+fn bind(pid: Pid, options: &Options) -> Result<()> {
+    for kind in BIND_ORDER {
+        if let Some(file) = &options.files[kind as usize] {
+            nskit::namespace::persist::bind(pid, kind, file)?;
+        }
+    }
+    Ok(())
+}
+
+fn set_clock(clock: i32, seconds: i64) -> Result<()> {
+    let path = "/proc/self/timens_offsets";
+    let file = rustix::fs::open(path, OFlags::WRONLY | OFlags::CLOEXEC, Mode::empty())
+        .attempt(|| format!("failed to open {path}"))?;
+    rustix::io::write(&file, format!("{clock} {seconds} 0").as_bytes())
+        .attempt(|| format!("failed to write to {path}"))
+        .map(drop)
+}
+
+fn set_groups_control(allow: bool) -> Result<()> {
+    let path = "/proc/self/setgroups";
+    let file = match rustix::fs::open(path, OFlags::WRONLY | OFlags::CLOEXEC, Mode::empty()) {
+        // Linux before 3.19 controls nothing.
+        Err(Errno::NOENT) => return Ok(()),
+        opened => opened.attempt(|| format!("cannot open {path}"))?,
+    };
+    let word: &[u8] = if allow { b"allow" } else { b"deny" };
+    rustix::io::write(&file, word).attempt(|| format!("write failed {path}")).map(drop)
+}
+
+/// Id maps: those that a helper outside writes, and the single ids that the process may map itself.
+struct Maps {
+    users: Vec<Range>,
+    groups: Vec<Range>,
+    own_user: Option<Range>,
+    own_group: Option<Range>,
+}
+
+impl Maps {
+    fn new(options: &Options) -> Maps {
+        let user = options.map_user.map(|inside| (inside, rustix::process::geteuid().as_raw()));
+        let group = options.map_group.map(|inside| (inside, rustix::process::getegid().as_raw()));
+        // An owner that is not the caller may not map the caller's ids.
+        let outside =
+            |wanted: &[_], single: Option<_>| !wanted.is_empty() || (single.is_some() && options.owner.is_some());
+        let own = |single: Option<(u32, u32)>| single.map(|(inside, outside)| Range { inside, outside, count: 1 });
+        let (mut maps, users, groups) = (
+            Maps { users: Vec::new(), groups: Vec::new(), own_user: None, own_group: None },
+            outside(&options.users, user),
+            outside(&options.groups, group),
+        );
+        match users {
+            true => maps.users = subid::merge(&options.users, user),
+            false => maps.own_user = own(user),
+        }
+        match groups {
+            true => maps.groups = subid::merge(&options.groups, group),
+            false => maps.own_group = own(group),
+        }
+        maps
+    }
+
+    /// The helper's work: writes the maps of `pid`, with privilege or else with the programs that have it.
+    fn write(&self, name: &str, pid: Pid) -> u8 {
+        let maps = [(idmap::Ids::Users, &self.users), (idmap::Ids::Groups, &self.groups)];
+        for (ids, map) in maps.into_iter().filter(|(_, map)| !map.is_empty()) {
+            let status = if rustix::process::geteuid().is_root() {
+                report(name, write_map(pid, ids, map))
+            } else {
+                self.write_by_tool(name, pid, ids, map)
+            };
+            if status != 0 {
+                return status;
+            }
+        }
+        0
+    }
+
+    fn write_by_tool(&self, name: &str, pid: Pid, ids: idmap::Ids, map: &[Range]) -> u8 {
+        use std::os::unix::process::ExitStatusExt;
+        match idmap::tool(pid, ids, map).status() {
+            Ok(status) => status.code().or(status.signal().map(|signal| 128 + signal)).unwrap_or(1) as u8,
+            Err(error) => {
+                let error = Error::io(&error, format!("failed to execute {}", ids.tool()));
+                report(name, Err(error.with_kind(ErrorKind::Program)))
+            }
+        }
+    }
+
+    /// Maps the caller's own ids, from inside.
+    fn write_own(&self, options: &Options) -> Result<()> {
+        if let Some(map) = self.own_user {
+            map_own(idmap::Ids::Users, map)?;
+        }
+        if let Some(map) = self.own_group {
+            if options.setgroups == Some(true) {
+                return Err(Error::invalid("options --setgroups=allow and --map-group are mutually exclusive"));
+            }
+            // What the kernel demands of a group map that is written without privilege (Linux 3.19).
+            set_groups_control(false)?;
+            map_own(idmap::Ids::Groups, map)?;
+        }
+        Ok(())
+    }
+}
+
+fn map_own(ids: idmap::Ids, map: Range) -> Result<()> {
+    let path = format!("/proc/self/{}", ids.file());
+    let file = rustix::fs::open(&path, OFlags::WRONLY | OFlags::CLOEXEC, Mode::empty())
+        .attempt(|| format!("cannot open {path}"))?;
+    let text = format!("{} {} {}", map.inside, map.outside, map.count);
+    rustix::io::write(&file, text.as_bytes()).attempt(|| format!("write failed {path}")).map(drop)
+}
+
+fn write_map(pid: Pid, ids: idmap::Ids, map: &[Range]) -> Result<()> {
+    let path = format!("/proc/{}/{}", pid.as_raw_nonzero(), ids.file());
+    let text = idmap::text(map);
+    if text.len() > 4096 {
+        // The kernel takes one write of at most a page.
+        return Err(Error::invalid(format!("{} too large for kernel 4k limit", ids.file())));
+    }
+    let file = rustix::fs::open(&path, OFlags::WRONLY | OFlags::CLOEXEC | OFlags::NOCTTY, Mode::empty())
+        .attempt(|| format!("failed to open {path}"))?;
+    rustix::io::write(&file, text.as_bytes()).attempt(|| format!("failed to write {path}")).map(drop)
+}
