@@ -19,6 +19,8 @@ impl Cgroup {
         if self.unified && resources.memory.check_before_update {
             self.check_memory(resources)?;
         }
+        // A limit that is set must hold: from now on no hierarchy may be left out.
+        self.lenient &= writes.is_empty();
         let mut again: Vec<&Write> = Vec::new();
         for (at, write) in writes.iter().enumerate() {
             if !self.write(write, true)? {

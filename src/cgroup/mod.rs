@@ -85,6 +85,8 @@ pub struct Cgroup {
     /// v2: why controllers could not be passed on to the cgroup.
     not_enabled: Option<Error>,
     rootless: bool,
+    /// Whether a hierarchy that this user is denied may be left out: nobody asked for this place.
+    lenient: bool,
     /// v2: the directory, opened when first needed.
     fd: OnceCell<OwnedFd>,
 }
@@ -111,6 +113,7 @@ impl Cgroup {
             denied: Vec::new(),
             not_enabled: None,
             rootless,
+            lenient: rootless && !location.is_explicit(),
             fd: OnceCell::new(),
         };
         for (hierarchy, path) in layout.hierarchies.iter().zip(paths) {
@@ -126,7 +129,7 @@ impl Cgroup {
                     cgroup.dirs.push(Dir { path, controllers: controllers.clone(), fresh: dir.fresh });
                 }
                 Err(_) if !cgroup.unified && controllers.iter().all(|c| c.is_only_for_placement()) => {}
-                Err(error) if rootless && !location.is_explicit() && is_denial(&error) => {
+                Err(error) if cgroup.lenient && is_denial(&error) => {
                     cgroup.denied.extend(controllers.iter().map(|controller| (*controller, error.clone())));
                 }
                 Err(error) => return Err(error.context("unable to apply cgroup configuration")),
@@ -155,13 +158,22 @@ impl Cgroup {
             }
         }
         let unified = dirs.len() == 1 && dirs[0].controllers == [Controller::Unified];
-        Ok(Cgroup { unified, dirs, denied: Vec::new(), not_enabled: None, rootless: false, fd: OnceCell::new() })
+        Ok(Cgroup {
+            unified,
+            dirs,
+            denied: Vec::new(),
+            not_enabled: None,
+            rootless: false,
+            lenient: false,
+            fd: OnceCell::new(),
+        })
     }
 
-    /// The same cgroup, for a caller without full access: device rules that cannot be set are passed over.
+    /// The same cgroup, for a caller without full access: hierarchies that cannot be joined and device rules that cannot
+    /// be set are passed over.
     #[must_use]
     pub fn rootless(self, rootless: bool) -> Cgroup {
-        Cgroup { rootless, ..self }
+        Cgroup { rootless, lenient: rootless, ..self }
     }
 
     /// The directories, to be saved for later commands. Empty when there are none (rootless).
@@ -245,12 +257,13 @@ impl Cgroup {
     /// Moves a process, with all its threads, into the cgroup: one write a hierarchy. `None` is the calling process.
     ///
     /// # Errors
-    /// A hierarchy refuses; those before it have been joined. Hierarchies without limits are left out instead.
+    /// A hierarchy refuses; those before it have been joined. Hierarchies without limits are left out instead, and from
+    /// then on, and for an unprivileged user those that deny access.
     pub fn join(&mut self, pid: Option<Pid>) -> Result<()> {
         let pid = pid.map_or(0, Pid::as_raw_pid);
         let value = pid.to_string();
         let mut failed = None;
-        let unified = self.unified;
+        let (unified, lenient) = (self.unified, self.lenient);
         self.dirs.retain(|dir| {
             if failed.is_some() {
                 return true;
@@ -258,6 +271,7 @@ impl Cgroup {
             match join_dir(&dir.path, &value) {
                 Ok(()) => true,
                 Err(_) if !unified && dir.controllers.iter().all(|c| c.is_only_for_placement()) => false,
+                Err(Errno::PERM | Errno::ACCESS | Errno::ROFS) if lenient => false,
                 Err(errno) => {
                     failed = Some(self::failed_join(&dir.path, pid, errno));
                     true

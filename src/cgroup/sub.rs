@@ -67,6 +67,7 @@ impl Cgroup {
             denied: Vec::new(),
             not_enabled: None,
             rootless: self.rootless,
+            lenient: self.lenient,
             fd: std::cell::OnceCell::new(),
         };
         for (controller, path) in &sub.paths {

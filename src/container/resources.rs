@@ -196,6 +196,16 @@ fn default_rules(own: &[LinuxDevice]) -> impl Iterator<Item = Rule> {
         .map(|&DefaultDevice { kind, major, minor, access, .. }| Rule { allow: true, kind, major, minor, access })
 }
 
+/// Tells `pids: {}`, which sets nothing, from `pids: {"limit": 0}`, which lets one task be: the parsed form has 0 for both.
+/// `text` is what was parsed, `limit` the JSON pointer to the limit in it.
+pub fn forget_absent_limit(resources: Option<&mut LinuxResources>, text: &[u8], limit: &str) {
+    let Some(resources) = resources.filter(|all| all.pids().is_some_and(|pids| pids.limit() == 0)) else { return };
+    let given = |value: serde_json::Value| value.pointer(limit).is_some_and(|limit| !limit.is_null());
+    if !serde_json::from_slice(text).is_ok_and(given) {
+        resources.set_pids(None);
+    }
+}
+
 /// Takes an update over into the resources of a container, as `runc update` does: what the update leaves out stays, but
 /// lists of processors and nodes, burst, idle, the limit of tasks and `unified` are then no longer set by later updates.
 /// Devices do not change.
@@ -440,6 +450,18 @@ mod tests {
     fn negative_limits_of_huge_pages_are_refused() {
         let error = limits(&parse(json!({"hugepageLimits": [{"pageSize": "2MB", "limit": -1}]}))).unwrap_err();
         assert_eq!(error.to_string(), "linux.resources.hugepageLimits: limit -1 of 2MB pages is negative");
+    }
+
+    #[test]
+    fn no_limit_of_tasks_is_not_a_limit_of_zero() {
+        let pids = |text: &str| {
+            let mut resources: LinuxResources = serde_json::from_str(text).unwrap();
+            forget_absent_limit(Some(&mut resources), text.as_bytes(), "/pids/limit");
+            limits(&resources).unwrap().pids
+        };
+        assert_eq!(pids(r#"{"pids": {}}"#), None);
+        assert_eq!(pids(r#"{"pids": {"limit": 0}}"#), Some(0));
+        assert_eq!(pids(r#"{"pids": {"limit": -1}}"#), Some(-1));
     }
 
     fn merged(before: Value, update: Value) -> Value {

@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 
 use oci_spec::runtime::{LinuxNamespaceType, LinuxResources, Process, Spec};
 
+use super::resources;
 use crate::error::{Attempt, Error, Result};
 use crate::namespace::{Kind, Kinds};
 
@@ -70,12 +71,14 @@ impl Bundle {
 /// # Errors
 /// What does not fit, with line and column.
 pub fn parse(text: &[u8]) -> Result<Spec> {
-    let spec = match serde_json::from_slice::<Spec>(text) {
+    let mut spec = match serde_json::from_slice::<Spec>(text) {
         Ok(spec) => spec,
         // A capability that this build does not know fails the whole; runc warns and goes on.
         Err(error) => without_unknown_capabilities(text)
             .ok_or_else(|| Error::invalid(format!("not a valid configuration: {error}")))?,
     };
+    let resources = spec.linux_mut().as_mut().and_then(|linux| linux.resources_mut().as_mut());
+    resources::forget_absent_limit(resources, text, "/linux/resources/pids/limit");
     validate(&spec)?;
     Ok(spec)
 }
@@ -102,7 +105,10 @@ pub fn parse_process(text: &[u8]) -> Result<Process> {
 /// # Errors
 /// What does not fit, with line and column.
 pub fn parse_resources(text: &[u8]) -> Result<LinuxResources> {
-    serde_json::from_slice(text).map_err(|error| Error::invalid(format!("not valid resources: {error}")))
+    let mut resources =
+        serde_json::from_slice(text).map_err(|error| Error::invalid(format!("not valid resources: {error}")))?;
+    resources::forget_absent_limit(Some(&mut resources), text, "/pids/limit");
+    Ok(resources)
 }
 
 fn without_unknown_capabilities(text: &[u8]) -> Option<Spec> {
