@@ -1,6 +1,7 @@
 //! What a cgroup uses, in the shape that `runc events --stats` prints.
 //!
-//! Field names, their order and which are left out when zero are those of runc's `types/events.go`: tools parse them.
+//! Field names and which numbers are left out when zero are those of runc's `types/events.go`: tools parse them. Objects
+//! are there even when all in them is zero: runc 1.5 leaves those out, every version before it had them.
 
 mod v1;
 mod v2;
@@ -30,6 +31,7 @@ pub struct Stats {
     /// Huge pages by size (`2MB`).
     pub hugetlb: BTreeMap<String, Hugetlb>,
     /// RDMA; not in runc's output.
+    #[serde(skip_serializing_if = "is_default")]
     pub rdma: RdmaStats,
     /// v2: scarce resources by name; not in runc's output.
     #[serde(skip_serializing_if = "is_default")]
@@ -152,7 +154,7 @@ pub struct MemoryStats {
     /// v1: memory of the kernel.
     pub kernel: MemoryEntry,
     /// v1: TCP buffers.
-    #[serde(rename = "kernelTCP", skip_serializing_if = "is_default")]
+    #[serde(rename = "kernelTCP")]
     pub kernel_tcp: MemoryEntry,
     /// All of `memory.stat`.
     #[serde(skip_serializing_if = "is_default")]
@@ -437,12 +439,16 @@ pub(super) mod tests {
 
     #[test]
     fn what_is_zero_is_printed_as_runc_prints_it() {
-        let expected = concat!(
-            r#"{"cpu":{},"#,
+        let none = r#"{"limit":0,"failcnt":0}"#;
+        let expected = [
+            r#"{"cpu":{"usage":{"kernel":0,"user":0},"throttling":{}},"#,
             r#""cpuset":{"cpu_exclusive":0,"mem_hardwall":0,"mem_exclusive":0,"memory_migrate":0,"#,
             r#""memory_spread_page":0,"memory_spread_slab":0,"memory_pressure":0,"sched_load_balance":0,"#,
-            r#""sched_relax_domain_level":0},"memory":{},"pids":{},"blkio":{},"hugetlb":{}}"#
-        );
+            r#""sched_relax_domain_level":0},"#,
+            &format!(r#""memory":{{"usage":{none},"swap":{none},"kernel":{none},"kernelTCP":{none}}},"#),
+            r#""pids":{},"blkio":{},"hugetlb":{}}"#,
+        ];
+        let expected = expected.concat();
         assert_eq!(serde_json::to_string(&Stats::default()).unwrap(), expected);
     }
 
@@ -471,7 +477,7 @@ pub(super) mod tests {
             json["cpu"]["throttling"],
             serde_json::json!({"periods": 1, "throttledPeriods": 2, "throttledTime": 3})
         );
-        assert_eq!(json["memory"], serde_json::json!({"kernelTCP": {"limit": 1, "usage": 2, "max": 3, "failcnt": 4}}));
+        assert_eq!(json["memory"]["kernelTCP"], serde_json::json!({"limit": 1, "usage": 2, "max": 3, "failcnt": 4}));
         assert_eq!(
             json["blkio"],
             serde_json::json!({
