@@ -12,7 +12,9 @@ use nskit::container;
 use super::Globals;
 
 fn print(text: &str) -> anyhow::Result<()> {
-    match std::io::stdout().write_all(text.as_bytes()) {
+    // Flushed here: a last line without its end would be lost, since the process ends without unwinding.
+    let mut output = std::io::stdout();
+    match output.write_all(text.as_bytes()).and_then(|()| output.flush()) {
         Err(error) if error.kind() != std::io::ErrorKind::BrokenPipe => Err(error).context("write standard output"),
         _ => Ok(()),
     }
