@@ -27,7 +27,7 @@ fn refused(container: &Container, words: &[&str]) {
 fn a_bundle_that_is_not_there() {
     let container = Container::without_rootfs();
     let create = container.runtime(&["create", "--bundle", "/no/such/bundle", &container.id]);
-    create.run().exits(1).complains("/no/such/bundle").complains("no such file or directory").in_one_line();
+    create.run().exits(1).complains("/no/such/bundle").complains("o such file or directory").in_one_line();
     container.assert_gone();
 }
 
@@ -37,7 +37,7 @@ fn a_bundle_that_is_no_folder() {
     let file = container.dir.join("file");
     fs::write(&file, "").expect("write a file");
     let create = container.runtime(&["create", "--bundle"]).arg(&file).arg(&container.id);
-    create.run().exits(1).complains("not a directory").complains(file.to_str().expect("UTF-8")).in_one_line();
+    create.run().exits(1).complains("ot a directory").complains(file.to_str().expect("UTF-8")).in_one_line();
     container.assert_gone();
 }
 
@@ -86,7 +86,7 @@ fn a_configuration_without_a_root() {
 
 #[test]
 fn a_root_that_is_not_there() {
-    refused(&Container::new().set("/root/path", "nowhere"), &["nowhere", "no such file or directory"]);
+    refused(&Container::new().set("/root/path", "nowhere"), &["nowhere", "o such file or directory"]);
 }
 
 #[test]
@@ -111,7 +111,7 @@ fn a_namespace_that_is_given_twice() {
 #[test]
 fn a_namespace_whose_path_is_not_there() {
     let container = Container::new().namespace("network", Some("/no/such/namespace"));
-    refused(&container, &["/no/such/namespace", "no such file or directory"]);
+    refused(&container, &["/no/such/namespace", "o such file or directory"]);
 }
 
 #[test]
@@ -150,7 +150,7 @@ fn an_empty_id() {
     let create = container.runtime(&["create", "--bundle"]).arg(container.bundle()).arg("");
     let output = create.run().exits(1);
     if peer() == Peer::Ours {
-        output.complains("container ID").in_one_line();
+        output.complains("container id").complains("empty").in_one_line();
     }
 }
 
@@ -241,7 +241,7 @@ fn a_seccomp_action_that_is_not_known() {
 fn a_user_namespace_without_maps() {
     skip_on!(Runc | Crun, "the peers accept it or use words of their own");
     let output = Container::new().namespace("user", None).create_with(&[]);
-    assert!(output.code() == 1 && output.stderr().contains("uidMappings"), "{}", output.stderr());
+    assert!(output.code() == 1 && output.stderr().contains("mappings"), "{}", output.stderr());
 }
 
 #[test]

@@ -101,7 +101,7 @@ fn a_failed_create_leaves_nothing() {
         .create_with(&[])
         .exits(1)
         .complains("/no/such/source")
-        .complains("no such file or directory")
+        .complains("o such file or directory")
         .in_one_line();
     container.assert_gone();
 }

@@ -127,7 +127,7 @@ fn the_complaint_names_the_hook_and_what_it_said() {
 #[test]
 fn a_hook_that_is_not_there_is_an_error_that_names_it() {
     let container = Container::new().set("/hooks/createRuntime", json!([{"path": "/no/such/hook"}]));
-    container.run().exits(1).complains("/no/such/hook").complains("no such file or directory");
+    container.run().exits(1).complains("/no/such/hook").complains("o such file or directory");
     container.assert_gone();
 }
 

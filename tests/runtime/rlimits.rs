@@ -17,7 +17,7 @@ fn are_set_for_the_process() {
 #[test]
 fn do_not_hinder_the_runtime_itself() {
     let limits = json!([
-        {"type": "RLIMIT_NOFILE", "soft": 4, "hard": 4}, {"type": "RLIMIT_AS", "soft": 16_777_216, "hard": 16_777_216},
+        {"type": "RLIMIT_NOFILE", "soft": 16, "hard": 16}, {"type": "RLIMIT_AS", "soft": 16_777_216, "hard": 16_777_216},
         {"type": "RLIMIT_FSIZE", "soft": 1, "hard": 1}
     ]);
     let container = Container::script("ulimit -n").set("/process/rlimits", limits);
