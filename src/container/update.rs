@@ -19,9 +19,17 @@ pub fn update(runtime: &Runtime, id: &str, change: &LinuxResources) -> Result<()
     }
     let mut config = container.folder.load_config()?;
     let linux = config.linux_mut().get_or_insert_default();
-    let mut merged = linux.resources().clone().unwrap_or_default();
+    let before = linux.resources().clone().unwrap_or_default();
+    let mut merged = before.clone();
     resources::merge(&mut merged, change);
-    container.cgroup()?.apply(&resources::limits(&merged)?)?;
+    let mut cgroup = container.cgroup()?;
+    if let Err(error) = cgroup.apply(&resources::limits(&merged)?) {
+        // Some limits may be set already: all or none.
+        if let Err(again) = resources::limits(&before).and_then(|before| cgroup.apply(&before)) {
+            log::warn!("the limits from before the update could not be set again: {again}");
+        }
+        return Err(error);
+    }
     linux.set_resources(Some(merged));
     container.folder.replace_config(&config)
 }
