@@ -2,6 +2,7 @@
 
 use std::collections::HashMap;
 use std::fs;
+use std::time::Duration;
 
 /// Names of users, from `/etc/passwd`. A static binary cannot ask the name service switch: users that only a directory
 /// server knows are shown as numbers.
@@ -60,4 +61,23 @@ pub(crate) fn parent(pid: i32) -> i32 {
     let Some(end) = stat.iter().rposition(|&byte| byte == b')') else { return 0 };
     let mut fields = stat[end + 1..].split(|&byte| byte == b' ').filter(|field| !field.is_empty()).skip(1);
     fields.next().and_then(|ppid| std::str::from_utf8(ppid).ok()?.parse().ok()).unwrap_or(0)
+}
+
+/// Memory that the process has in use, bytes; pages that it shares are counted for each.
+pub(crate) fn resident_bytes(pid: i32) -> u64 {
+    let text = fs::read_to_string(format!("/proc/{pid}/statm")).unwrap_or_default();
+    let pages: u64 = text.split(' ').nth(1).and_then(|pages| pages.parse().ok()).unwrap_or(0);
+    pages * rustix::param::page_size() as u64
+}
+
+/// How long the process has been running.
+pub(crate) fn age(pid: i32) -> Option<Duration> {
+    let stat = fs::read(format!("/proc/{pid}/stat")).ok()?;
+    let end = stat.iter().rposition(|&byte| byte == b')')?;
+    // The start is field 22, in clock ticks after boot; the name is field 2.
+    let started: u64 = std::str::from_utf8(&stat[end + 1..]).ok()?.split_ascii_whitespace().nth(19)?.parse().ok()?;
+    let uptime = fs::read_to_string("/proc/uptime").ok()?;
+    let uptime: f64 = uptime.split(' ').next()?.parse().ok()?;
+    let started = started as f64 / rustix::param::clock_ticks_per_second() as f64;
+    Some(Duration::from_secs_f64((uptime - started).max(0.0)))
 }

@@ -1,6 +1,7 @@
 //! Reads a command line by the rules of getopt_long(3), which scripts written for util-linux rely on: clusters of short
 //! options, values attached to them, unambiguous prefixes of long options, options after operands. What there is to read
-//! comes from the clap command, so that help, manual and parser cannot disagree.
+//! comes from the clap command, so that help, manual and parser cannot disagree. Hidden options are known only by their
+//! full names.
 
 use std::ffi::{OsStr, OsString};
 use std::os::unix::ffi::{OsStrExt, OsStringExt};
@@ -75,13 +76,13 @@ fn read_long(options: &[&Arg], text: &[u8], rest: &mut impl Iterator<Item = OsSt
     let (long, arg) = match all().find(|(long, _)| *long == name) {
         Some(exact) => exact,
         None => {
-            let mut candidates = all().filter(|(long, _)| long.starts_with(&*name));
+            let mut candidates = all().filter(|(long, arg)| long.starts_with(&*name) && !arg.is_hide_set());
             match (candidates.next(), candidates.next()) {
                 (None, _) => return Item::Error(format!("unrecognized option '--{}'", String::from_utf8_lossy(text))),
                 (Some(only), None) => only,
                 _ => {
                     let list: Vec<String> = all()
-                        .filter(|(long, _)| long.starts_with(&*name))
+                        .filter(|(long, arg)| long.starts_with(&*name) && !arg.is_hide_set())
                         .map(|(long, _)| format!("'--{long}'"))
                         .collect();
                     let text = String::from_utf8_lossy(text);

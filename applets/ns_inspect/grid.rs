@@ -100,7 +100,9 @@ impl Grid {
             }
         }
         let right: Vec<bool> = (0..self.columns.len())
-            .map(|column| self.rows.iter().all(|row| row[column].text.parse::<u64>().is_ok() || row[column].text.is_empty()))
+            .map(|column| {
+                self.rows.iter().all(|row| row[column].text.parse::<u64>().is_ok() || row[column].text.is_empty())
+            })
             .collect();
         let room = paint.width().map(|room| {
             let taken: usize = widths[..widths.len() - 1].iter().map(|width| width + 2).sum();
@@ -118,7 +120,13 @@ impl Grid {
                 };
                 let padding = " ".repeat(widths[column].saturating_sub(width::of(text)));
                 let text = paint.paint(cell.style, text);
-                line.push_str(&if right[column] && !last { padding + &text } else if last { text } else { text + &padding });
+                line.push_str(&if right[column] && !last {
+                    padding + &text
+                } else if last {
+                    text
+                } else {
+                    text + &padding
+                });
                 if !last {
                     line.push_str("  ");
                 }

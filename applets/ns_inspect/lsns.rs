@@ -101,6 +101,7 @@ enum Tree {
 struct Options {
     json: bool,
     raw: bool,
+    pairs: bool,
     list: bool,
     tree: Tree,
     persistent: bool,
@@ -133,6 +134,8 @@ pub(crate) fn command(name: &'static str) -> Command {
         .arg(value("task", 'p', "pid").help("Only namespaces of this process"))
         .arg(value("filter", 'Q', "expr").help("Only namespaces for which this holds, see scols-filter(5)"))
         .arg(flag("raw", 'r').help("Use raw output"))
+        // Ours; hidden, which getopt takes for "only by its full name", so that upstream's `--p` stays what it was.
+        .arg(Arg::new("pairs").long("pairs").action(ArgAction::SetTrue).hide(true).help("Use NAME=\"value\" pairs"))
         .arg(flag("notruncate", 'u').help("Do not cut text to the terminal's width"))
         .arg(flag("nowrap", 'W').help("One line a namespace, even with several NSFS paths"))
         .arg(
@@ -220,6 +223,7 @@ fn parse(args: impl Iterator<Item = OsString>) -> Result<Options, Stop> {
                 Err(why) => return fail(format!("failed to parse \"{}\": {why}", text())),
             },
             "raw" => (options.raw, options.no_wrap) = (true, true),
+            "pairs" => (options.pairs, options.no_wrap) = (true, true),
             "notruncate" => options.no_truncate = true,
             "nowrap" => options.no_wrap = true,
             "type" => match Kind::from_proc_name(&text()) {
@@ -381,6 +385,8 @@ impl Options {
     fn format(&self) -> Format {
         if self.json {
             Format::Json
+        } else if self.pairs {
+            Format::Pairs
         } else if self.raw {
             Format::Raw
         } else {

@@ -1,35 +1,296 @@
-//! `ns-inspect`, and `lsns`: see every namespace on the machine.
+//! `ns-inspect`: see every namespace on the machine, whose it is, and why you can't get in. As `lsns`, what util-linux's
+//! does.
 
 mod facts;
 mod filter;
 mod getopt;
+mod graph;
+mod grid;
+mod json;
 mod lsns;
 mod output;
+mod overview;
+mod paint;
+mod places;
+mod show;
 mod table;
+mod tree;
+mod watch;
 mod width;
+mod world;
 
 use std::ffi::{OsStr, OsString};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
+use std::time::Duration;
 
-use clap::Command;
+use anyhow::Context;
+use clap::{Args, CommandFactory, Parser, Subcommand, ValueEnum};
+
+use self::filter::Filter;
+use self::graph::Picture;
+use self::grid::Grid;
+use self::paint::Paint;
+use self::world::{Target, World};
+
+/// See every namespace on the machine, whose it is, and why you can't get in.
+///
+/// Without a command, the overview of containers, or what is known of TARGET.
+#[derive(Parser)]
+#[command(name = "ns-inspect", version, args_conflicts_with_subcommands = true, disable_help_subcommand = true)]
+struct Line {
+    #[command(subcommand)]
+    verb: Option<Verb>,
+    #[command(flatten)]
+    view: View,
+    /// A container (name, id or the beginning of one), a pid, TYPE:[INODE], or a path
+    target: Option<String>,
+    /// Show the namespaces of this process; costs the same however many there are
+    #[arg(short = 'p', long = "task", value_name = "PID", conflicts_with = "target")]
+    task: Option<i32>,
+}
+
+/// What all views take.
+#[derive(Args, Clone)]
+struct View {
+    /// When to colour: auto, always or never
+    #[arg(long, value_name = "WHEN", default_value = "auto", value_parser = ["auto", "always", "never"])]
+    color: String,
+    /// Print everything as JSON (docs/ns-inspect.schema.json)
+    #[arg(short = 'J', long)]
+    json: bool,
+    /// Sort by this column; a dash in front turns the order round
+    #[arg(long, value_name = "COLUMN", allow_hyphen_values = true)]
+    sort: Option<String>,
+    /// Show only rows for which this holds: 'NET == "host" and PROCS > 1'
+    #[arg(short = 'Q', long, value_name = "EXPRESSION")]
+    filter: Option<String>,
+}
+
+#[derive(Subcommand)]
+enum Verb {
+    /// List namespaces with the options and output of lsns
+    #[command(disable_help_flag = true)]
+    List {
+        /// Arguments of lsns(8)
+        #[arg(trailing_var_arg = true, allow_hyphen_values = true, value_name = "ARGUMENT")]
+        args: Vec<OsString>,
+    },
+    /// Show a target, whatever its name is
+    Show {
+        /// A container, a pid, TYPE:[INODE], or a path
+        target: String,
+        #[command(flatten)]
+        view: View,
+    },
+    /// Show user namespaces as a tree, with their maps and what they own
+    Tree(View),
+    /// Compare the namespaces of two targets
+    Diff {
+        /// The one
+        a: String,
+        /// The other
+        b: String,
+        #[command(flatten)]
+        view: View,
+    },
+    /// Show links, the other ends of veths, addresses and listening sockets
+    Net {
+        /// Only this one's network namespace
+        target: Option<String>,
+        #[command(flatten)]
+        view: View,
+    },
+    /// Show the mount tree that a target sees, or which namespaces keep a path busy
+    Mnt {
+        /// Whose mounts; the caller's own without
+        target: Option<String>,
+        /// Show which mount namespaces have this path's file system, or what is below it, mounted
+        #[arg(long, value_name = "PATH", conflicts_with = "target")]
+        holds: Option<PathBuf>,
+        #[command(flatten)]
+        view: View,
+    },
+    /// Show what a process is called in each pid namespace
+    Pid {
+        /// The process
+        pid: i32,
+        /// PID is what this target's pid namespace calls it
+        #[arg(long = "in", value_name = "TARGET")]
+        inside: Option<String>,
+        #[command(flatten)]
+        view: View,
+    },
+    /// Tell whether the caller could enter a target's namespaces, and if not why
+    Explain {
+        /// A container, a pid, or TYPE:[INODE]
+        target: String,
+        /// Tell it for this process instead of the caller
+        #[arg(long = "as", value_name = "PID")]
+        caller: Option<i32>,
+        #[command(flatten)]
+        view: View,
+    },
+    /// Print the nsenter command that enters a target
+    Enter {
+        /// A container, a pid, or TYPE:[INODE]
+        target: String,
+    },
+    /// Keep looking, and show what came and what went
+    Watch {
+        /// How long to wait between looks: 2s, 1m
+        #[arg(long, value_name = "TIME", default_value = "2s", value_parser = humantime::parse_duration)]
+        every: Duration,
+        /// Stop after this many looks
+        #[arg(long, value_name = "LOOKS")]
+        count: Option<u64>,
+        #[command(flatten)]
+        view: View,
+    },
+    /// Draw namespaces and containers
+    Graph {
+        /// The language
+        #[arg(long, value_enum, default_value = "svg")]
+        format: GraphFormat,
+    },
+}
+
+#[derive(Clone, Copy, ValueEnum)]
+enum GraphFormat {
+    /// A picture
+    Svg,
+    /// Graphviz
+    Dot,
+    /// Mermaid
+    Mermaid,
+}
+
+/// Which rows to show, in which order.
+#[derive(Default)]
+struct Choice {
+    sort: Option<String>,
+    filter: Option<Filter>,
+}
+
+impl View {
+    fn choice(&self) -> anyhow::Result<Choice> {
+        let filter = match &self.filter {
+            Some(text) => {
+                Some(Filter::parse(text).map_err(|why| anyhow::anyhow!("failed to parse \"{text}\": {why}"))?)
+            }
+            None => None,
+        };
+        Ok(Choice { sort: self.sort.clone(), filter })
+    }
+
+    fn paint(&self) -> Paint {
+        Paint::new(&self.color)
+    }
+}
+
+fn arrange(grid: &mut Grid, choice: &Choice) -> anyhow::Result<()> {
+    if let Some(filter) = &choice.filter {
+        grid.filter(filter)?;
+    }
+    if let Some(sort) = &choice.sort {
+        grid.sort(sort)?;
+    }
+    Ok(())
+}
 
 /// Both names of the applet.
 pub(crate) const APPLET: crate::Applet = crate::Applet {
     name: "ns-inspect",
     aliases: &["lsns"],
     about: "show every namespace, whose it is and what keeps it",
-    command,
+    command: Line::command,
     run,
 };
 
-/// The command line, for help, manual and completions.
-fn command() -> Command {
-    lsns::command("ns-inspect")
-}
-
 /// Runs the applet; `args` begin with the name that it was called by.
 fn run(args: Vec<OsString>) -> ExitCode {
-    let _called = args.first().and_then(|name| Path::new(name).file_name()).unwrap_or(OsStr::new("ns-inspect"));
-    lsns::run(args)
+    let called = args.first().and_then(|name| Path::new(name).file_name()).unwrap_or(OsStr::new("ns-inspect"));
+    if called == "lsns" || called == "nskit-lsns" {
+        return lsns::run(args);
+    }
+    if args.get(1).is_some_and(|verb| verb == "list") {
+        return lsns::run(std::iter::once("lsns".into()).chain(args.into_iter().skip(2)));
+    }
+    let line = match Line::try_parse_from(args) {
+        Ok(line) => line,
+        Err(error) => {
+            // A reader of the help that went away has seen enough.
+            let _ = error.print();
+            return ExitCode::from(error.exit_code() as u8);
+        }
+    };
+    match text_of(line) {
+        Ok(text) => output::write(&text, ExitCode::SUCCESS),
+        Err(error) => {
+            eprintln!("ns-inspect: {error:#}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+/// What the command line asks for.
+fn text_of(line: Line) -> anyhow::Result<String> {
+    let Some(verb) = line.verb else {
+        let target = match (line.target, line.task) {
+            (Some(text), _) => Some(Target::parse(&text)?),
+            (None, Some(pid)) => Some(Target::Process(pid)),
+            (None, None) => None,
+        };
+        return match target {
+            Some(target) => show(&target, &line.view),
+            None if line.view.json => everything(),
+            None => overview::view(&mut World::look()?, &line.view.choice()?, line.view.paint()),
+        };
+    };
+    let parse = |text: Option<String>| text.map(|text| Target::parse(&text)).transpose();
+    match verb {
+        Verb::List { .. } => Ok(String::new()),
+        Verb::Show { target, view } => show(&Target::parse(&target)?, &view),
+        Verb::Tree(view) if view.json => everything(),
+        Verb::Tree(view) => Ok(tree::view(&mut World::look()?, view.paint())),
+        Verb::Diff { a, b, view } => tree::diff(&Target::parse(&a)?, &Target::parse(&b)?, view.paint()),
+        Verb::Net { target, view } => places::net(&World::look()?, parse(target)?.as_ref(), view.paint()),
+        Verb::Mnt { holds: Some(path), view, .. } => places::holds(&World::look()?, &path, view.paint()),
+        Verb::Mnt { target, view, .. } => {
+            let target = parse(target)?.unwrap_or(Target::Process(std::process::id() as i32));
+            places::mnt(&target, view.paint())
+        }
+        Verb::Pid { pid, inside, view } => places::pid(pid, parse(inside)?.as_ref(), view.paint()),
+        Verb::Explain { target, caller, view } => {
+            let caller = caller.unwrap_or(std::process::id() as i32);
+            places::enterable(&Target::parse(&target)?, caller, view.paint())
+        }
+        Verb::Enter { target } => Ok(show::enter(Target::parse(&target)?.pid()?)? + "\n"),
+        Verb::Watch { every, count, view } => {
+            watch::run(every, count, view.choice()?, view.paint())?;
+            Ok(String::new())
+        }
+        Verb::Graph { format } => {
+            let picture = Picture::of(&World::look()?);
+            Ok(match format {
+                GraphFormat::Svg => picture.svg(),
+                GraphFormat::Dot => picture.dot(),
+                GraphFormat::Mermaid => picture.mermaid(),
+            })
+        }
+    }
+}
+
+fn show(target: &Target, view: &View) -> anyhow::Result<String> {
+    if view.json {
+        let mut document = json::document(&mut World::look()?);
+        json::restrict(&mut document, target)?;
+        return serde_json::to_string_pretty(&document).map(|text| text + "\n").context("write JSON");
+    }
+    show::view(target, view.paint())
+}
+
+fn everything() -> anyhow::Result<String> {
+    let document = json::document(&mut World::look()?);
+    serde_json::to_string_pretty(&document).map(|text| text + "\n").context("write JSON")
 }

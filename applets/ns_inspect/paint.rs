@@ -67,6 +67,7 @@ impl Paint {
     }
 
     /// No colour, and as wide as it needs.
+    #[cfg(test)]
     pub(crate) fn plain() -> Paint {
         Paint { colour: false, width: None }
     }

@@ -5,7 +5,7 @@ use std::path::Path;
 use anyhow::{Context, bail};
 use nskit::inspect::containers::{Container, Engine, Inventory};
 use nskit::inspect::discover::processes_of_proc;
-use nskit::inspect::{Namespace, Scope, Snapshot, discover};
+use nskit::inspect::{Scope, Snapshot, discover};
 use nskit::namespace::Kind;
 
 use super::facts::Users;
@@ -84,7 +84,8 @@ fn from_path(text: &str) -> anyhow::Result<Target> {
         return Ok(Target::Namespace(inode));
     }
     let path = Path::new(text).canonicalize().with_context(|| format!("resolve {text}"))?;
-    let pid = path.strip_prefix("/proc").ok().and_then(|rest| rest.components().next()?.as_os_str().to_str()?.parse().ok());
+    let pid =
+        path.strip_prefix("/proc").ok().and_then(|rest| rest.components().next()?.as_os_str().to_str()?.parse().ok());
     if let Some(pid) = pid {
         return Ok(Target::Process(pid));
     }
@@ -132,11 +133,6 @@ impl World {
         let host = self.is_host(index);
         let wanted = |container: &&Container| !(host && container.engine == Engine::Systemd);
         self.inventory.containers.iter().filter(is_in).filter(wanted).collect()
-    }
-
-    /// The namespace with this inode number.
-    pub(crate) fn namespace(&self, inode: u64) -> Option<&Namespace> {
-        self.snapshot.find(inode).map(|index| &self.snapshot.namespaces[index])
     }
 
     /// Sentences about what could not be looked at.

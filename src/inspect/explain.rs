@@ -11,6 +11,8 @@ use crate::error::{Errno, Error, Result, strerror};
 use crate::namespace::Kind;
 use crate::sys::ioctl;
 
+/// The inode number of the initial user namespace, `PROC_USER_INIT_INO`.
+const INITIAL_USER_NAMESPACE: u64 = 4_026_531_837;
 const CAP_SYS_CHROOT: u32 = 18;
 const CAP_SYS_PTRACE: u32 = 19;
 const CAP_SYS_ADMIN: u32 = 21;
@@ -278,7 +280,10 @@ fn is_below(ns: BorrowedFd<'_>, ancestor: u64) -> bool {
 fn why_hidden(caller: &Caller, target: i32, status: &Status, user: Option<&OwnedFd>) -> Vec<String> {
     let mut reasons = Vec::new();
     let uids = status.uids();
-    if uids.iter().take(3).any(|&uid| uid != caller.uid) {
+    if caller.user == INITIAL_USER_NAMESPACE && caller.capabilities & 1 << CAP_SYS_PTRACE != 0 {
+        reasons
+            .push("ptrace access: the caller has CAP_SYS_PTRACE everywhere, so a security module refuses".to_owned());
+    } else if uids.iter().take(3).any(|&uid| uid != caller.uid) {
         let uids: Vec<String> = uids.iter().take(3).map(u32::to_string).collect();
         reasons.push(format!(
             "ptrace access: its user ids ({}) are not the caller's ({}), and CAP_SYS_PTRACE in its user namespace is missing",

@@ -1,0 +1,182 @@
+//! The overview: a line a container, with what it shares with the host and with others marked; then every namespace
+//! that belongs to no container, and what keeps it.
+
+use std::time::Duration;
+
+use nskit::inspect::containers::{Container, Engine};
+use nskit::namespace::Kind;
+
+use super::facts;
+use super::grid::{Cell, Grid};
+use super::paint::{Paint, Style};
+use super::world::World;
+use super::{Choice, arrange};
+
+/// The text of the overview.
+pub(crate) fn view(world: &mut World, choice: &Choice, paint: Paint) -> anyhow::Result<String> {
+    let mut containers = containers(world);
+    arrange(&mut containers, choice)?;
+    let mut out = String::new();
+    if containers.is_empty() {
+        out.push_str("No containers.\n");
+    } else {
+        out.push_str(&containers.print(paint, ""));
+    }
+    if choice.filter.is_none() {
+        let others = others(world);
+        if !others.is_empty() {
+            out.push_str("\nNamespaces of no container:\n");
+            out.push_str(&others.print(paint, "  "));
+        }
+    }
+    out.push_str(&world.gaps());
+    Ok(out)
+}
+
+/// Whether it is worth a line: units of systemd are only where they have a namespace that is not the host's.
+fn is_shown(world: &World, container: &Container) -> bool {
+    let Some(place) = container.pid.and_then(|pid| world.snapshot.find_process(pid)) else { return false };
+    let process = &world.snapshot.processes[place];
+    let own = |kind| process.namespace(kind).is_some_and(|index| !world.is_host(index));
+    container.engine != Engine::Systemd || Kind::ALL.into_iter().any(own)
+}
+
+fn containers(world: &World) -> Grid {
+    let mut grid = Grid::new(&[
+        "CONTAINER",
+        "ENGINE",
+        "PID",
+        "PROCS",
+        "MEMORY",
+        "AGE",
+        "MNT",
+        "UTS",
+        "IPC",
+        "NET",
+        "PID-NS",
+        "USER",
+        "CGROUP",
+        "TIME",
+        "IMAGE",
+    ]);
+    let mut members = vec![Vec::new(); world.inventory.containers.len()];
+    for process in &world.snapshot.processes {
+        if let Some(index) = world.inventory.index_of(process.pid) {
+            members[index].push(process.pid);
+        }
+    }
+    for (container, members) in world.inventory.containers.iter().zip(&members) {
+        let Some(pid) = container.pid.filter(|_| is_shown(world, container)) else { continue };
+        let memory: u64 = members.iter().map(|&pid| facts::resident_bytes(pid)).sum();
+        let age = facts::age(pid).unwrap_or_default();
+        let mut row = vec![
+            Cell::text(container.title()).styled(Style::Name),
+            Cell::text(container.engine.to_string()),
+            Cell::number(Some(pid as u64)),
+            Cell::number(Some(members.len() as u64)),
+            Cell::text(size(memory)).keyed(memory),
+            Cell::text(human_age(age)).keyed(age.as_secs()),
+        ];
+        row.extend(Kind::ALL.map(|kind| sharing(world, container, pid, kind)));
+        row.push(Cell::text(container.image.clone().unwrap_or_default()).styled(Style::Faint));
+        grid.add(row);
+    }
+    grid
+}
+
+/// Whose namespace a container is in: its own, the host's, or another container's.
+fn sharing(world: &World, container: &Container, pid: i32, kind: Kind) -> Cell {
+    let place = world.snapshot.find_process(pid);
+    let Some(index) = place.and_then(|place| world.snapshot.processes[place].namespace(kind)) else {
+        return Cell::text("?").styled(Style::Faint);
+    };
+    if world.is_host(index) {
+        return Cell::text("host").styled(Style::Host);
+    }
+    let containers = world.containers_in(index);
+    // The one that has had it longest is whose it is.
+    match containers.iter().min_by_key(|other| (!other.is_sandbox, other.pid)) {
+        Some(first) if first.id != container.id => Cell::text(format!("={}", first.title())).styled(Style::Shared),
+        _ => Cell::text("own").styled(Style::Own),
+    }
+}
+
+/// By the process that is in them, or each by itself with what keeps it.
+fn others(world: &mut World) -> Grid {
+    let mut grid = Grid::new(&["NAMESPACES", "PROCS", "USER", "KEPT BY"]);
+    let mut rows: Vec<(Option<i32>, Vec<usize>)> = Vec::new();
+    for index in 0..world.snapshot.namespaces.len() {
+        if world.is_host(index) || !world.containers_in(index).is_empty() {
+            continue;
+        }
+        let leader = world.snapshot.leader(&world.snapshot.namespaces[index]).map(|process| process.pid);
+        if leader.is_some_and(|pid| world.inventory.of(pid).is_some()) {
+            continue;
+        }
+        match rows.iter_mut().find(|(pid, _)| pid.is_some() && *pid == leader) {
+            Some((_, namespaces)) => namespaces.push(index),
+            None => rows.push((leader, vec![index])),
+        }
+    }
+    for (leader, namespaces) in rows {
+        let first = &world.snapshot.namespaces[namespaces[0]];
+        let uid = leader.and_then(facts::uid).or(first.owner_uid);
+        let kept = match leader {
+            Some(pid) => format!("{pid} {}", facts::command(pid)),
+            None => keepers(world, namespaces[0]).join("; "),
+        };
+        let names: Vec<String> = namespaces.iter().map(|&index| world.snapshot.namespaces[index].to_string()).collect();
+        let row = vec![
+            Cell::text(names.join(" ")),
+            Cell::number(Some(u64::from(first.processes))),
+            Cell::text(uid.map(|uid| world.users.name(uid)).unwrap_or_default()),
+            Cell::text(kept),
+        ];
+        grid.add(row);
+    }
+    grid
+}
+
+/// Everything that keeps a namespace, but for the processes in it.
+pub(crate) fn keepers(world: &World, index: usize) -> Vec<String> {
+    let namespace = &world.snapshot.namespaces[index];
+    let mut keepers: Vec<String> = namespace.keepers.iter().map(ToString::to_string).collect();
+    for other in &world.snapshot.namespaces {
+        if other.parent == namespace.inode && other.kind == namespace.kind {
+            keepers.push(format!("its child {other}"));
+        } else if other.owner == namespace.inode {
+            keepers.push(format!("{other}, which it owns"));
+        }
+    }
+    keepers
+}
+
+/// A number of bytes as people write it.
+pub(crate) fn size(bytes: u64) -> String {
+    const UNITS: [&str; 5] = ["B", "K", "M", "G", "T"];
+    let mut value = bytes as f64;
+    let mut unit = 0;
+    while value >= 1000.0 && unit + 1 < UNITS.len() {
+        value /= 1024.0;
+        unit += 1;
+    }
+    if unit == 0 || value >= 10.0 { format!("{value:.0}{}", UNITS[unit]) } else { format!("{value:.1}{}", UNITS[unit]) }
+}
+
+/// A time in its two largest units.
+pub(crate) fn human_age(age: Duration) -> String {
+    let text = humantime::format_duration(Duration::from_secs(age.as_secs())).to_string();
+    text.split(' ').take(2).collect::<Vec<_>>().join(" ")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn sizes_and_ages_are_short() {
+        assert_eq!([size(999), size(1536), size(20 << 20)], ["999B", "1.5K", "20M"]);
+        assert_eq!(human_age(Duration::from_secs(93_784)), "1day 2h");
+        assert_eq!(human_age(Duration::from_millis(4_200)), "4s");
+    }
+}

@@ -1,0 +1,216 @@
+//! What is in network, mount and pid namespaces, and whether one could go there.
+
+use std::collections::HashMap;
+use std::path::Path;
+
+use nskit::inspect::explain::{Caller, Outcome, explain};
+use nskit::inspect::mounttree::{self, Mount};
+use nskit::inspect::network::{self, Network};
+use nskit::inspect::pids;
+
+use super::facts;
+use super::grid::{Cell, Grid};
+use super::paint::{Paint, Style};
+use super::width;
+use super::world::{Target, World};
+
+/// Links, addresses, the other ends of veths and listening sockets, of all network namespaces or of one.
+pub(crate) fn net(world: &World, only: Option<&Target>, paint: Paint) -> anyhow::Result<String> {
+    let wanted = match only {
+        Some(Target::Namespace(inode)) => Some(*inode),
+        Some(target) => {
+            let link = std::fs::read_link(format!("/proc/{}/ns/net", target.pid()?))?;
+            link.to_str().and_then(|link| link.strip_prefix("net:[")?.strip_suffix(']')?.parse().ok())
+        }
+        None => None,
+    };
+    let (networks, failures) = network::look_at_all(&world.snapshot);
+    let owners = network::socket_owners(world.snapshot.processes.iter().map(|process| process.pid));
+    let mut out = String::new();
+    for network in networks.iter().filter(|network| wanted.is_none_or(|wanted| wanted == network.namespace)) {
+        if !out.is_empty() {
+            out.push('\n');
+        }
+        out.push_str(&format!(
+            "{}{}\n",
+            paint.paint(Style::Name, &format!("net:[{}]", network.namespace)),
+            whose(world, network.namespace)
+        ));
+        out.push_str(&links(world, &networks, network, paint));
+        out.push_str(&listeners(network, &owners, paint));
+    }
+    for (inode, error) in failures {
+        out.push_str(&format!("net:[{inode}]: {error}\n"));
+    }
+    anyhow::ensure!(!out.is_empty(), "no such network namespace can be looked into");
+    Ok(out)
+}
+
+/// In words behind a namespace: the host's, containers', processes.
+fn whose(world: &World, inode: u64) -> String {
+    let Some(index) = world.snapshot.find(inode) else { return String::new() };
+    if world.is_host(index) {
+        return " host".into();
+    }
+    let containers: Vec<String> = world.containers_in(index).iter().map(|container| container.title()).collect();
+    if !containers.is_empty() {
+        return format!(" {}", containers.join(", "));
+    }
+    let namespace = &world.snapshot.namespaces[index];
+    match (world.snapshot.leader(namespace), namespace.keepers.first()) {
+        (Some(process), _) => format!(" {} {}", process.pid, facts::command(process.pid)),
+        (None, Some(keeper)) => format!(" kept by {keeper}"),
+        _ => String::new(),
+    }
+}
+
+fn links(world: &World, networks: &[Network], network: &Network, paint: Paint) -> String {
+    let mut grid = Grid::new(&["LINK", "KIND", "STATE", "MTU", "ADDRESSES", "LEADS TO"]);
+    for link in &network.links {
+        let leads = match network::peer(networks, network, link) {
+            Some((inode, other)) if inode == network.namespace => other.name.clone(),
+            Some((inode, other)) => format!("{} in net:[{inode}]{}", other.name, whose(world, inode)),
+            None => match (link.peer, link.peer_netnsid) {
+                (Some(peer), Some(id)) => format!("link {peer} in a network namespace that is not seen (netnsid {id})"),
+                _ => String::new(),
+            },
+        };
+        let bridge = link.master.and_then(|master| network.links.iter().find(|other| other.index == master));
+        let leads = match bridge {
+            Some(bridge) if leads.is_empty() => format!("part of {}", bridge.name),
+            Some(bridge) => format!("{leads}, part of {}", bridge.name),
+            None => leads,
+        };
+        grid.add(vec![
+            Cell::text(link.name.clone()),
+            Cell::text(link.kind.clone()),
+            if link.up { Cell::text("up").styled(Style::Good) } else { Cell::text("down").styled(Style::Faint) },
+            Cell::number(Some(u64::from(link.mtu))),
+            Cell::text(link.addresses.join(" ")),
+            Cell::text(leads),
+        ]);
+    }
+    grid.print(paint, "  ")
+}
+
+fn listeners(network: &Network, owners: &HashMap<u64, Vec<i32>>, paint: Paint) -> String {
+    let mut grid = Grid::new(&["LISTENS", "PROCESSES"]);
+    for listener in &network.listeners {
+        let processes = owners.get(&listener.inode).map(|pids| {
+            let names = pids.iter().map(|&pid| format!("{pid} {}", facts::command(pid)));
+            names.collect::<Vec<_>>().join(", ")
+        });
+        let address = std::net::SocketAddr::new(listener.address, listener.port);
+        grid.add(vec![
+            Cell::text(format!("{} {address}", listener.protocol)),
+            Cell::text(processes.unwrap_or_else(|| "not to be seen".into())),
+        ]);
+    }
+    if grid.is_empty() { String::new() } else { grid.print(paint, "  ") }
+}
+
+/// The mount tree that the target sees.
+pub(crate) fn mnt(target: &Target, paint: Paint) -> anyhow::Result<String> {
+    let mounts = mounttree::read(target.pid()?)?;
+    let mut out = String::new();
+    let ids: Vec<u32> = mounts.iter().map(|mount| mount.id).collect();
+    let roots: Vec<&Mount> =
+        mounts.iter().filter(|mount| mount.parent == mount.id || !ids.contains(&mount.parent)).collect();
+    for root in roots {
+        mount_branch(&mounts, root, "", "", paint, &mut out);
+    }
+    Ok(out)
+}
+
+fn mount_branch(mounts: &[Mount], mount: &Mount, own: &str, below: &str, paint: Paint, out: &mut String) {
+    let point = mount.point.display().to_string();
+    let point =
+        paint.paint(if mount.hidden_by.is_some() { Style::Bad } else { Style::Name }, &width::printable(&point));
+    let mut line = format!("{own}{point} {} {}", mount.kind, width::printable(&mount.source));
+    if mount.root != Path::new("/") {
+        line.push_str(&format!("[{}]", width::printable(&mount.root.display().to_string())));
+    }
+    line.push_str(&paint.paint(Style::Faint, &format!(" {} {}", mount.options, mount.propagation)));
+    if let Some(over) = mount.hidden_by.and_then(|id| mounts.iter().find(|other| other.id == id)) {
+        let what = format!(" hidden by {} on {}", over.kind, over.point.display());
+        line.push_str(&paint.paint(Style::Bad, &width::printable(&what)));
+    }
+    out.push_str(line.trim_end());
+    out.push('\n');
+    let children: Vec<&Mount> =
+        mounts.iter().filter(|other| other.parent == mount.id && other.id != mount.id).collect();
+    let (line, last, bar) = if width::is_utf8() { ("├─ ", "└─ ", "│  ") } else { ("|- ", "`- ", "|  ") };
+    for (number, child) in children.iter().enumerate() {
+        let is_last = number + 1 == children.len();
+        let own = format!("{below}{}", if is_last { last } else { line });
+        let next = format!("{below}{}", if is_last { "   " } else { bar });
+        mount_branch(mounts, child, &own, &next, paint, out);
+    }
+}
+
+/// Which mount namespaces keep a path busy.
+pub(crate) fn holds(world: &World, path: &Path, paint: Paint) -> anyhow::Result<String> {
+    let holders = mounttree::holders(path, &world.snapshot)?;
+    if holders.is_empty() {
+        return Ok(format!("no mount namespace that can be looked at has {} mounted\n", path.display()));
+    }
+    let mut grid = Grid::new(&["NAMESPACE", "WHOSE", "MOUNTED ON"]);
+    for holder in holders {
+        let hidden = if holder.mount.hidden_by.is_some() { " (mounted over)" } else { "" };
+        grid.add(vec![
+            Cell::text(format!("mnt:[{}]", holder.namespace)),
+            Cell::text(whose(world, holder.namespace).trim_start()),
+            Cell::text(format!("{}{hidden}", holder.mount.point.display())),
+        ]);
+    }
+    Ok(grid.print(paint, ""))
+}
+
+/// What a process is called at each level.
+pub(crate) fn pid(pid: i32, inside: Option<&Target>, paint: Paint) -> anyhow::Result<String> {
+    let pid = match inside {
+        Some(target) => pids::translate(pid, target.pid()?)?,
+        None => pid,
+    };
+    let mut grid = Grid::new(&["PID NAMESPACE", "PID"]);
+    for level in pids::levels(pid)? {
+        let namespace = if level.namespace == 0 { "?".into() } else { format!("pid:[{}]", level.namespace) };
+        grid.add(vec![Cell::text(namespace), Cell::number(Some(level.pid as u64))]);
+    }
+    Ok(format!("{pid} {}\n{}", width::printable(&facts::command(pid)), grid.print(paint, "  ")))
+}
+
+/// Whether the caller could enter the target's namespaces.
+pub(crate) fn enterable(target: &Target, caller: i32, paint: Paint) -> anyhow::Result<String> {
+    let pid = target.pid()?;
+    let explanation = explain(&Caller::read(caller)?, pid)?;
+    let mut out = format!("{}\n", paint.paint(Style::Name, &target.title()));
+    let mut told: &[String] = &[];
+    for verdict in &explanation.verdicts {
+        let inode = verdict.inode.map(|inode| format!("[{inode}]")).unwrap_or_default();
+        let (word, reasons): (String, &[String]) = match &verdict.outcome {
+            Outcome::Same => (paint.paint(Style::Faint, "the caller is in it"), &[]),
+            Outcome::Missing => {
+                (paint.paint(Style::Faint, "none: the kernel has no such kind, or the process ends"), &[])
+            }
+            Outcome::Allowed => (paint.paint(Style::Good, "yes"), &[]),
+            Outcome::AfterUser => (paint.paint(Style::Good, "yes, after the user namespace"), &[]),
+            Outcome::Refused(reasons) => (paint.paint(Style::Bad, "no"), reasons),
+            Outcome::Hidden(reasons) => (paint.paint(Style::Bad, "no, not even to be read"), reasons),
+        };
+        out.push_str(&format!("  {:<8} {inode:<12} {word}", verdict.kind.oci_name()));
+        if reasons.is_empty() {
+            out.push('\n');
+        } else if reasons == told {
+            out.push_str(", for the same reason\n");
+        } else {
+            out.push_str(":\n");
+            reasons.iter().for_each(|reason| out.push_str(&format!("{:24}{reason}\n", "")));
+            told = reasons;
+        }
+    }
+    for remark in &explanation.remarks {
+        out.push_str(&format!("  note: {remark}\n"));
+    }
+    Ok(out)
+}
