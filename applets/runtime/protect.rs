@@ -19,11 +19,14 @@ const SELF: &str = "/proc/self/exe";
 /// # Errors
 /// When neither a mount nor a copy can be made.
 pub(super) fn own_image() -> anyhow::Result<()> {
-    if is_protected() {
+    // Nobody can tell us by a variable of the environment that it is so.
+    if is_on_read_only_mount() {
         return Ok(());
     }
     let image = match read_only_mount() {
         Some(image) => image,
+        // The copy is on no mount that could be cloned, so this is where it comes to when it is executed.
+        None if is_sealed() => return Ok(()),
         None => sealed_copy().context("make a sealed copy of this program")?,
     };
     let args: Vec<CString> = std::env::args_os()
@@ -38,11 +41,11 @@ pub(super) fn own_image() -> anyhow::Result<()> {
     Err(errno).context("execute a protected copy of this program")
 }
 
-/// Whether the image is on a read-only mount or sealed: nobody can tell us so by an environment variable.
-fn is_protected() -> bool {
-    if rustix::fs::statvfs(SELF).is_ok_and(|fs| fs.f_flag.contains(StatVfsMountFlags::RDONLY)) {
-        return true;
-    }
+fn is_on_read_only_mount() -> bool {
+    rustix::fs::statvfs(SELF).is_ok_and(|fs| fs.f_flag.contains(StatVfsMountFlags::RDONLY))
+}
+
+fn is_sealed() -> bool {
     let image = rustix::fs::open(SELF, OFlags::RDONLY | OFlags::CLOEXEC, Mode::empty());
     image.is_ok_and(|image| {
         rustix::fs::fcntl_get_seals(&image).is_ok_and(|seals| seals.contains(SealFlags::WRITE | SealFlags::SEAL))

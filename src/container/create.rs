@@ -76,10 +76,10 @@ impl Created {
         self.done = true;
     }
 
-    /// As [`Created::keep`], with its cgroup for who will remove it.
-    pub fn into_cgroup(mut self) -> Option<crate::cgroup::Cgroup> {
+    /// As [`Created::keep`], with its cgroup and configuration for who will remove it.
+    pub fn into_parts(mut self) -> (Option<crate::cgroup::Cgroup>, oci_spec::runtime::Spec) {
         self.done = true;
-        self.placement.take_cgroup()
+        (self.placement.take_cgroup(), std::mem::take(&mut self.bundle.spec))
     }
 }
 

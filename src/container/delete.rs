@@ -2,6 +2,7 @@
 
 use std::time::{Duration, Instant};
 
+use oci_spec::runtime::Spec;
 use rustix::event::{PollFd, PollFlags, Timespec};
 use rustix::process::Signal;
 
@@ -43,7 +44,8 @@ pub fn delete(runtime: &Runtime, id: &str, force: bool) -> Result<()> {
         // What a dying runtime left may have no pid on record but processes in its cgroup.
         let _ = cgroup.kill(Signal::KILL);
     }
-    destroy(&container, Some(cgroup))
+    let spec = container.folder.load_config().ok();
+    destroy(&container, Some(cgroup), spec.as_ref())
 }
 
 /// A folder without a state: its creation was cut short, before there was anything else.
@@ -94,7 +96,7 @@ fn kill_all(container: &Container) -> Result<()> {
 ///
 /// # Errors
 /// When a cgroup or the folder cannot be removed.
-pub fn destroy(container: &Container, cgroup: Option<Cgroup>) -> Result<()> {
+pub fn destroy(container: &Container, cgroup: Option<Cgroup>, spec: Option<&Spec>) -> Result<()> {
     if let Some(cgroup) = cgroup {
         // Without a pid namespace of its own, the first process's end is not everybody's.
         if !container.state.has_own_pids() {
@@ -102,11 +104,10 @@ pub fn destroy(container: &Container, cgroup: Option<Cgroup>) -> Result<()> {
         }
         cgroup.remove()?;
     }
-    let spec = container.folder.load_config();
     container.folder.remove()?;
-    if let Ok(spec) = spec {
+    if let Some(spec) = spec {
         let state = container.state.reported(Status::Stopped);
-        for hook in hooks::at(&spec, Point::Poststop) {
+        for hook in hooks::at(spec, Point::Poststop) {
             // Each has its chance; the container is gone already.
             if let Err(error) = hooks::run(std::slice::from_ref(hook), Point::Poststop, &state, &[]) {
                 log::warn!("{error}");

@@ -12,7 +12,7 @@ use crate::error::{Attempt, Kind, Result};
 pub fn state(runtime: &Runtime, id: &str) -> Result<Reported> {
     let container = Container::load(runtime, id)?;
     let status = container.status()?;
-    Ok(container.state.reported(status))
+    Ok(container.state.listed(status))
 }
 
 /// The state of all containers, by id. What goes away while they are read is left out.

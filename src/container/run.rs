@@ -46,10 +46,10 @@ pub fn run(runtime: &Runtime, id: &str, options: &Options, how: &RunOptions) -> 
     let terminal = created.terminal.take();
     let status = signals.wait(created.child.pid, &created.child.pidfd, terminal)?;
     let container = Container { folder: created.folder.clone(), state: created.state.clone() };
-    let cgroup = created.into_cgroup();
+    let (cgroup, spec) = created.into_parts();
     if how.keep {
         return Ok(status);
     }
-    delete::destroy(&container, cgroup)?;
+    delete::destroy(&container, cgroup, Some(&spec))?;
     Ok(status)
 }

@@ -64,6 +64,7 @@ pub fn default_root(is_root: bool) -> PathBuf {
 
 /// Whether this process is in a user namespace other than the first, which maps every id to itself.
 fn in_user_namespace() -> bool {
-    let map = std::fs::read_to_string("/proc/self/uid_map").unwrap_or_default();
-    !map.split_whitespace().eq(["0", "0", "4294967295"])
+    let mut buffer = [0; 256];
+    let map = super::state::read_once("/proc/self/uid_map", &mut buffer).unwrap_or_default();
+    !String::from_utf8_lossy(map).split_whitespace().eq(["0", "0", "4294967295"])
 }

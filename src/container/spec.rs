@@ -228,7 +228,7 @@ fn validate(spec: &Spec) -> Result<()> {
         for name in linux.sysctl().iter().flat_map(|sysctl| sysctl.keys()) {
             validate_sysctl(name, kinds, spec)?;
         }
-        if !crate::lsm::selinux_enabled() && linux.mount_label().as_ref().is_some_and(|label| !label.is_empty()) {
+        if linux.mount_label().as_ref().is_some_and(|label| !label.is_empty()) && !crate::lsm::selinux_enabled() {
             return fail("selinux label is specified in config, but selinux is disabled or not supported".into());
         }
     }

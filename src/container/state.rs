@@ -197,6 +197,13 @@ impl Folder {
     /// # Errors
     /// As unlink(2) and rmdir(2), but not when it is gone already.
     pub fn remove(&self) -> Result<()> {
+        for name in [Self::STATE, Self::CONFIG] {
+            let _ = fs::remove_file(self.path.join(name));
+        }
+        // Usually that was all.
+        if fs::remove_dir(&self.path).is_ok() {
+            return Ok(());
+        }
         match fs::remove_dir_all(&self.path) {
             Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
                 Err(Error::io(&error, format!("remove {}", self.path.display())))
@@ -286,6 +293,14 @@ pub fn replace_file(path: &Path, text: &[u8], mode: u32) -> Result<()> {
     written.attempt(|| format!("write {}", path.display()))
 }
 
+/// What one read(2) gives of a small file of procfs.
+pub(super) fn read_once<'a>(path: &str, buffer: &'a mut [u8]) -> Option<&'a [u8]> {
+    let flags = rustix::fs::OFlags::RDONLY | rustix::fs::OFlags::CLOEXEC;
+    let file = rustix::fs::open(path, flags, rustix::fs::Mode::empty()).ok()?;
+    let length = rustix::io::read(&file, &mut *buffer).ok()?;
+    Some(&buffer[..length])
+}
+
 /// What /proc/PID/stat tells of a process: whether it still runs, and when it started, in clock ticks after boot.
 ///
 /// `None` when there is no such process.
@@ -293,7 +308,9 @@ pub fn process_start(pid: i32) -> Option<(bool, u64)> {
     if pid <= 0 {
         return None;
     }
-    let stat = fs::read(format!("/proc/{pid}/stat")).ok()?;
+    // One read: the file is made anew for each.
+    let mut buffer = [0; 1024];
+    let stat = read_once(&format!("/proc/{pid}/stat"), &mut buffer)?;
     // The name in parentheses may hold anything, parentheses and spaces too.
     let after_name = stat.iter().rposition(|byte| *byte == b')')? + 2;
     let rest = std::str::from_utf8(stat.get(after_name..)?).ok()?;
@@ -337,10 +354,20 @@ impl State {
             pid: if status == Status::Stopped { 0 } else { self.init_process_pid },
             status,
             bundle: self.bundle.clone(),
+            rootfs: None,
+            created: None,
+            annotations: self.annotations.clone(),
+            owner: None,
+        }
+    }
+
+    /// The state with what runc adds to it, for people and engines that list containers.
+    pub fn listed(&self, status: Status) -> Reported {
+        Reported {
             rootfs: Some(self.config.rootfs.clone()),
             created: Some(self.created.clone()),
-            annotations: self.annotations.clone(),
             owner: Some(user_name(self.owner)),
+            ..self.reported(status)
         }
     }
 }

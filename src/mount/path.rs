@@ -46,9 +46,25 @@ pub enum Create {
 /// As openat2(2), mkdirat(2) and openat(2).
 pub fn open_or_create(root: BorrowedFd<'_>, path: &Path, create: Create, mode: Mode) -> Result<OwnedFd> {
     match open(root, path, OFlags::PATH) {
-        Err(Errno::NOENT) => create_missing(root, path, create, mode),
+        Err(Errno::NOENT) => match create_last(root, path, create, mode) {
+            Some(created) => Ok(created),
+            None => create_missing(root, path, create, mode),
+        },
         other => other.attempt(|| format!("open {} in the container's root", path.display())),
     }
+}
+
+/// The common case: only the last component is missing. `None` when more is, or a dangling link is in the way.
+fn create_last(root: BorrowedFd<'_>, path: &Path, create: Create, mode: Mode) -> Option<OwnedFd> {
+    let name = path.file_name()?;
+    let folder = open(root, path.parent()?, OFlags::PATH | OFlags::DIRECTORY).ok()?;
+    if create == Create::File {
+        let flags = OFlags::CREATE | OFlags::EXCL | OFlags::RDONLY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
+        return rustix::fs::openat(&folder, name, flags, mode).ok();
+    }
+    rustix::fs::mkdirat(&folder, name, mode).ok()?;
+    let flags = OFlags::PATH | OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
+    rustix::fs::openat(&folder, name, flags, Mode::empty()).ok()
 }
 
 /// Goes down `path` component by component, following links by hand where they dangle.
