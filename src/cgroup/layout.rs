@@ -51,6 +51,13 @@ pub struct Place {
     pub path: PathBuf,
 }
 
+impl Place {
+    /// What [`super::Cgroup::paths`] will have of it, once it is made.
+    pub fn names(&self) -> impl Iterator<Item = (String, PathBuf)> {
+        self.controllers.iter().map(|controller| (controller.name().to_owned(), self.path.clone()))
+    }
+}
+
 /// The cgroup file systems of this machine.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Layout {
@@ -138,17 +145,6 @@ impl Layout {
             path,
         };
         Ok(self.hierarchies.iter().zip(paths).map(place).collect())
-    }
-
-    /// What [`super::Cgroup::paths`] will be for `location`, before anything is made.
-    ///
-    /// # Errors
-    /// As [`Layout::places`].
-    pub fn paths(&self, location: &Location) -> Result<super::Paths> {
-        let names = |place: Place| {
-            place.controllers.into_iter().map(move |controller| (controller.name().to_owned(), place.path.clone()))
-        };
-        Ok(self.places(location)?.into_iter().flat_map(names).collect())
     }
 
     /// The directory for `location` in each hierarchy, in the order of [`Layout::hierarchies`].

@@ -8,7 +8,7 @@ use rustix::process::{Pid, Signal};
 
 use super::rootfs::CgroupView;
 use super::runtime::{CgroupDriver, Runtime};
-use crate::cgroup::{Cgroup, Controller, Layout, Location, Paths, Resources};
+use crate::cgroup::{Cgroup, Controller, Layout, Location, Paths, Place, Resources};
 use crate::error::Result;
 use crate::mount::rootfs::Hierarchy;
 use crate::namespace::{Kind, Kinds};
@@ -18,6 +18,7 @@ use crate::namespace::{Kind, Kinds};
 pub struct Placement {
     layout: Option<Layout>,
     location: Location,
+    places: Vec<Place>,
     resources: Resources,
     rootless: bool,
     cgroup: Option<Cgroup>,
@@ -34,8 +35,10 @@ impl Placement {
             CgroupDriver::Disabled => None,
             _ => Some(Layout::detect()?),
         };
+        let location = super::resources::location(linux, id);
         Ok(Placement {
-            location: super::resources::location(linux, id),
+            places: layout.as_ref().map_or(Ok(Vec::new()), |layout| layout.places(&location))?,
+            location,
             resources: super::resources::for_creation(linux)?,
             rootless: runtime.rootless,
             layout,
@@ -45,25 +48,23 @@ impl Placement {
 
     /// Where the directories are or will be.
     pub fn paths(&self) -> Paths {
-        match (&self.cgroup, &self.layout) {
-            (Some(cgroup), _) => cgroup.paths(),
-            (None, Some(layout)) => layout.paths(&self.location).unwrap_or_default(),
-            (None, None) => Paths::new(),
+        match &self.cgroup {
+            Some(cgroup) => cgroup.paths(),
+            None => self.places.iter().flat_map(Place::names).collect(),
         }
     }
 
     /// What mounts of type cgroup are to show.
     pub fn view(&self, new: Kinds) -> CgroupView {
         let Some(layout) = &self.layout else { return CgroupView::V1(Vec::new()) };
-        let places = layout.places(&self.location).unwrap_or_default();
         if layout.is_unified() {
-            let path =
-                places.into_iter().next().map(|place| place.path).unwrap_or_else(|| PathBuf::from("/sys/fs/cgroup"));
-            return CgroupView::V2(path);
+            let path = self.places.first().map(|place| place.path.clone());
+            return CgroupView::V2(path.unwrap_or_else(|| PathBuf::from("/sys/fs/cgroup")));
         }
         let has_namespace = new.contains(Kind::Cgroup);
-        let hierarchies = places
-            .into_iter()
+        let hierarchies = self
+            .places
+            .iter()
             .filter(|place| place.controllers != [Controller::Unified])
             .map(|place| {
                 let names: Vec<&str> = place.controllers.iter().map(|controller| controller.name()).collect();
@@ -77,7 +78,7 @@ impl Placement {
                     links: names.iter().filter(|_| is_co_mounted).map(|name| (*name).to_owned()).collect(),
                     name,
                     options: has_namespace.then_some(options),
-                    path: place.path,
+                    path: place.path.clone(),
                 }
             })
             .collect();

@@ -2,7 +2,7 @@
 
 use std::convert::Infallible;
 use std::ffi::CString;
-use std::os::fd::{AsFd, OwnedFd};
+use std::os::fd::{AsFd, AsRawFd, OwnedFd};
 use std::path::Path;
 
 use oci_spec::runtime::Spec;
@@ -101,7 +101,7 @@ pub fn run(init: &Init<'_>, born: &mut Born) -> Result<Infallible> {
     built.protect()?;
     built.pivot()?;
     name_host(init.spec)?;
-    if let (Some(null), true) = (&null, init.rootfs.populate_dev) {
+    if let (Some(null), true) = (null, init.rootfs.populate_dev) {
         process::reopen_null(null)?;
     }
     let ready = match init.process {
@@ -109,7 +109,10 @@ pub fn run(init: &Init<'_>, born: &mut Born) -> Result<Infallible> {
         None => None,
     };
     drop(proc);
-    if init.gate.is_some() {
+    if let Some(gate) = init.gate {
+        // It may wait for long: nothing of the host stays open meanwhile.
+        sys::fd::close_kept(3 + init.preserve_fds as i32, &[gate.as_raw_fd(), born.link.as_fd().as_raw_fd()])
+            .attempt(|| "close what set-up has left open")?;
         // The parent goes away as soon as it has heard; from here on the container outlives it.
         rustix::process::set_parent_process_death_signal(None).attempt(|| "outlive the parent")?;
         born.link.send(&Message::Reached(Stage::Ready))?;

@@ -18,6 +18,7 @@ use crate::error::{Attempt, Error, Result};
 use crate::launch::link::{Link, Message};
 use crate::launch::program::{self, Capabilities, Credentials, Program, c_string};
 use crate::lsm::{self, Proc};
+use crate::sys::fd::Kept;
 use crate::sys::sched::{self, SchedAttr};
 
 /// Everything that a process is started with.
@@ -291,7 +292,7 @@ pub fn use_terminal(terminal: BorrowedFd<'_>) -> Result<()> {
 ///
 /// # Errors
 /// As open(2) and dup2(2).
-pub fn reopen_null(host_null: &OwnedFd) -> Result<()> {
+pub fn reopen_null(host_null: Kept) -> Result<()> {
     let null = rustix::fs::fstat(host_null).attempt(|| "look at /dev/null")?;
     let mut own: Option<OwnedFd> = None;
     for number in 0..3 {
@@ -326,9 +327,9 @@ pub fn reopen_null(host_null: &OwnedFd) -> Result<()> {
 }
 
 /// The host's /dev/null, if that is what it is.
-pub fn host_null() -> Option<OwnedFd> {
-    rustix::fs::open("/dev/null", rustix::fs::OFlags::PATH | rustix::fs::OFlags::CLOEXEC, rustix::fs::Mode::empty())
-        .ok()
+pub fn host_null() -> Option<Kept> {
+    let flags = rustix::fs::OFlags::PATH | rustix::fs::OFlags::CLOEXEC;
+    rustix::fs::open("/dev/null", flags, rustix::fs::Mode::empty()).ok().map(Kept::from)
 }
 
 /// Bit `n` for each capability number n of a set.

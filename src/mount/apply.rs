@@ -11,6 +11,7 @@ use rustix::mount::{FsMountFlags, FsOpenFlags, MountAttrFlags, MoveMountFlags, O
 
 use super::options::{Options, Propagation, for_kernel};
 use crate::error::{Attempt, Error, Kind, Result};
+use crate::sys::fd::Kept;
 use crate::sys::mount::{IDMAP, MountAttr, RDONLY, mount_setattr};
 
 /// Longer values are beyond fsconfig(2).
@@ -21,7 +22,9 @@ const LONGEST_VALUE: usize = 255;
 /// # Errors
 /// What the kernel says of the options (fsopen(2) tells more than an errno), `ENODEV` for an unknown type, `EPERM`.
 pub fn new_filesystem(fstype: &str, source: &str, words: &[String], attributes: u64) -> Result<OwnedFd> {
+    // Callers are about to become another program, or to end.
     let fs = rustix::mount::fsopen(fstype, FsOpenFlags::FSOPEN_CLOEXEC)
+        .map(Kept::from)
         .attempt(|| format!("create a file system of type {fstype}"))?;
     let explain = |errno: Errno, step: String| {
         let error = Error::os(errno, step);
@@ -31,20 +34,20 @@ pub fn new_filesystem(fstype: &str, source: &str, words: &[String], attributes: 
         }
     };
     if !source.is_empty() {
-        rustix::mount::fsconfig_set_string(&fs, "source", source)
+        rustix::mount::fsconfig_set_string(fs, "source", source)
             .map_err(|errno| explain(errno, format!("set the source of {fstype} to {source}")))?;
     }
     for word in words {
         match word.split_once('=') {
-            Some((key, value)) => rustix::mount::fsconfig_set_string(&fs, key, value.trim_matches('"')),
-            None => rustix::mount::fsconfig_set_flag(&fs, word.as_str()),
+            Some((key, value)) => rustix::mount::fsconfig_set_string(fs, key, value.trim_matches('"')),
+            None => rustix::mount::fsconfig_set_flag(fs, word.as_str()),
         }
         .map_err(|errno| explain(errno, format!("set option {word} of {fstype}")))?;
     }
-    rustix::mount::fsconfig_create(&fs)
+    rustix::mount::fsconfig_create(fs)
         .map_err(|errno| explain(errno, format!("create a file system of type {fstype}")))?;
     rustix::mount::fsmount(
-        &fs,
+        fs,
         FsMountFlags::FSMOUNT_CLOEXEC,
         MountAttrFlags::from_bits_retain(attributes as libc::c_uint),
     )

@@ -1,0 +1,104 @@
+//! /dev of a container: nodes, links, and its console.
+
+use std::os::fd::{AsFd, BorrowedFd};
+use std::path::Path;
+
+use rustix::fs::{AtFlags, CWD, FileType, Gid, Mode, OFlags, Uid};
+use rustix::io::Errno;
+
+use super::kept::{cloned, parent};
+use super::{Built, Device};
+use crate::error::{Attempt, Error, Result};
+use crate::mount::apply::attach;
+
+impl Built<'_> {
+    pub(super) fn populate_dev(&self) -> Result<()> {
+        let root = self.root();
+        let (dev, _) = parent(root, Path::new("/dev/x"))?;
+        for device in &self.plan.devices {
+            let what = || format!("create device {}", device.path.display());
+            match device.path.strip_prefix("/dev") {
+                Ok(name) if name.components().count() == 1 => self.create_device(device, dev.as_fd(), name),
+                _ => parent(root, &device.path)
+                    .and_then(|(folder, name)| self.create_device(device, folder.as_fd(), &name)),
+            }
+            .attempt(what)?;
+        }
+        let links = [
+            ("fd", "/proc/self/fd"),
+            ("stdin", "/proc/self/fd/0"),
+            ("stdout", "/proc/self/fd/1"),
+            ("stderr", "/proc/self/fd/2"),
+        ];
+        let kcore = rustix::fs::access("/proc/kcore", rustix::fs::Access::EXISTS).is_ok();
+        for (name, to) in links.into_iter().chain(kcore.then_some(("core", "/proc/kcore"))) {
+            match rustix::fs::symlinkat(to, &dev, name) {
+                Ok(()) | Err(Errno::EXIST) => {}
+                Err(errno) => return Err(Error::os(errno, format!("link /dev/{name} to {to}"))),
+            }
+        }
+        // Only the devpts of the container, whatever the image brought.
+        match rustix::fs::symlinkat("pts/ptmx", &dev, "ptmx") {
+            Err(Errno::EXIST) => {
+                let _ = rustix::fs::unlinkat(&dev, "ptmx", AtFlags::empty());
+                rustix::fs::symlinkat("pts/ptmx", &dev, "ptmx")
+            }
+            other => other,
+        }
+        .attempt(|| "link /dev/ptmx to pts/ptmx")
+    }
+
+    fn create_device(&self, device: &Device, folder: BorrowedFd<'_>, name: &Path) -> Result<()> {
+        if self.plan.bind_devices && device.file_type != FileType::Fifo {
+            return self.bind_device(device, folder, name);
+        }
+        let number = rustix::fs::makedev(device.major, device.minor);
+        match rustix::fs::mknodat(folder, name, device.file_type, Mode::from_raw_mode(device.mode), number) {
+            Ok(()) => {}
+            Err(Errno::EXIST) => {
+                let stat = rustix::fs::statat(folder, name, AtFlags::SYMLINK_NOFOLLOW).attempt(|| "look at it")?;
+                if FileType::from_raw_mode(stat.st_mode) == device.file_type && stat.st_rdev == number {
+                    return Ok(());
+                }
+                return Err(Error::os(Errno::EXIST, "something else is there"));
+            }
+            // An unprivileged mount namespace of somebody's making, with the host's nodes in reach.
+            Err(Errno::PERM) => return self.bind_device(device, folder, name),
+            Err(errno) => return Err(Error::os(errno, "mknod")),
+        }
+        if (device.uid, device.gid) != (0, 0) {
+            let (uid, gid) = (Some(Uid::from_raw(device.uid)), Some(Gid::from_raw(device.gid)));
+            rustix::fs::chownat(folder, name, uid, gid, AtFlags::SYMLINK_NOFOLLOW)
+                .attempt(|| format!("give it to {}:{}", device.uid, device.gid))?;
+        }
+        Ok(())
+    }
+
+    fn bind_device(&self, device: &Device, folder: BorrowedFd<'_>, name: &Path) -> Result<()> {
+        let tree = cloned(CWD, &device.path, false, true).attempt(|| "bind the host's")?;
+        let flags = OFlags::CREATE | OFlags::RDONLY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
+        let place =
+            rustix::fs::openat(folder, name, flags, Mode::empty()).attempt(|| "create a place for the host's")?;
+        attach(tree.as_fd(), place.as_fd()).attempt(|| "attach the host's")
+    }
+
+    /// Binds the container's end of a terminal on /dev/console.
+    ///
+    /// # Errors
+    /// As open_tree(2) and move_mount(2).
+    pub fn place_console(&self, terminal: BorrowedFd<'_>) -> Result<()> {
+        let (dev, name) = parent(self.root(), Path::new("/dev/console"))?;
+        let flags =
+            OFlags::CREATE | OFlags::RDONLY | OFlags::NOFOLLOW | OFlags::CLOEXEC | OFlags::NOCTTY | OFlags::NONBLOCK;
+        let place = match rustix::fs::openat(&dev, &name, flags, Mode::from_raw_mode(0o666)) {
+            // A device node that is there may refuse to be opened; its place will do.
+            Err(Errno::NXIO | Errno::IO | Errno::PERM | Errno::ACCESS | Errno::ROFS) => {
+                rustix::fs::openat(&dev, &name, OFlags::PATH | OFlags::NOFOLLOW | OFlags::CLOEXEC, Mode::empty())
+            }
+            other => other,
+        }
+        .attempt(|| "create /dev/console")?;
+        let tree = cloned(terminal, Path::new(""), false, true).attempt(|| "bind the terminal")?;
+        attach(tree.as_fd(), place.as_fd()).attempt(|| "attach the terminal to /dev/console")
+    }
+}

@@ -1,0 +1,280 @@
+//! The root of a container, built in its own mount namespace: the tree at its place, mounts, devices, masks, and
+//! pivot_root(2).
+//!
+//! Everything happens below one directory descriptor of the root; what is needed of the host is opened before. The
+//! process is on its way to execve(2): descriptors are [`Kept`] and go together.
+
+mod copy;
+mod dev;
+mod kept;
+mod mounting;
+mod protect;
+
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::path::{Path, PathBuf};
+
+use rustix::fs::{FileType, Mode, OFlags};
+use rustix::io::Errno;
+use rustix::mount::UnmountFlags;
+
+use super::apply::{attach, set_propagation};
+use super::path::Create;
+use super::{Options, Propagation};
+use crate::error::{Attempt, Error, Result};
+use crate::sys::fd::Kept;
+use kept::{cloned, open_or_create, place};
+
+/// What a mount shows.
+#[derive(Debug)]
+pub enum Source {
+    /// A new file system of this type, with what mount(8) calls its device.
+    New {
+        /// As in /proc/filesystems.
+        fstype: String,
+        /// The device, or a name for show.
+        device: String,
+    },
+    /// A tree of the host.
+    Bind(PathBuf),
+    /// A tree of the host that the parent has cloned already: for sources that the child may not open, and for id-mapped
+    /// ones.
+    Cloned(OwnedFd),
+    /// The container's part of the cgroup v1 hierarchies, side by side below a tmpfs.
+    CgroupV1(Vec<Hierarchy>),
+    /// The cgroup v2 tree; where it may not be mounted, this folder of the host's is bound instead.
+    CgroupV2 {
+        /// The container's own cgroup as the host sees it.
+        fallback: PathBuf,
+    },
+}
+
+/// One cgroup v1 hierarchy.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Hierarchy {
+    /// The folder's name: `cpu,cpuacct`.
+    pub name: String,
+    /// Other names by which its controllers are known: `cpu`, `cpuacct`.
+    pub links: Vec<String>,
+    /// What a new mount of it is told: `cpu,cpuacct`, or `none,name=systemd`. `None` binds instead: without a cgroup
+    /// namespace, a new mount would show the host's whole tree.
+    pub options: Option<String>,
+    /// The container's cgroup as the host sees it.
+    pub path: PathBuf,
+}
+
+/// One mount of a container.
+#[derive(Debug)]
+pub struct Mount {
+    /// Where, in the container.
+    pub target: PathBuf,
+    /// What.
+    pub source: Source,
+    /// How.
+    pub options: Options,
+    /// The user namespace that an id-mapped mount refers to.
+    pub idmap: Option<OwnedFd>,
+}
+
+/// A device node or FIFO of a container.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Device {
+    /// Where, in the container.
+    pub path: PathBuf,
+    /// Character, block or FIFO.
+    pub file_type: FileType,
+    /// Major number.
+    pub major: u32,
+    /// Minor number.
+    pub minor: u32,
+    /// Permissions.
+    pub mode: u32,
+    /// Owner.
+    pub uid: u32,
+    /// Group.
+    pub gid: u32,
+}
+
+/// How the root becomes the root.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Pivot {
+    /// pivot_root(2): nothing of the host stays mounted.
+    PivotRoot,
+    /// The root is moved over the old one: for an initial root file system, which pivot_root(2) refuses.
+    Move,
+    /// Only chroot(2): the container shares the caller's mount namespace.
+    Chroot,
+}
+
+/// The root of a container and everything in it.
+#[derive(Debug)]
+pub struct Rootfs {
+    /// The folder of the host that becomes the root.
+    pub path: PathBuf,
+    /// Nothing of it can be written.
+    pub readonly: bool,
+    /// How mount events travel between host and container.
+    pub propagation: Option<(Propagation, bool)>,
+    /// Mounts, in order.
+    pub mounts: Vec<Mount>,
+    /// Devices to create in /dev.
+    pub devices: Vec<Device>,
+    /// Devices are bound from the host: mknod(2) is not for user namespaces.
+    pub bind_devices: bool,
+    /// Default links and devices are wanted: /dev is not the host's.
+    pub populate_dev: bool,
+    /// Paths that show nothing.
+    pub masked: Vec<PathBuf>,
+    /// Paths that cannot be written.
+    pub readonly_paths: Vec<PathBuf>,
+    /// How the root becomes the root.
+    pub pivot: Pivot,
+    /// The SELinux label of files in new file systems.
+    pub label: Option<String>,
+}
+
+/// A root under construction: in place on the host, not yet the root.
+#[derive(Debug)]
+pub struct Built<'a> {
+    plan: &'a Rootfs,
+    root: Kept,
+    /// New file systems that were wanted read-only and had to stay writable until now.
+    late_readonly: Vec<Kept>,
+}
+
+const FOLDER: Mode = Mode::from_raw_mode(0o755);
+
+/// Puts the root in place in this mount namespace and mounts everything in it. `before_cgroup` is called before the first
+/// mount that shows cgroups: until then, this process need not be in its own.
+///
+/// # Errors
+/// What was mounted where, and why it failed.
+pub fn build<'a>(plan: &'a Rootfs, before_cgroup: &mut dyn FnMut() -> Result<()>) -> Result<Built<'a>> {
+    if plan.pivot == Pivot::Chroot {
+        let root = place(&plan.path, OFlags::DIRECTORY)?;
+        return Ok(Built { plan, root, late_readonly: Vec::new() });
+    }
+    let (propagation, recursive) = plan.propagation.unwrap_or((Propagation::Slave, true));
+    let host = place(Path::new("/"), OFlags::DIRECTORY)?;
+    set_propagation(host.as_fd(), propagation, recursive).attempt(|| "change the propagation of the host's mounts")?;
+    let under = place(&plan.path, OFlags::DIRECTORY)?;
+    if propagation == Propagation::Shared || plan.propagation.is_some_and(|(_, recursive)| !recursive) {
+        // pivot_root(2) refuses a shared parent, and the root itself must not appear on the host.
+        make_parent_private(&plan.path)?;
+    }
+    let root =
+        cloned(under.as_fd(), Path::new(""), true, true).attempt(|| format!("bind root {}", plan.path.display()))?;
+    if propagation == Propagation::Shared {
+        set_propagation(root.as_fd(), Propagation::Private, false).attempt(|| "make the root private")?;
+    }
+    attach(root.as_fd(), under.as_fd()).attempt(|| format!("put root {} in its place", plan.path.display()))?;
+    let mut built = Built { plan, root, late_readonly: Vec::new() };
+    for mount in &plan.mounts {
+        if matches!(mount.source, Source::CgroupV1(_) | Source::CgroupV2 { .. }) {
+            before_cgroup()?;
+        }
+        built.mount(mount).attempt(|| format!("mount {} on {}", mount.source.describe(), mount.target.display()))?;
+    }
+    if plan.populate_dev {
+        built.populate_dev()?;
+    }
+    Ok(built)
+}
+
+/// The mount that `path` is in becomes private: found from below, as the first folder that is the root of a mount.
+fn make_parent_private(path: &Path) -> Result<()> {
+    for folder in path.ancestors() {
+        let fd = rustix::fs::open(folder, OFlags::PATH | OFlags::CLOEXEC, Mode::empty())
+            .attempt(|| format!("open {}", folder.display()))?;
+        match set_propagation(fd.as_fd(), Propagation::Private, false) {
+            Err(Errno::INVAL) => {}
+            other => return other.attempt(|| format!("make the mount at {} private", folder.display())),
+        }
+    }
+    Err(Error::invalid(format!("no mount holds {}", path.display())))
+}
+
+impl Source {
+    /// What messages call it.
+    pub fn describe(&self) -> String {
+        match self {
+            Source::New { fstype, .. } => fstype.clone(),
+            Source::Bind(path) => path.display().to_string(),
+            Source::Cloned(_) => "bind".to_owned(),
+            Source::CgroupV1(_) => "cgroup".to_owned(),
+            Source::CgroupV2 { .. } => "cgroup2".to_owned(),
+        }
+    }
+}
+
+impl Built<'_> {
+    /// The root's own descriptor.
+    pub fn root(&self) -> BorrowedFd<'_> {
+        self.root.as_fd()
+    }
+
+    /// Makes sure that there is a folder at `path`.
+    ///
+    /// # Errors
+    /// As mkdirat(2).
+    pub fn make_folder(&self, path: &Path) -> Result<()> {
+        match open_or_create(self.root(), path, Create::Directory, FOLDER) {
+            // What is on a read-only file system is as it is; whoever needs the folder will say so.
+            Err(error) if error.errno() == Some(Errno::ROFS) => Ok(()),
+            other => other.map(drop),
+        }
+    }
+
+    /// Makes the root the root of this process, and leaves nothing of the host's mounts.
+    ///
+    /// # Errors
+    /// As pivot_root(2): `EINVAL` on an initial root file system (`--no-pivot` is for these).
+    pub fn pivot(self) -> Result<()> {
+        match self.plan.pivot {
+            Pivot::PivotRoot => {
+                rustix::process::fchdir(&self.root).attempt(|| "enter the root")?;
+                rustix::process::pivot_root(".", ".")
+                    .attempt(|| format!("pivot_root to {}", self.plan.path.display()))?;
+                if self.plan.propagation.is_some_and(|(propagation, _)| propagation == Propagation::Shared) {
+                    // Unmounting must not travel to the host.
+                    rustix::mount::mount_change(
+                        ".",
+                        rustix::mount::MountPropagationFlags::DOWNSTREAM | rustix::mount::MountPropagationFlags::REC,
+                    )
+                    .attempt(|| "make the old root a slave")?;
+                }
+                rustix::mount::unmount(".", UnmountFlags::DETACH).attempt(|| "unmount the old root")?;
+            }
+            Pivot::Move => {
+                hide_system_mounts(&self.plan.path);
+                rustix::process::fchdir(&self.root).attempt(|| "enter the root")?;
+                let host = rustix::fs::open("/", OFlags::PATH | OFlags::CLOEXEC, Mode::empty()).attempt(|| "open /")?;
+                attach(self.root.as_fd(), host.as_fd()).attempt(|| "move the root over the old one")?;
+                rustix::process::chroot(".").attempt(|| "chroot to the root")?;
+            }
+            Pivot::Chroot => {
+                rustix::process::fchdir(&self.root).attempt(|| "enter the root")?;
+                rustix::process::chroot(".").attempt(|| "chroot to the root")?;
+            }
+        }
+        rustix::process::chdir("/").attempt(|| "chdir to /")?;
+        if let (Some((propagation, recursive)), true) = (self.plan.propagation, self.plan.pivot != Pivot::Chroot) {
+            set_propagation(self.root.as_fd(), propagation, recursive).attempt(|| "set the propagation of the root")?;
+        }
+        Ok(())
+    }
+}
+
+/// Moved over, the old root stays underneath: the host's full views of /proc and /sys must not be reachable through it.
+fn hide_system_mounts(root: &Path) {
+    let Ok(mounts) = std::fs::read_to_string("/proc/self/mountinfo") else { return };
+    let below_proc_or_sys: Vec<&str> = mounts
+        .lines()
+        .filter_map(|line| line.split(' ').nth(4))
+        .filter(|point| {
+            (point.starts_with("/proc") || point.starts_with("/sys")) && !Path::new(point).starts_with(root)
+        })
+        .collect();
+    for point in below_proc_or_sys.into_iter().rev() {
+        let _ = rustix::mount::unmount(point, UnmountFlags::DETACH);
+    }
+}

@@ -1,0 +1,204 @@
+//! One mount of a container: created or cloned while nobody sees it, given its options, then its place.
+
+use std::os::fd::{AsFd, BorrowedFd};
+use std::path::Path;
+
+use rustix::fs::{AtFlags, CWD, FileType, Mode, OFlags};
+use rustix::io::Errno;
+use rustix::mount::MoveMountFlags;
+
+use super::copy::copy_tree;
+use super::kept::{cloned, cloned_source, created, open, open_or_create, parent};
+use super::{Built, FOLDER, Hierarchy, Mount, Source};
+use crate::error::{Attempt, Error, Kind, Result};
+use crate::mount::Options;
+use crate::mount::apply::{attach, classic_mount, map_ids, needs_classic_mount, set_options};
+use crate::mount::options::for_kernel;
+use crate::mount::path::{self, Create};
+use crate::sys::fd::Kept;
+use crate::sys::mount::{MountAttr, RDONLY, mount_setattr};
+
+impl Built<'_> {
+    pub(super) fn mount(&mut self, mount: &Mount) -> Result<()> {
+        let options = &mount.options;
+        if options.remount {
+            return self.remount(mount);
+        }
+        match &mount.source {
+            Source::New { fstype, device } => self.mount_new(mount, fstype, device),
+            Source::Bind(source) => {
+                if options.copy_symlink && self.copy_symlink(source, &mount.target)? {
+                    return Ok(());
+                }
+                let tree = cloned_source(source, options)?;
+                self.place(tree.as_fd(), mount, false)
+            }
+            Source::Cloned(tree) => self.place(tree.as_fd(), mount, false),
+            Source::CgroupV1(hierarchies) => self.mount_cgroup_v1(mount, hierarchies),
+            Source::CgroupV2 { fallback } => self.mount_cgroup_v2(mount, fallback),
+        }
+    }
+
+    /// Sets the options of a mount and gives it its place.
+    fn place(&self, tree: BorrowedFd<'_>, mount: &Mount, is_new: bool) -> Result<()> {
+        if let Some(userns) = &mount.idmap {
+            map_ids(tree, mount.options.idmap == Some(true), userns.as_fd())?;
+        }
+        set_options(tree, &mount.options, is_new)?;
+        if mount.target == Path::new("/proc") {
+            let found = rustix::fs::fstatfs(tree).attempt(|| "look at the source")?.f_type;
+            if found != rustix::fs::PROC_SUPER_MAGIC {
+                return Err(Error::invalid("/proc can only be a procfs"));
+            }
+        }
+        let is_folder = path::is_directory(tree).attempt(|| "look at the source")?;
+        let target = self.target(mount, if is_folder { Create::Directory } else { Create::File })?;
+        attach(tree, target.as_fd()).attempt(|| "attach the mount")
+    }
+
+    fn target(&self, mount: &Mount, create: Create) -> Result<Kept> {
+        if mount.options.target_nofollow {
+            let (folder, name) = parent(self.root(), &mount.target)?;
+            match rustix::fs::openat(&folder, &name, OFlags::PATH | OFlags::NOFOLLOW | OFlags::CLOEXEC, Mode::empty()) {
+                Err(Errno::NOENT) => {}
+                other => return other.map(Kept::from).attempt(|| format!("open {}", mount.target.display())),
+            }
+        }
+        let mode = if create == Create::Directory { FOLDER } else { Mode::from_raw_mode(0o644) };
+        open_or_create(self.root(), &mount.target, create, mode)
+    }
+
+    fn copy_symlink(&self, source: &Path, target: &Path) -> Result<bool> {
+        let Ok(link) = rustix::fs::readlink(source, Vec::new()) else { return Ok(false) };
+        let (folder, name) = parent(self.root(), target)?;
+        match rustix::fs::symlinkat(&*link, &folder, &name) {
+            Ok(()) => Ok(true),
+            Err(Errno::EXIST) => match rustix::fs::readlinkat(&folder, &name, Vec::new()) {
+                Ok(there) if there == link => Ok(true),
+                _ => Err(Error::os(Errno::EXIST, format!("create link {}", target.display()))),
+            },
+            Err(errno) => Err(Error::os(errno, format!("create link {}", target.display()))),
+        }
+    }
+
+    fn mount_new(&mut self, mount: &Mount, fstype: &str, device: &str) -> Result<()> {
+        let options = &mount.options;
+        if matches!(fstype, "proc" | "sysfs") {
+            self.refuse_symlink(&mount.target, fstype)?;
+        }
+        let mut words = options.filesystem.clone();
+        if let Some(label) = self.plan.label.as_ref().filter(|_| takes_label(fstype)) {
+            words.push(format!("context=\"{label}\""));
+        }
+        // A tmpfs on /dev is filled first, and so is one that takes a copy of what it hides.
+        let late_readonly =
+            options.read_only() && fstype == "tmpfs" && (options.tmpcopyup || mount.target == Path::new("/dev"));
+        let mut attributes = options.attributes.set;
+        if late_readonly {
+            attributes &= !RDONLY;
+        }
+        // On a device, read-only is the superblock's business too: it keeps a journal from being replayed.
+        if options.read_only() && device.starts_with('/') {
+            words.push("ro".to_owned());
+        }
+        let target = self.target(mount, Create::Directory)?;
+        if needs_classic_mount(&words) {
+            classic_mount(fstype, device, &words, attributes, target.as_fd())?;
+            let mounted = open(self.root(), &mount.target, OFlags::PATH).attempt(|| "open what was mounted")?;
+            return set_options(mounted.as_fd(), options, false);
+        }
+        if fstype == "tmpfs" && !words.iter().any(|word| word.starts_with("mode=")) {
+            // What the folder underneath allows, rather than everything to everybody.
+            let stat = rustix::fs::fstat(&target).attempt(|| "look at the target")?;
+            words.push(format!("mode={:o}", stat.st_mode & 0o7777));
+        }
+        let tree = match created(fstype, device, &words, attributes) {
+            // A sysfs shows a network namespace, and only its owner may mount one. The host's is the same view then.
+            Err(error) if fstype == "sysfs" && error.errno() == Some(Errno::PERM) => {
+                let tree = cloned(CWD, Path::new("/sys"), true, true).map_err(|_| error)?;
+                set_options(tree.as_fd(), options, false)?;
+                tree
+            }
+            other => other?,
+        };
+        if options.tmpcopyup {
+            copy_tree(target.as_fd(), tree.as_fd()).attempt(|| "copy what the tmpfs hides")?;
+        }
+        if let Some(userns) = &mount.idmap {
+            map_ids(tree.as_fd(), options.idmap == Some(true), userns.as_fd())?;
+        }
+        set_options(tree.as_fd(), options, true)?;
+        attach(tree.as_fd(), target.as_fd()).attempt(|| "attach the mount")?;
+        if late_readonly {
+            self.late_readonly.push(tree);
+        }
+        Ok(())
+    }
+
+    /// /proc and /sys decide what programs believe of the system: a link could give them a place of the image's choice
+    /// (CVE-2023-27561, CVE-2019-19921).
+    fn refuse_symlink(&self, target: &Path, fstype: &str) -> Result<()> {
+        let relative = target.strip_prefix("/").unwrap_or(target);
+        match rustix::fs::statat(&self.root, relative, AtFlags::SYMLINK_NOFOLLOW) {
+            Ok(stat) if FileType::from_raw_mode(stat.st_mode) != FileType::Directory => Err(Error::invalid(format!(
+                "filesystem {fstype:?} must be mounted on ordinary directory: {} is none",
+                target.display()
+            ))),
+            _ => Ok(()),
+        }
+    }
+
+    fn remount(&self, mount: &Mount) -> Result<()> {
+        let there =
+            open(self.root(), &mount.target, OFlags::PATH).attempt(|| format!("open {}", mount.target.display()))?;
+        set_options(there.as_fd(), &mount.options, false)
+    }
+
+    fn mount_cgroup_v1(&mut self, mount: &Mount, hierarchies: &[Hierarchy]) -> Result<()> {
+        // The tmpfs must take folders and links before it may become read-only.
+        let folder = created("tmpfs", "tmpfs", &["mode=755".to_owned()], mount.options.attributes.set & !RDONLY)?;
+        set_options(folder.as_fd(), &Options { attributes: MountAttr::default(), ..mount.options.clone() }, true)?;
+        let target = self.target(mount, Create::Directory)?;
+        attach(folder.as_fd(), target.as_fd()).attempt(|| "attach the tmpfs for the cgroup hierarchies")?;
+        for hierarchy in hierarchies {
+            let what = || format!("cgroup hierarchy {}", hierarchy.name);
+            rustix::fs::mkdirat(folder, &hierarchy.name, FOLDER).attempt(what)?;
+            let tree = match &hierarchy.options {
+                Some(words) => {
+                    let words: Vec<String> = words.split(',').map(str::to_owned).collect();
+                    created("cgroup", "cgroup", &words, 0).attempt(what)?
+                }
+                None => cloned(CWD, &hierarchy.path, true, true).attempt(what)?,
+            };
+            // Nobody else knows this tmpfs yet: names in it are what was made here.
+            let flags = MoveMountFlags::MOVE_MOUNT_F_EMPTY_PATH;
+            rustix::mount::move_mount(tree, "", folder, &hierarchy.name, flags).attempt(what)?;
+            for link in &hierarchy.links {
+                match rustix::fs::symlinkat(&hierarchy.name, folder, link) {
+                    Ok(()) | Err(Errno::EXIST) => {}
+                    Err(errno) => return Err(Error::os(errno, format!("link {link} to {}", hierarchy.name))),
+                }
+            }
+        }
+        mount_setattr(folder.as_fd(), true, &for_kernel(mount.options.attributes))
+            .attempt(|| "set the options of the cgroup hierarchies")?;
+        Ok(())
+    }
+
+    fn mount_cgroup_v2(&mut self, mount: &Mount, fallback: &Path) -> Result<()> {
+        match created("cgroup2", "cgroup", &mount.options.filesystem, mount.options.attributes.set) {
+            Ok(tree) => self.place(tree.as_fd(), mount, true),
+            // Without privilege over the cgroup namespace only what is there can be shown.
+            Err(error) if matches!(error.errno(), Some(Errno::PERM | Errno::BUSY)) || error.kind() == Kind::Os => {
+                let tree = cloned(CWD, fallback, true, true).map_err(|_| error)?;
+                self.place(tree.as_fd(), mount, false)
+            }
+            Err(error) => Err(error),
+        }
+    }
+}
+
+/// Whether a file system of this type can be given an SELinux context.
+fn takes_label(fstype: &str) -> bool {
+    !matches!(fstype, "proc" | "sysfs" | "cgroup" | "cgroup2" | "mqueue" | "devpts")
+}

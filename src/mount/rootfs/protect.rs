@@ -1,0 +1,89 @@
+//! What of a container's root its processes must not see or write.
+
+use std::os::fd::{AsFd, OwnedFd};
+use std::path::Path;
+
+use rustix::fs::{FileType, Mode, OFlags};
+use rustix::io::Errno;
+
+use super::Built;
+use super::kept::{cloned, created, open};
+use crate::error::{Attempt, Error, Result};
+use crate::mount::apply::{attach, set_read_only};
+use crate::mount::path;
+use crate::sys::fd::Kept;
+use crate::sys::mount::RDONLY;
+
+impl Built<'_> {
+    /// Masks, read-only paths, and what else must wait until hooks have had their say.
+    ///
+    /// # Errors
+    /// Which path, and why.
+    pub fn protect(&self) -> Result<()> {
+        for path in &self.plan.readonly_paths {
+            self.make_readonly(path).attempt(|| format!("make {} read-only", path.display()))?;
+        }
+        self.mask()?;
+        for mount in &self.late_readonly {
+            set_read_only(mount.as_fd(), false).attempt(|| "make a tmpfs read-only")?;
+        }
+        if self.plan.readonly {
+            set_read_only(self.root(), false).attempt(|| "make the root read-only")?;
+        }
+        Ok(())
+    }
+
+    fn make_readonly(&self, path: &Path) -> Result<()> {
+        let there = match open(self.root(), path, OFlags::PATH) {
+            Err(Errno::NOENT) => return Ok(()),
+            other => other.attempt(|| "open it")?,
+        };
+        let tree = cloned(there.as_fd(), Path::new(""), true, true).attempt(|| "clone it")?;
+        set_read_only(tree.as_fd(), false).attempt(|| "set read-only")?;
+        attach(tree.as_fd(), there.as_fd()).attempt(|| "attach it")
+    }
+
+    /// Files are hidden by the host's /dev/null, folders by an empty read-only tmpfs, one for all of them.
+    fn mask(&self) -> Result<()> {
+        let mut null = None;
+        let mut empty: Option<Kept> = None;
+        for path in &self.plan.masked {
+            let what = || format!("mask {}", path.display());
+            let there = match open(self.root(), path, OFlags::PATH) {
+                // A path below a file is as absent as one that is not there.
+                Err(Errno::NOENT | Errno::NOTDIR) => continue,
+                other => other.attempt(what)?,
+            };
+            if path::is_directory(&there).attempt(what)? {
+                let tree = match &empty {
+                    Some(first) => cloned(first.as_fd(), Path::new(""), false, true).attempt(what)?,
+                    None => {
+                        let mut words = vec!["nr_blocks=1".to_owned(), "nr_inodes=1".to_owned()];
+                        words.extend(self.plan.label.iter().map(|label| format!("context=\"{label}\"")));
+                        created("tmpfs", "", &words, RDONLY).attempt(what)?
+                    }
+                };
+                attach(tree.as_fd(), there.as_fd()).attempt(what)?;
+                empty.get_or_insert(tree);
+            } else {
+                let null = match &null {
+                    Some(null) => *null,
+                    None => *null.insert(open_null().map(Kept::from).attempt(what)?),
+                };
+                let tree = cloned(null.as_fd(), Path::new(""), false, true).attempt(what)?;
+                attach(tree.as_fd(), there.as_fd()).attempt(what)?;
+            }
+        }
+        Ok(())
+    }
+}
+
+/// /dev/null of the host, and truly that.
+fn open_null() -> Result<OwnedFd> {
+    let fd = rustix::fs::open("/dev/null", OFlags::PATH | OFlags::NOFOLLOW | OFlags::CLOEXEC, Mode::empty())
+        .attempt(|| "open /dev/null")?;
+    let stat = rustix::fs::fstat(&fd).attempt(|| "look at /dev/null")?;
+    let is_null =
+        FileType::from_raw_mode(stat.st_mode) == FileType::CharacterDevice && stat.st_rdev == rustix::fs::makedev(1, 3);
+    if is_null { Ok(fd) } else { Err(Error::invalid("/dev/null is not the null device")) }
+}
