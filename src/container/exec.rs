@@ -93,7 +93,7 @@ pub fn exec(
             process::use_terminal(terminal.inner.as_fd())?;
         }
         born.link.wait()?;
-        let ready = process.confine(&proc, &mut born.link)?;
+        let ready = process.confine(&proc, &mut born.link, false)?;
         ready.execute(&mut born.link, preserve_fds)
     };
     let (mut child, mut cgroup) = start(&container, options, &plan, &targets, body)?;

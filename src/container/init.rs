@@ -74,7 +74,6 @@ pub fn run(init: &Init<'_>, born: &mut Born) -> Result<Infallible> {
     if init.new.contains(Kind::Net) {
         sys::net::loopback_up().attempt(|| "bring the loopback device up")?;
     }
-    let null = process::host_null();
     let mut placed = Placed(false);
     let built = rootfs::build(init.rootfs, &mut || placed.wait(born))?;
     placed.wait(born)?;
@@ -101,11 +100,8 @@ pub fn run(init: &Init<'_>, born: &mut Born) -> Result<Infallible> {
     built.protect()?;
     built.pivot()?;
     name_host(init.spec)?;
-    if let (Some(null), true) = (null, init.rootfs.populate_dev) {
-        process::reopen_null(null)?;
-    }
     let ready = match init.process {
-        Some(process) => Some(process.confine(&proc, &mut born.link)?),
+        Some(process) => Some(process.confine(&proc, &mut born.link, init.rootfs.populate_dev)?),
         None => None,
     };
     drop(proc);

@@ -2,7 +2,7 @@
 
 use std::convert::Infallible;
 use std::ffi::CString;
-use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::os::fd::BorrowedFd;
 use std::path::PathBuf;
 
 use oci_spec::runtime::{
@@ -18,7 +18,6 @@ use crate::error::{Attempt, Error, Result};
 use crate::launch::link::{Link, Message};
 use crate::launch::program::{self, Capabilities, Credentials, Program, c_string};
 use crate::lsm::{self, Proc};
-use crate::sys::fd::Kept;
 use crate::sys::sched::{self, SchedAttr};
 
 /// Everything that a process is started with.
@@ -180,11 +179,11 @@ impl Process {
     }
 
     /// The first half of the child's part: all but what takes its privileges. Finds the file to execute, so that a missing
-    /// program fails `create`, not `start`.
+    /// program fails `create`, not `start`. `has_own_dev`: /dev is the container's, not yet the streams'.
     ///
     /// # Errors
     /// What could not be set, and in the engines' words why the program cannot be executed.
-    pub fn confine(&self, proc: &Proc, link: &mut Link) -> Result<Ready<'_>> {
+    pub fn confine(&self, proc: &Proc, link: &mut Link, has_own_dev: bool) -> Result<Ready<'_>> {
         if self.no_new_privs {
             rustix::thread::set_no_new_privs(true).attempt(|| "set no_new_privs")?;
         }
@@ -223,7 +222,7 @@ impl Process {
                 .attempt(|| format!("chdir to cwd (\"{}\") set in config.json failed", self.cwd.display()))
                 .map(|()| true)?,
         };
-        program::give_standard_streams(self.credentials.uid)?;
+        program::settle_streams(self.credentials.uid, has_own_dev)?;
         program::set_credentials(&self.credentials)?;
         if entered {
             program::verify_directory()?;
@@ -286,50 +285,6 @@ pub fn use_terminal(terminal: BorrowedFd<'_>) -> Result<()> {
     rustix::stdio::dup2_stdin(terminal).attempt(attempted)?;
     rustix::stdio::dup2_stdout(terminal).attempt(attempted)?;
     rustix::stdio::dup2_stderr(terminal).attempt(attempted)
-}
-
-/// Standard streams that are the host's /dev/null become the container's, which a program may reopen.
-///
-/// # Errors
-/// As open(2) and dup2(2).
-pub fn reopen_null(host_null: Kept) -> Result<()> {
-    let null = rustix::fs::fstat(host_null).attempt(|| "look at /dev/null")?;
-    let mut own: Option<OwnedFd> = None;
-    for number in 0..3 {
-        let stream: BorrowedFd<'_> = match number {
-            0 => rustix::stdio::stdin(),
-            1 => rustix::stdio::stdout(),
-            _ => rustix::stdio::stderr(),
-        };
-        let Ok(stat) = rustix::fs::fstat(stream) else { continue };
-        if stat.st_rdev != null.st_rdev || stat.st_mode & 0o170_000 != null.st_mode & 0o170_000 {
-            continue;
-        }
-        let own = match &own {
-            Some(own) => own,
-            None => {
-                let flags = rustix::fs::OFlags::RDWR | rustix::fs::OFlags::CLOEXEC;
-                match rustix::fs::open("/dev/null", flags, rustix::fs::Mode::empty()) {
-                    Ok(fd) => own.insert(fd),
-                    // A container without one keeps the host's.
-                    Err(_) => return Ok(()),
-                }
-            }
-        };
-        match number {
-            0 => rustix::stdio::dup2_stdin(own.as_fd()),
-            1 => rustix::stdio::dup2_stdout(own.as_fd()),
-            _ => rustix::stdio::dup2_stderr(own.as_fd()),
-        }
-        .attempt(|| "reopen /dev/null")?;
-    }
-    Ok(())
-}
-
-/// The host's /dev/null, if that is what it is.
-pub fn host_null() -> Option<Kept> {
-    let flags = rustix::fs::OFlags::PATH | rustix::fs::OFlags::CLOEXEC;
-    rustix::fs::open("/dev/null", flags, rustix::fs::Mode::empty()).ok().map(Kept::from)
 }
 
 /// Bit `n` for each capability number n of a set.

@@ -49,12 +49,13 @@ impl Bundle {
             return Err(Error::invalid("config.json: root.path is empty"));
         }
         let path = self.path.join(root.path());
-        // Links in the path may be the operator's choice; the folder itself is held by descriptor from here on.
-        let path = fs::canonicalize(&path).attempt(|| format!("config.json: root.path {}", path.display()))?;
-        if !path.is_dir() {
+        let stat = rustix::fs::stat(&path).attempt(|| format!("config.json: root.path {}", path.display()))?;
+        if rustix::fs::FileType::from_raw_mode(stat.st_mode) != rustix::fs::FileType::Directory {
             return Err(Error::os(rustix::io::Errno::NOTDIR, format!("config.json: root.path {}", path.display())));
         }
-        if path == Path::new("/") && self.kinds().contains(Kind::Mount) {
+        let is_host_root =
+            rustix::fs::stat("/").is_ok_and(|host| (host.st_dev, host.st_ino) == (stat.st_dev, stat.st_ino));
+        if is_host_root && self.kinds().contains(Kind::Mount) {
             return Err(Error::invalid("config.json: root.path / is the host's own root"));
         }
         Ok(path)

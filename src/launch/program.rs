@@ -6,12 +6,13 @@ use std::ffi::{CStr, CString};
 use std::os::unix::ffi::OsStrExt;
 use std::path::Path;
 
-use rustix::fs::{Access, AtFlags, CWD, FileType, Gid, Mode, Uid};
+use rustix::fs::{Access, AtFlags, CWD, FileType, Gid, Mode, OFlags, Uid};
 use rustix::io::Errno;
 use rustix::thread::{CapabilitySet, CapabilitySets};
 
 use crate::error::{Attempt, Error, Kind, Result, go_text};
 use crate::sys;
+use crate::sys::fd::Kept;
 
 /// Five sets of capabilities as bit masks, bit n for capability n; capabilities(7).
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -191,27 +192,44 @@ pub fn verify_directory() -> Result<()> {
     }
 }
 
-/// Gives standard input, output and error to the program's user, so that it can reopen them; terminals, /dev/null and
-/// what cannot be given are left.
+/// Makes the standard streams fit for the program: gives them to its user, so that it can reopen them; and with
+/// `reopen_null`, those that are the host's /dev/null become the container's. What cannot be given is left.
 ///
 /// # Errors
-/// As fstat(2).
-pub fn give_standard_streams(uid: u32) -> Result<()> {
-    let null = rustix::fs::stat("/dev/null").ok().map(|stat| stat.st_rdev);
+/// As fstat(2), fchown(2) and dup2(2).
+pub fn settle_streams(uid: u32, reopen_null: bool) -> Result<()> {
     let streams = [rustix::stdio::stdin(), rustix::stdio::stdout(), rustix::stdio::stderr()];
+    let mut null = None;
     for (number, stream) in streams.into_iter().enumerate() {
+        let what = || format!("look at file descriptor {number}");
         let stat = match rustix::fs::fstat(stream) {
             Err(Errno::BADF) => continue,
-            other => other.attempt(|| format!("look at file descriptor {number}"))?,
+            other => other.attempt(what)?,
         };
-        let is_null = FileType::from_raw_mode(stat.st_mode) == FileType::CharacterDevice && Some(stat.st_rdev) == null;
-        if stat.st_uid == uid || is_null {
-            continue;
-        }
-        // A read-only file system, a user namespace without the owner: the program can live with it.
-        match rustix::fs::fchown(stream, Some(Uid::from_raw(uid)), None) {
-            Ok(()) | Err(Errno::INVAL | Errno::PERM | Errno::ROFS | Errno::ACCESS) => {}
-            Err(errno) => return Err(Error::os(errno, format!("give file descriptor {number} to user {uid}"))),
+        let is_character_device = FileType::from_raw_mode(stat.st_mode) == FileType::CharacterDevice;
+        if is_character_device && stat.st_rdev == rustix::fs::makedev(1, 3) {
+            if reopen_null {
+                let null = match &null {
+                    Some(null) => null,
+                    // A container without one keeps the host's.
+                    None => match rustix::fs::open("/dev/null", OFlags::RDWR | OFlags::CLOEXEC, Mode::empty()) {
+                        Ok(own) => null.insert(Kept::from(own)),
+                        Err(_) => return Ok(()),
+                    },
+                };
+                match number {
+                    0 => rustix::stdio::dup2_stdin(*null),
+                    1 => rustix::stdio::dup2_stdout(*null),
+                    _ => rustix::stdio::dup2_stderr(*null),
+                }
+                .attempt(|| "reopen /dev/null")?;
+            }
+        } else if stat.st_uid != uid {
+            // A read-only file system, a user namespace without the owner: the program can live with it.
+            match rustix::fs::fchown(stream, Some(Uid::from_raw(uid)), None) {
+                Ok(()) | Err(Errno::INVAL | Errno::PERM | Errno::ROFS | Errno::ACCESS) => {}
+                Err(errno) => return Err(Error::os(errno, format!("give file descriptor {number} to user {uid}"))),
+            }
         }
     }
     Ok(())

@@ -12,6 +12,7 @@ use rustix::mount::{FsMountFlags, FsOpenFlags, MountAttrFlags, MoveMountFlags, O
 use super::options::{Options, Propagation, for_kernel};
 use crate::error::{Attempt, Error, Kind, Result};
 use crate::sys::fd::Kept;
+use crate::sys::mount as attr;
 use crate::sys::mount::{IDMAP, MountAttr, RDONLY, mount_setattr};
 
 /// Longer values are beyond fsconfig(2).
@@ -85,14 +86,32 @@ pub fn classic_mount(
     attributes: u64,
     target: BorrowedFd<'_>,
 ) -> Result<()> {
-    let mut flags = MsFlags::empty();
     // The low attribute bits are those of mount(2); access times are not.
-    flags |= MsFlags::from_bits_truncate((attributes & 0xf) as libc::c_ulong);
-    if attributes & crate::sys::mount::NOATIME != 0 {
-        flags |= MsFlags::MS_NOATIME;
-    }
-    if attributes & crate::sys::mount::NODIRATIME != 0 {
-        flags |= MsFlags::MS_NODIRATIME;
+    let mut flags = MsFlags::from_bits_truncate((attributes & 0xf) as libc::c_ulong);
+    flags.set(MsFlags::MS_NOATIME, attributes & attr::ATIME == attr::NOATIME);
+    flags.set(MsFlags::MS_STRICTATIME, attributes & attr::ATIME == attr::STRICTATIME);
+    flags.set(MsFlags::MS_NODIRATIME, attributes & attr::NODIRATIME != 0);
+    let words: Vec<&str> = words
+        .iter()
+        .map(String::as_str)
+        .filter(|word| {
+            // A flag of mount(2), not of the file system.
+            let flag = match *word {
+                "ro" => MsFlags::MS_RDONLY,
+                "sync" => MsFlags::MS_SYNCHRONOUS,
+                "dirsync" => MsFlags::MS_DIRSYNC,
+                "mand" => MsFlags::MS_MANDLOCK,
+                "silent" => MsFlags::MS_SILENT,
+                "iversion" => MsFlags::MS_I_VERSION,
+                "lazytime" => MsFlags::MS_LAZYTIME,
+                _ => MsFlags::empty(),
+            };
+            flags |= flag;
+            flag.is_empty()
+        })
+        .collect();
+    if attributes & attr::NOSYMFOLLOW != 0 {
+        flags |= MsFlags::from_bits_retain(0x100); // MS_NOSYMFOLLOW, Linux 5.10
     }
     let path = format!("/proc/self/fd/{}", target.as_raw_fd());
     nix::mount::mount(Some(source), path.as_str(), Some(fstype), flags, Some(words.join(",").as_str()))

@@ -102,15 +102,24 @@ impl Built<'_> {
             words.push("ro".to_owned());
         }
         let target = self.target(mount, Create::Directory)?;
+        if fstype == "tmpfs" && !words.iter().any(|word| word.starts_with("mode=")) {
+            // What the folder underneath allows, rather than everything to everybody.
+            let stat = rustix::fs::fstat(target).attempt(|| "look at the target")?;
+            words.push(format!("mode={:o}", stat.st_mode & 0o7777));
+        }
+        // One call does for most what six to eight do by fsconfig(2); these can say more, also of what went wrong.
+        let is_plain = options.recursive == MountAttr::default()
+            && options.propagation.is_empty()
+            && mount.idmap.is_none()
+            && !options.tmpcopyup
+            && !late_readonly;
+        if is_plain && classic_mount(fstype, device, &words, attributes, target.as_fd()).is_ok() {
+            return Ok(());
+        }
         if needs_classic_mount(&words) {
             classic_mount(fstype, device, &words, attributes, target.as_fd())?;
             let mounted = open(self.root(), &mount.target, OFlags::PATH).attempt(|| "open what was mounted")?;
             return set_options(mounted.as_fd(), options, false);
-        }
-        if fstype == "tmpfs" && !words.iter().any(|word| word.starts_with("mode=")) {
-            // What the folder underneath allows, rather than everything to everybody.
-            let stat = rustix::fs::fstat(&target).attempt(|| "look at the target")?;
-            words.push(format!("mode={:o}", stat.st_mode & 0o7777));
         }
         let tree = match created(fstype, device, &words, attributes) {
             // A sysfs shows a network namespace, and only its owner may mount one. The host's is the same view then.

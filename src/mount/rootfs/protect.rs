@@ -7,9 +7,9 @@ use rustix::fs::{FileType, Mode, OFlags};
 use rustix::io::Errno;
 
 use super::Built;
-use super::kept::{cloned, created, open};
+use super::kept::{cloned, open};
 use crate::error::{Attempt, Error, Result};
-use crate::mount::apply::{attach, set_read_only};
+use crate::mount::apply::{attach, classic_mount, set_read_only};
 use crate::mount::path;
 use crate::sys::fd::Kept;
 use crate::sys::mount::RDONLY;
@@ -55,16 +55,18 @@ impl Built<'_> {
                 other => other.attempt(what)?,
             };
             if path::is_directory(&there).attempt(what)? {
-                let tree = match &empty {
-                    Some(first) => cloned(first.as_fd(), Path::new(""), false, true).attempt(what)?,
+                match &empty {
+                    Some(first) => {
+                        let tree = cloned(first.as_fd(), Path::new(""), false, true).attempt(what)?;
+                        attach(tree.as_fd(), there.as_fd()).attempt(what)?;
+                    }
                     None => {
                         let mut words = vec!["nr_blocks=1".to_owned(), "nr_inodes=1".to_owned()];
                         words.extend(self.plan.label.iter().map(|label| format!("context=\"{label}\"")));
-                        created("tmpfs", "", &words, RDONLY).attempt(what)?
+                        classic_mount("tmpfs", "tmpfs", &words, RDONLY, there.as_fd()).attempt(what)?;
+                        empty = Some(open(self.root(), path, OFlags::PATH).attempt(what)?);
                     }
-                };
-                attach(tree.as_fd(), there.as_fd()).attempt(what)?;
-                empty.get_or_insert(tree);
+                }
             } else {
                 let null = match &null {
                     Some(null) => *null,
