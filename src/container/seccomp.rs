@@ -73,7 +73,7 @@ pub fn profile(seccomp: &LinuxSeccomp) -> Result<Profile> {
     let default_action = action(seccomp.default_action(), seccomp.default_errno_ret())
         .map_err(|error| error.context("linux.seccomp.defaultErrnoRet"))?;
     if default_action == Action::Notify {
-        return Err(Error::invalid("linux.seccomp.defaultAction: SCMP_ACT_NOTIFY cannot be the default action"));
+        return Err(Error::invalid("linux.seccomp.defaultAction: SCMP_ACT_NOTIFY cannot be used as default action"));
     }
     let specified = seccomp.syscalls().as_deref().unwrap_or_default();
     let rules = specified.iter().enumerate().map(|(at, syscall)| {

@@ -31,7 +31,7 @@ pub fn compile(profile: &Profile) -> Result<Program> {
 /// [`compile`] for a machine whose native architecture is `native`.
 pub fn compile_for(profile: &Profile, native: Arch) -> Result<Program> {
     if profile.default_action == Action::Notify {
-        return Err(Error::invalid("seccomp: SCMP_ACT_NOTIFY cannot be the default action"));
+        return Err(Error::invalid("seccomp: SCMP_ACT_NOTIFY cannot be used as default action"));
     }
     for condition in profile.rules.iter().flat_map(|rule| &rule.conditions) {
         if usize::from(condition.argument) >= ARGUMENTS {
