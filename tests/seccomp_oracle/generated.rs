@@ -7,7 +7,7 @@ use proptest::prelude::*;
 use proptest::test_runner::{Config, TestRunner};
 
 use crate::emulate::SystemCall;
-use crate::reference::{self, Reference};
+use crate::reference::{self, Reference, multiplexes, through};
 use crate::{check, syscalls};
 
 /// Few names, so that rules meet: plain ones, some of one architecture only, some that are made through others.
@@ -143,23 +143,6 @@ fn profile(actions: Actions, conditions: usize) -> impl Strategy<Value = (Profil
             }
             (profile, native)
         },
-    )
-}
-
-/// The number of socketcall(2) or ipc(2) and their first argument, where a call can be made through them.
-fn through(syscall: Syscall) -> Option<(u32, u64)> {
-    match reference::number(syscall, Arch::X86)? {
-        number @ -120..=-101 => Some((102, (-number - 100) as u64)),
-        number @ -224..=-201 => Some((117, (-number - 200) as u64)),
-        _ => None,
-    }
-}
-
-fn multiplexes(arch: Arch) -> bool {
-    // libseccomp 2.5 does not know it of MIPS; 2.6 does.
-    matches!(
-        arch,
-        Arch::Mips | Arch::Mipsel | Arch::X86 | Arch::Ppc | Arch::Ppc64 | Arch::Ppc64le | Arch::S390 | Arch::S390x
     )
 }
 
