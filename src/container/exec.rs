@@ -109,7 +109,13 @@ pub fn exec(
         if let Some(outer) = &outer {
             shown = crate::launch::link::receive_fd(outer.as_fd()).attempt(|| "receive the terminal")?;
         }
-        notify::wait_for_exec(&mut child.link, child.pidfd.as_fd(), &spec, &container.state)?;
+        notify::wait_for_exec(
+            &mut child.link,
+            child.pidfd.as_fd(),
+            pid.as_raw_nonzero().get(),
+            &spec,
+            &container.state,
+        )?;
         if let Some(socket) = &options.pidfd_socket {
             let socket = terminal::connect(socket)?;
             send_fd(socket.as_fd(), b"pidfd", child.pidfd.as_fd()).attempt(|| "send the pidfd of the process")?;

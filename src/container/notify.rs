@@ -18,7 +18,9 @@ pub fn wait_for(child: &mut Child, stage: Stage, spec: &Spec, state: &State) -> 
     loop {
         match child.link.receive()? {
             Some(Message::Reached(reached)) if reached == stage => return Ok(()),
-            Some(Message::Listener(fd)) => hand_over(child.pidfd.as_fd(), fd, spec, state, &child.link)?,
+            Some(Message::Listener(fd)) => {
+                hand_over(child.pidfd.as_fd(), fd, child.pid.as_raw_nonzero().get(), spec, state, &child.link)?
+            }
             Some(Message::Failed(error)) => return Err(error),
             Some(other) => {
                 return Err(Error::new(Kind::Died, format!("the child said {other:?} when {stage:?} was due")));
@@ -28,14 +30,14 @@ pub fn wait_for(child: &mut Child, stage: Stage, spec: &Spec, state: &State) -> 
     }
 }
 
-/// Waits until the process behind `link` has executed its program, handing over a listener on the way.
+/// Waits until the process `pid` behind `link` has executed its program, handing over a listener on the way.
 ///
 /// # Errors
 /// What it failed at.
-pub fn wait_for_exec(link: &mut Link, pidfd: BorrowedFd<'_>, spec: &Spec, state: &State) -> Result<()> {
+pub fn wait_for_exec(link: &mut Link, pidfd: BorrowedFd<'_>, pid: i32, spec: &Spec, state: &State) -> Result<()> {
     loop {
         match link.receive()? {
-            Some(Message::Listener(fd)) => hand_over(pidfd, fd, spec, state, link)?,
+            Some(Message::Listener(fd)) => hand_over(pidfd, fd, pid, spec, state, link)?,
             Some(Message::Failed(error)) => return Err(error),
             Some(other) => {
                 return Err(Error::new(Kind::Died, format!("the child said {other:?} when it was to execute")));
@@ -45,7 +47,7 @@ pub fn wait_for_exec(link: &mut Link, pidfd: BorrowedFd<'_>, spec: &Spec, state:
     }
 }
 
-fn hand_over(pidfd: BorrowedFd<'_>, fd: i32, spec: &Spec, state: &State, link: &Link) -> Result<()> {
+fn hand_over(pidfd: BorrowedFd<'_>, fd: i32, pid: i32, spec: &Spec, state: &State, link: &Link) -> Result<()> {
     let listener: OwnedFd = rustix::process::pidfd_getfd(pidfd, fd, PidfdGetfdFlags::empty())
         .attempt(|| "take the seccomp listener from the container's process")?;
     let seccomp = spec.linux().as_ref().and_then(|linux| linux.seccomp().as_ref());
@@ -53,14 +55,16 @@ fn hand_over(pidfd: BorrowedFd<'_>, fd: i32, spec: &Spec, state: &State, link: &
         .and_then(|seccomp| seccomp.listener_path().as_deref())
         .ok_or_else(|| Error::invalid("a seccomp rule notifies, but listenerPath is not given"))?;
     let metadata = seccomp.and_then(|seccomp| seccomp.listener_metadata().clone()).unwrap_or_default();
+    // As in runc: a container is being created as long as its own process has not started; exec's process is another.
+    let status = if pid == state.init_process_pid { Status::Creating } else { Status::Running };
     // runtime-spec, "containerProcessState"
     let message = serde_json::json!({
         "ociVersion": state.oci_version,
-        "fds": ["seccompFd"],
-        "pid": state.init_process_pid,
+        "fds": [crate::seccomp::notify::FD_NAME],
+        "pid": pid,
         "metadata": metadata,
-        "state": state.reported(Status::Creating),
+        "state": state.reported(status),
     });
     crate::seccomp::notify::send(listener.as_fd(), path, message.to_string().as_bytes())?;
-    link.send(&Message::Proceed)
+    link.send(&Message::HandedOver)
 }

@@ -245,9 +245,10 @@ impl Process {
     fn load_seccomp(&self, link: &mut Link) -> Result<()> {
         let Some(filter) = &self.seccomp else { return Ok(()) };
         if let Some(listener) = filter.load()? {
-            // The filter holds already: nothing but this socket is used, and `write` may not be one that it notifies.
-            link.send(&Message::Listener(std::os::fd::AsRawFd::as_raw_fd(&listener)))?;
-            link.wait()?;
+            // The filter holds already: `write`, which it may not notify, tells of the listener; what comes after may be
+            // answered by the agent.
+            link.send_under_filter(&Message::Listener(std::os::fd::AsRawFd::as_raw_fd(&listener)))?;
+            link.wait_for_hand_over()?;
         }
         Ok(())
     }

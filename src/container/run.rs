@@ -37,7 +37,13 @@ pub fn run(runtime: &Runtime, id: &str, options: &Options, how: &RunOptions) -> 
     let mut created = begin(runtime, id, options, start)?;
     created.child.proceed()?;
     let pidfd = std::os::fd::AsFd::as_fd(&created.child.pidfd);
-    notify::wait_for_exec(&mut created.child.link, pidfd, &created.bundle.spec, &created.state)?;
+    notify::wait_for_exec(
+        &mut created.child.link,
+        pidfd,
+        created.state.init_process_pid,
+        &created.bundle.spec,
+        &created.state,
+    )?;
     run_hooks(&created, Point::Poststart, Status::Running)?;
     let Some(signals) = signals else {
         created.keep();

@@ -73,7 +73,7 @@ pub fn profile(seccomp: &LinuxSeccomp) -> Result<Profile> {
     let default_action = action(seccomp.default_action(), seccomp.default_errno_ret())
         .map_err(|error| error.context("linux.seccomp.defaultErrnoRet"))?;
     if default_action == Action::Notify {
-        return Err(Error::invalid("linux.seccomp.defaultAction: SCMP_ACT_NOTIFY cannot be the default action"));
+        return Err(Error::invalid("linux.seccomp.defaultAction: SCMP_ACT_NOTIFY cannot be used as default action"));
     }
     let specified = seccomp.syscalls().as_deref().unwrap_or_default();
     let rules = specified.iter().enumerate().map(|(at, syscall)| {
@@ -227,5 +227,138 @@ fn arch(named: SpecArch) -> Arch {
         SpecArch::ScmpArchM68k => Arch::M68k,
         SpecArch::ScmpArchSh => Arch::Sh,
         SpecArch::ScmpArchSheb => Arch::Sheb,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serde_json::{Value, json};
+
+    fn mapped(seccomp: Value) -> Result<Profile> {
+        profile(&serde_json::from_value(seccomp).unwrap())
+    }
+
+    fn refusal(seccomp: Value) -> String {
+        mapped(seccomp).unwrap_err().to_string()
+    }
+
+    #[test]
+    fn maps_every_action_with_its_errno() {
+        let action = |action: &str, errno: Option<u32>| {
+            let mut rule = json!({"names": ["read"], "action": action});
+            if let Some(errno) = errno {
+                rule["errnoRet"] = json!(errno);
+            }
+            let seccomp = json!({"defaultAction": "SCMP_ACT_ALLOW", "syscalls": [rule], "listenerPath": "/agent"});
+            mapped(seccomp).unwrap().rules[0].action
+        };
+        for (name, expected) in [
+            ("SCMP_ACT_KILL", Action::KillThread),
+            ("SCMP_ACT_KILL_THREAD", Action::KillThread),
+            ("SCMP_ACT_KILL_PROCESS", Action::KillProcess),
+            ("SCMP_ACT_TRAP", Action::Trap),
+            ("SCMP_ACT_ERRNO", Action::Errno(1)),
+            ("SCMP_ACT_TRACE", Action::Trace(1)),
+            ("SCMP_ACT_ALLOW", Action::Allow),
+            ("SCMP_ACT_LOG", Action::Log),
+            ("SCMP_ACT_NOTIFY", Action::Notify),
+        ] {
+            assert!(ACTIONS.contains(&name));
+            assert_eq!(action(name, None), expected, "{name}");
+        }
+        assert_eq!(action("SCMP_ACT_ERRNO", Some(38)), Action::Errno(38));
+        assert_eq!(action("SCMP_ACT_TRACE", Some(5)), Action::Trace(5));
+    }
+
+    #[test]
+    fn maps_every_operator() {
+        for (operator, expected) in [
+            ("SCMP_CMP_NE", Comparison::NotEqual(7)),
+            ("SCMP_CMP_LT", Comparison::Less(7)),
+            ("SCMP_CMP_LE", Comparison::LessOrEqual(7)),
+            ("SCMP_CMP_EQ", Comparison::Equal(7)),
+            ("SCMP_CMP_GE", Comparison::GreaterOrEqual(7)),
+            ("SCMP_CMP_GT", Comparison::Greater(7)),
+            ("SCMP_CMP_MASKED_EQ", Comparison::MaskedEqual { mask: 7, value: 3 }),
+        ] {
+            assert!(OPERATORS.contains(&operator));
+            let argument = json!({"index": 5, "value": 7, "valueTwo": 3, "op": operator});
+            let rule = json!({"names": ["read"], "action": "SCMP_ACT_LOG", "args": [argument]});
+            let profile = mapped(json!({"defaultAction": "SCMP_ACT_ALLOW", "syscalls": [rule]})).unwrap();
+            assert_eq!(profile.rules[0].conditions, [Condition { argument: 5, comparison: expected }]);
+        }
+    }
+
+    #[test]
+    fn every_architecture_of_the_features_can_be_named() {
+        let names = architectures();
+        assert!(names.is_sorted());
+        let profile = mapped(json!({"defaultAction": "SCMP_ACT_ALLOW", "architectures": names})).unwrap();
+        let back: Vec<_> = profile.architectures.iter().map(|arch| arch.name()).collect();
+        assert_eq!(back, names);
+    }
+
+    #[test]
+    fn absent_flags_are_not_no_flags() {
+        let flags = |flags: Value| {
+            let mut seccomp = json!({"defaultAction": "SCMP_ACT_ALLOW"});
+            if !flags.is_null() {
+                seccomp["flags"] = flags;
+            }
+            mapped(seccomp).unwrap().flags
+        };
+        assert_eq!(flags(Value::Null), Flags { spec_allow: true, ..Flags::default() });
+        assert_eq!(flags(json!([])), Flags::default());
+        assert_eq!(flags(json!(["SECCOMP_FILTER_FLAG_TSYNC"])), Flags::default());
+        let all = flags(json!(supported_flags()));
+        assert!(all.log && all.spec_allow);
+    }
+
+    #[test]
+    fn names_of_no_architecture_are_passed_over_and_can_be_asked_for() {
+        let rule = json!({"names": ["read", "not_yet_a_call"], "action": "SCMP_ACT_ALLOW"});
+        let seccomp = json!({"defaultAction": "SCMP_ACT_ERRNO", "syscalls": [rule]});
+        let specified: LinuxSeccomp = serde_json::from_value(seccomp).unwrap();
+        assert_eq!(profile(&specified).unwrap().rules[0].syscalls, [Syscall::from_name("read").unwrap()]);
+        assert_eq!(unknown_syscalls(&specified).collect::<Vec<_>>(), ["not_yet_a_call"]);
+    }
+
+    #[test]
+    fn says_where_a_profile_is_wrong() {
+        let rule = |rule: Value| refusal(json!({"defaultAction": "SCMP_ACT_ALLOW", "syscalls": [rule]}));
+        assert_eq!(
+            rule(json!({"names": ["read"], "action": "SCMP_ACT_KILL", "errnoRet": 1})),
+            "linux.seccomp.syscalls[0]: errnoRet: SCMP_ACT_KILL takes no errno, but 1 is given"
+        );
+        assert_eq!(
+            rule(json!({"names": ["read"], "action": "SCMP_ACT_ERRNO", "errnoRet": 65536})),
+            "linux.seccomp.syscalls[0]: errnoRet: 65536 is above 65535"
+        );
+        let argument = json!([{"index": 6, "value": 0, "op": "SCMP_CMP_EQ"}]);
+        assert_eq!(
+            rule(json!({"names": ["read"], "action": "SCMP_ACT_LOG", "args": argument})),
+            "linux.seccomp.syscalls[0]: args: index 6, system calls have arguments 0 to 5"
+        );
+        assert_eq!(
+            rule(json!({"names": ["read", ""], "action": "SCMP_ACT_LOG"})),
+            "linux.seccomp.syscalls[0]: names: empty string is not a valid syscall"
+        );
+        assert_eq!(
+            rule(json!({"names": ["write"], "action": "SCMP_ACT_NOTIFY"})),
+            "linux.seccomp.syscalls[0]: SCMP_ACT_NOTIFY cannot be used for the write syscall"
+        );
+        assert_eq!(
+            rule(json!({"names": ["acct"], "action": "SCMP_ACT_NOTIFY"})),
+            "linux.seccomp.listenerPath is not set, but SCMP_ACT_NOTIFY needs a listener"
+        );
+        assert_eq!(
+            refusal(json!({"defaultAction": "SCMP_ACT_NOTIFY"})),
+            "linux.seccomp.defaultAction: SCMP_ACT_NOTIFY cannot be used as default action"
+        );
+        assert_eq!(
+            refusal(json!({"defaultAction": "SCMP_ACT_ALLOW", "listenerMetadata": "x"})),
+            "linux.seccomp.listenerMetadata is set, but listenerPath is not"
+        );
     }
 }

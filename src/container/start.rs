@@ -34,7 +34,13 @@ pub fn start(runtime: &Runtime, id: &str) -> Result<()> {
         _ => return Err(not_created(container.status()?)),
     }
     link.send(&Message::Proceed)?;
-    let started = notify::wait_for_exec(&mut link, std::os::fd::AsFd::as_fd(&pidfd), &spec, &container.state);
+    let started = notify::wait_for_exec(
+        &mut link,
+        std::os::fd::AsFd::as_fd(&pidfd),
+        container.state.init_process_pid,
+        &spec,
+        &container.state,
+    );
     let _ = std::fs::remove_file(container.folder.gate());
     started?;
     let state = container.state.reported(Status::Running);

@@ -11,7 +11,7 @@
 //!                                              and is the other side from here on
 //! child   <────────── Proceed ──── parent     start it
 //! child   ── Listener(fd) ───────> parent     only with a seccomp filter that notifies
-//! child   <────────── Proceed ──── parent     the listener has been handed over
+//! child   <──────── HandedOver ─── parent     somebody answers there now; a Proceed may have come before it
 //! child   ── end of file                      the program was executed: the socket is close-on-exec
 //!
 //! child   ── Failed(error) ──────> parent     instead of any of its messages, and the last
@@ -52,6 +52,8 @@ pub enum Message {
     Pid(i32),
     /// The number of a descriptor in the child, for pidfd_getfd(2).
     Listener(i32),
+    /// The listener is with who answers for it.
+    HandedOver,
     /// What went wrong.
     Failed(Error),
 }
@@ -66,6 +68,7 @@ impl Message {
             Message::Reached(stage) => vec![1, *stage as u8],
             Message::Pid(pid) => [&[2][..], &pid.to_ne_bytes()].concat(),
             Message::Listener(fd) => [&[3][..], &fd.to_ne_bytes()].concat(),
+            Message::HandedOver => vec![5],
             Message::Failed(error) => {
                 let errno = error.errno().map_or(0, Errno::raw_os_error);
                 let text = error.message().as_bytes();
@@ -82,12 +85,14 @@ impl Message {
             [1, 1] => Message::Reached(Stage::Ready),
             [2, rest @ ..] => Message::Pid(number(rest)?),
             [3, rest @ ..] => Message::Listener(number(rest)?),
+            [5] => Message::HandedOver,
             [4, kind, rest @ ..] => {
                 let text = String::from_utf8_lossy(rest.get(4..)?).into_owned();
                 let error = Error::new(Kind::from_u8(*kind), text);
                 Message::Failed(match number(rest)? {
                     0 => error,
-                    errno => error.with_errno(Errno::from_raw_os_error(errno)),
+                    errno @ 1..4096 => error.with_errno(Errno::from_raw_os_error(errno)),
+                    _ => return None,
                 })
             }
             _ => return None,
@@ -128,6 +133,17 @@ impl Link {
             .map(drop)
     }
 
+    /// Sends a message by write(2), the one call that a seccomp filter in force must not hand to its listener: before the
+    /// other side has the listener, nobody would answer. `send` makes another call, sendto(2).
+    ///
+    /// # Errors
+    /// As write(2); SIGPIPE, where it is not ignored, when the other side is gone.
+    pub fn send_under_filter(&self, message: &Message) -> Result<()> {
+        rustix::io::write(&self.fd, &message.encode())
+            .attempt(|| format!("send {message:?} between parent and child"))
+            .map(drop)
+    }
+
     /// Receives a message; `None` when the other side is gone.
     ///
     /// # Errors
@@ -162,6 +178,32 @@ impl Link {
             Some(other) => Err(Error::new(Kind::Died, format!("{other:?} came where leave to go on was due"))),
             None => Err(Error::new(Kind::Died, "the runtime died while it set the container up")),
         }
+    }
+
+    /// Waits until the other side has handed a listener over. Leave to go on that comes before is kept for [`Link::wait`]:
+    /// the other side may have given it for what comes next, before it knew of a listener.
+    ///
+    /// # Errors
+    /// When the other side is gone.
+    pub fn wait_for_hand_over(&mut self) -> Result<()> {
+        let mut early = None;
+        loop {
+            match self.receive()? {
+                Some(Message::HandedOver) => break,
+                Some(Message::Proceed) if early.is_none() => early = Some(Message::Proceed),
+                Some(other) => {
+                    return Err(Error::new(
+                        Kind::Died,
+                        format!("{other:?} came where a listener was to be handed over"),
+                    ));
+                }
+                None => {
+                    return Err(Error::new(Kind::Died, "the runtime died while it handed the seccomp listener over"));
+                }
+            }
+        }
+        self.put_back = early;
+        Ok(())
     }
 
     /// The failure that the other side has reported and nobody has read yet, without waiting for one.

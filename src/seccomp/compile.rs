@@ -31,7 +31,7 @@ pub fn compile(profile: &Profile) -> Result<Program> {
 /// [`compile`] for a machine whose native architecture is `native`.
 pub fn compile_for(profile: &Profile, native: Arch) -> Result<Program> {
     if profile.default_action == Action::Notify {
-        return Err(Error::invalid("seccomp: SCMP_ACT_NOTIFY cannot be the default action"));
+        return Err(Error::invalid("seccomp: SCMP_ACT_NOTIFY cannot be used as default action"));
     }
     for condition in profile.rules.iter().flat_map(|rule| &rule.conditions) {
         if usize::from(condition.argument) >= ARGUMENTS {
@@ -177,6 +177,9 @@ impl Calls {
 }
 
 /// The rules by number (those for one number in the profile's order), and the newest number that the profile names.
+///
+/// That is runc's rule but for calls that can be made through socketcall(2) or ipc(2) too: of them libseccomp tells runc
+/// no number, and a profile that names no other call as new has runc refuse what it allows.
 fn gather<'a>(profile: &'a Profile, abi: &Abi) -> (Vec<Call<'a>>, Option<u32>) {
     let mut calls = Vec::with_capacity(profile.rules.iter().map(|rule| rule.syscalls.len()).sum::<usize>() + 32);
     let mut newest = 0;
@@ -192,10 +195,13 @@ fn gather<'a>(profile: &'a Profile, abi: &Abi) -> (Vec<Call<'a>>, Option<u32>) {
                 }
             }
             if abi.multiplexes
-                && counts
                 && let Some((multiplexer, call)) = syscall.multiplexed()
             {
-                calls.push(Call { number: multiplexer.number() + abi.base, through: Some(call), rule });
+                let number = multiplexer.number() + abi.base;
+                newest = newest.max(number);
+                if counts {
+                    calls.push(Call { number, through: Some(call), rule });
+                }
             }
         }
     }

@@ -47,7 +47,8 @@ impl Comparison {
 /// It is the order that libseccomp's trees have, where it matters: when alternatives with different actions overlap.
 /// On one level of such a tree, higher arguments come before lower ones, high halves before low ones, (masked) equality
 /// before "less" before "greater", greater values before smaller ones (but for "less"); an alternative that is a
-/// part of another comes first. Those that begin with the same test are tried together.
+/// part of another comes first. Those that begin with the same test are tried together. (libseccomp refuses or drops
+/// some rules that contradict earlier ones; here they keep their place.)
 pub(super) fn in_order(alternatives: &[Alternative], words: Words) -> Vec<&Alternative> {
     let mut level = Vec::new();
     for alternative in alternatives {

@@ -19,8 +19,8 @@ impl SystemCall {
             0 => self.number,
             4 => self.token,
             8 | 12 => 0,
-            16..64 if offset % 4 == 0 => {
-                let first = offset % 8 == 0;
+            16..64 if offset.is_multiple_of(4) => {
+                let first = offset.is_multiple_of(8);
                 let value = self.arguments[argument];
                 if first == self.big_endian { (value >> 32) as u32 } else { value as u32 }
             }

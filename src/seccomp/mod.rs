@@ -20,6 +20,8 @@ mod emulate;
 pub mod notify;
 mod program;
 mod syscalls;
+#[cfg(test)]
+mod tests;
 mod tree;
 
 pub use crate::sys::seccomp::Instruction;

@@ -16,6 +16,7 @@ pub(super) struct Ranges(Vec<Range>);
 impl Ranges {
     /// From `start`, which is not below any earlier one, the outcome is `target`.
     pub(super) fn from(&mut self, start: u32, target: Target) {
+        debug_assert!(self.0.last().is_none_or(|last| last.start <= start), "{start} after {:?}", self.0.last());
         if self.0.last().is_some_and(|last| last.start == start) {
             self.0.pop();
         }

@@ -24,6 +24,7 @@ mod ps;
 mod rlimits;
 mod run;
 mod seccomp;
+mod seccomp_notify;
 mod security;
 mod sigkill;
 mod spec;

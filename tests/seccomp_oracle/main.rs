@@ -200,7 +200,7 @@ fn rule(names: &[&str], action: Action, conditions: &[(u8, Comparison)]) -> Rule
 }
 
 /// A profile like those that engines come with: some 400 names allowed, a few by their arguments.
-fn engine_profile(native: Arch, others: &[Arch], default_action: Action) -> Profile {
+fn engine_profile(others: &[Arch], default_action: Action) -> Profile {
     const CONDITIONAL: [&str; 3] = ["personality", "socket", "clone"];
     const FAILS: [&str; 30] = [
         "bpf",
@@ -275,7 +275,7 @@ fn engine_profile(native: Arch, others: &[Arch], default_action: Action) -> Prof
 fn a_profile_as_engines_have_it_decides_as_with_runc_on_every_machine() {
     for (native, others) in MACHINES {
         for default in [Action::Errno(1), Action::Errno(38), Action::Allow, Action::KillProcess] {
-            let profile = engine_profile(native, others, default);
+            let profile = engine_profile(others, default);
             let reference = check_with_libseccomp(&profile, native, 1).unwrap();
             let ours = compile_for(&profile, native).unwrap();
             println!(

@@ -89,12 +89,35 @@ fn newest(profile: &Profile, native: Arch) -> Vec<(Arch, u32)> {
     }
     let of = |arch: Arch| {
         let names = profile.rules.iter().flat_map(|rule| &rule.syscalls);
-        // Other than runc we count numbers of calls that could be made through socketcall(2) and ipc(2), too: libseccomp
-        // gives runc no number for them, and so runc has them fail as too new, although the profile allows them.
-        let newest = names.filter_map(|syscall| syscall.number(arch)).max();
+        // Other than runc we count calls that can be made through socketcall(2) and ipc(2), too: libseccomp gives runc no
+        // number for them, and so runc has them fail as too new, although the profile allows them.
+        let base = if matches!(arch, Arch::Mips | Arch::Mipsel) { 4000 } else { 0 };
+        let number = |&syscall: &Syscall| {
+            let through = through(syscall).filter(|_| multiplexes(arch)).map(|(number, _)| number + base);
+            syscall.number(arch).max(through)
+        };
+        let newest = names.filter_map(number).max();
         newest.filter(|&newest| newest != 0).map(|newest| (arch, newest))
     };
     std::iter::once(&native).chain(&profile.architectures).filter_map(|&arch| of(arch)).collect()
+}
+
+/// The number of socketcall(2) or ipc(2) and their first argument, where a call can be made through them.
+pub(crate) fn through(syscall: Syscall) -> Option<(u32, u64)> {
+    match number(syscall, Arch::X86)? {
+        made_up @ -120..=-101 => Some((102, (-made_up - 100) as u64)),
+        made_up @ -224..=-201 => Some((117, (-made_up - 200) as u64)),
+        _ => None,
+    }
+}
+
+/// Whether an architecture has socketcall(2) and ipc(2).
+pub(crate) fn multiplexes(arch: Arch) -> bool {
+    // libseccomp 2.5 does not know it of MIPS; 2.6 does.
+    matches!(
+        arch,
+        Arch::Mips | Arch::Mipsel | Arch::X86 | Arch::Ppc | Arch::Ppc64 | Arch::Ppc64le | Arch::S390 | Arch::S390x
+    )
 }
 
 /// Whether libseccomp, which may be older than our table, knows a call.
