@@ -7,10 +7,10 @@ use layout::backends::svg::SVGWriter;
 use layout::core::base::Orientation;
 use layout::core::color::Color;
 use layout::core::geometry::Point;
-use layout::core::style::StyleAttr;
-use layout::std_shapes::shapes::{Arrow, Element, ShapeKind};
+use layout::core::style::{LineStyleKind, StyleAttr};
+use layout::std_shapes::shapes::{Arrow, Element, LineEndKind, ShapeKind};
 use layout::topo::layout::VisualGraph;
-use nskit::inspect::containers::Engine;
+use nskit::inspect::containers::{Container, Engine};
 use nskit::namespace::Kind;
 
 use super::facts;
@@ -25,6 +25,7 @@ enum Shape {
     Container,
     Process,
     Held,
+    Hub,
 }
 
 impl Shape {
@@ -35,6 +36,7 @@ impl Shape {
             Shape::Container => ("dae8fc", "3b6ea5"),
             Shape::Process => ("e6f4e6", "4d8a4d"),
             Shape::Held => ("f5f5f5", "888888"),
+            Shape::Hub => ("ffffff", "bbbbbb"),
         }
     }
 }
@@ -49,6 +51,10 @@ pub(crate) struct Picture {
     nodes: Vec<Node>,
     arrows: Vec<(usize, usize, String)>,
 }
+
+/// How many arrows may leave one box, and how many boxes that are no containers are drawn.
+const FAN: usize = 12;
+const OTHERS: usize = 36;
 
 /// Longest line in a box, characters.
 const LONGEST: usize = 48;
@@ -71,11 +77,12 @@ impl Picture {
         for (index, node) in users.iter().enumerate() {
             let parent = world.snapshot.find(world.snapshot.namespaces[index].parent).and_then(|parent| users[parent]);
             if let (Some(node), Some(parent)) = (node, parent) {
-                picture.arrows.push((parent, *node, "parent of".into()));
+                picture.arrows.push((parent, *node, String::new()));
             }
         }
         let drawn = picture.add_containers(world, &users);
         picture.add_others(world, &users, drawn);
+        picture.add_hubs();
         picture
     }
 
@@ -89,7 +96,9 @@ impl Picture {
     fn add_containers(&mut self, world: &World, users: &[Option<usize>]) -> Vec<bool> {
         let mut drawn = vec![false; world.snapshot.namespaces.len()];
         let mut boxes = Vec::new();
-        for container in &world.inventory.containers {
+        let mut containers: Vec<&Container> = world.inventory.containers.iter().collect();
+        containers.sort_by_cached_key(|container| (container.engine, container.title()));
+        for container in containers {
             let Some(place) = container.pid.and_then(|pid| world.snapshot.find_process(pid)) else { continue };
             let process = world.snapshot.processes[place];
             let own: Vec<Kind> = kinds(world, |index| !world.is_host(index), place);
@@ -103,6 +112,9 @@ impl Picture {
             }
             let host = kinds(world, |index| world.is_host(index), place);
             let mut lines = vec![container.title(), format!("{} · process {}", container.engine, process.pid)];
+            if !own.is_empty() {
+                lines.push(names(&own));
+            }
             let open: Vec<Kind> =
                 host.into_iter().filter(|kind| !matches!(kind, Kind::User | Kind::Time | Kind::Cgroup)).collect();
             if !open.is_empty() {
@@ -140,6 +152,7 @@ impl Picture {
 
     /// Namespaces of no container: by the process that is in them, or each by itself with what keeps it.
     fn add_others(&mut self, world: &World, users: &[Option<usize>], mut drawn: Vec<bool>) {
+        let mut others = 0;
         for index in 0..world.snapshot.namespaces.len() {
             let namespace = &world.snapshot.namespaces[index];
             if drawn[index] || world.is_host(index) || namespace.kind == Kind::User {
@@ -155,17 +168,50 @@ impl Picture {
                             drawn[index] = true;
                         }
                     }
-                    let line = format!("{} {}", process.pid, facts::command(process.pid));
-                    (Shape::Process, vec![line, format!("own {}", names(&own))])
+                    let command = facts::command(process.pid);
+                    (Shape::Process, vec![command, format!("process {}", process.pid), names(&own)])
                 }
                 None => {
                     let by = keepers(world, index).first().cloned().unwrap_or_else(|| "nothing that is seen".into());
                     (Shape::Held, vec![namespace.to_string(), format!("kept by {by}")])
                 }
             };
+            others += 1;
+            if others > OTHERS {
+                continue;
+            }
             let node = self.add(shape, lines);
             if let Some(owner) = owner {
                 self.arrows.push((owner, node, String::new()));
+            }
+        }
+        if others > OTHERS {
+            self.add(Shape::Held, vec![format!("and {} others", others - OTHERS)]);
+        }
+    }
+
+    /// Puts hubs between a user namespace and its many boxes: lines then fan out over a few rows, not over all.
+    fn add_hubs(&mut self) {
+        for user in 0..self.nodes.len() {
+            let leads: Vec<usize> = (0..self.arrows.len())
+                .filter(|&arrow| self.arrows[arrow].0 == user && self.nodes[self.arrows[arrow].1].shape != Shape::User)
+                .collect();
+            if self.nodes[user].shape != Shape::User || leads.len() <= FAN {
+                continue;
+            }
+            let shape = |arrow: &usize| self.nodes[self.arrows[*arrow].1].shape;
+            let by_shape: Vec<Vec<usize>> =
+                leads.chunk_by(|a, b| shape(a) == shape(b)).map(<[usize]>::to_vec).collect();
+            for chunk in by_shape.iter().flat_map(|leads| leads.chunks(FAN)) {
+                let name = |arrow: &usize| self.nodes[self.arrows[*arrow].1].lines[0].clone();
+                let first = width::cut(&name(&chunk[0]), 24).to_owned();
+                let last = name(&chunk[chunk.len() - 1]);
+                let lines = vec![first, format!("to {}", width::cut(&last, 24))];
+                let hub = self.add(Shape::Hub, lines);
+                for &arrow in chunk {
+                    self.arrows[arrow].0 = hub;
+                }
+                self.arrows.push((user, hub, String::new()));
             }
         }
     }
@@ -226,7 +272,11 @@ impl Picture {
             handles.push(graph.add_node(Element::create(shape, look, Orientation::LeftToRight, size)));
         }
         for (from, to, label) in &self.arrows {
-            graph.add_edge(Arrow::simple(label), handles[*from], handles[*to]);
+            // An arrow with a label, even an empty one, gets a bend in front of its end, and so passes no other box.
+            let label = if label.is_empty() { " " } else { label };
+            let look = StyleAttr::new(Color::new(0x8888_88ff), 1, None, 0, 12);
+            let (none, arrow, line) = (LineEndKind::None, LineEndKind::Arrow, LineStyleKind::Normal);
+            graph.add_edge(Arrow::new(none, arrow, line, label, &look, &None, &None), handles[*from], handles[*to]);
         }
         let mut writer = SVGWriter::new();
         graph.do_it(false, false, false, &mut writer);

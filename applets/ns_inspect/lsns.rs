@@ -86,6 +86,9 @@ impl Field {
     }
 }
 
+/// What `--sources` takes.
+const SOURCES: [&str; 5] = ["processes", "threads", "descriptors", "mounts", "lists"];
+
 /// What a tree is made of.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 enum Tree {
@@ -113,6 +116,7 @@ struct Options {
     namespace: Option<u64>,
     kinds: Kinds,
     filter: Option<Filter>,
+    sources: Option<String>,
     output: Option<String>,
     fields: Vec<Field>,
 }
@@ -136,6 +140,13 @@ pub(crate) fn command(name: &'static str) -> Command {
         .arg(flag("raw", 'r').help("Use raw output"))
         // Ours; hidden, which getopt takes for "only by its full name", so that upstream's `--p` stays what it was.
         .arg(Arg::new("pairs").long("pairs").action(ArgAction::SetTrue).hide(true).help("Use NAME=\"value\" pairs"))
+        .arg(
+            Arg::new("sources")
+                .long("sources")
+                .hide(true)
+                .value_name("list")
+                .help("Where to look: processes,threads,descriptors,mounts,lists"),
+        )
         .arg(flag("notruncate", 'u').help("Do not cut text to the terminal's width"))
         .arg(flag("nowrap", 'W').help("One line a namespace, even with several NSFS paths"))
         .arg(
@@ -224,6 +235,12 @@ fn parse(args: impl Iterator<Item = OsString>) -> Result<Options, Stop> {
             },
             "raw" => (options.raw, options.no_wrap) = (true, true),
             "pairs" => (options.pairs, options.no_wrap) = (true, true),
+            "sources" => {
+                if let Some(unknown) = text().split(',').find(|source| !SOURCES.contains(source)) {
+                    return fail(format!("unknown source: {unknown} (there are {})", SOURCES.join(", ")));
+                }
+                options.sources = Some(text());
+            }
             "notruncate" => options.no_truncate = true,
             "nowrap" => options.no_wrap = true,
             "type" => match Kind::from_proc_name(&text()) {
@@ -400,6 +417,11 @@ impl Options {
         self.fields.iter().copied().chain(filtered).collect()
     }
 
+    /// Whether `--sources` leaves this source in; processes are always looked at.
+    fn looks_at(&self, source: &str) -> bool {
+        self.sources.as_ref().is_none_or(|sources| sources.split(',').any(|wanted| wanted == source))
+    }
+
     fn scope(&self) -> Scope {
         let needed = self.needed();
         let needs = |field| needed.contains(&field);
@@ -409,9 +431,10 @@ impl Options {
         Scope {
             kinds: self.kinds,
             only: alone,
-            threads: wide,
-            descriptors: wide,
-            mounts: if wide {
+            threads: wide && self.looks_at("threads"),
+            for_children: false,
+            descriptors: wide && self.looks_at("descriptors"),
+            mounts: if wide && self.looks_at("mounts") {
                 Mounts::All
             } else if needs(Field::Nsfs) {
                 Mounts::Own
@@ -420,7 +443,7 @@ impl Options {
             },
             relations: related,
             netnsids: needs(Field::Netnsid),
-            lists: wide,
+            lists: wide && self.looks_at("lists"),
         }
     }
 }

@@ -65,7 +65,9 @@ fn containers(world: &World) -> Grid {
             members[index].push(process.pid);
         }
     }
-    for (container, members) in world.inventory.containers.iter().zip(&members) {
+    let mut containers: Vec<_> = world.inventory.containers.iter().zip(&members).collect();
+    containers.sort_by_cached_key(|(container, _)| (container.engine, container.title()));
+    for (container, members) in containers {
         let Some(pid) = container.pid.filter(|_| is_shown(world, container)) else { continue };
         let memory: u64 = members.iter().map(|&pid| facts::resident_bytes(pid)).sum();
         let age = facts::age(pid).unwrap_or_default();

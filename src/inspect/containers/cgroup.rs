@@ -29,7 +29,7 @@ pub(super) fn identify(cgroups: &[u8]) -> Option<Container> {
 /// The paths, without controllers, of the lines `4:memory:/docker/ID`.
 fn paths(cgroups: &[u8]) -> impl Iterator<Item = &str> {
     let lines = cgroups.split(|&byte| byte == b'\n').filter_map(|line| std::str::from_utf8(line).ok());
-    lines.filter_map(|line| line.splitn(3, ':').nth(2))
+    lines.filter_map(|line| line.splitn(3, ':').nth(2)).map(|path| path.strip_suffix(" (deleted)").unwrap_or(path))
 }
 
 fn from_path(path: &str) -> Option<Container> {
@@ -65,6 +65,8 @@ fn from_component(component: &str, above: &str) -> Option<Container> {
         let id = if scope == prefix { Some(stem) } else { stem.strip_prefix(prefix) };
         match id {
             // conmon and podman's pods have such names too, and are no containers.
+            // cgroupfs paths of ours are chosen by the caller; only systemd's scopes have the prefix.
+            Some(_) if engine == Engine::Nskit && !component.ends_with(".scope") => return None,
             Some(id) if id.starts_with("conmon-") || id.starts_with("pod_") => return None,
             Some(id) if engine == Engine::Machine && component.ends_with(".scope") => {
                 return Some(named(engine, &unescape(id)));

@@ -185,8 +185,13 @@ impl Inventory {
         let mut inventory = Inventory::on_disk();
         // The cgroup of a container's first process leads from the others to it, however the runtime names cgroups.
         for index in 0..inventory.containers.len() {
-            if let Some(pid) = inventory.containers[index].pid
-                && let Some(cgroups) = cgroups_of(pid).filter(|text| cgroup::is_below_root(text))
+            let Some(pid) = inventory.containers[index].pid else { continue };
+            inventory.by_pid.insert(pid, index);
+            // But a container without a cgroup of its own is in that of whoever started it.
+            let starter = parent_of(pid).and_then(cgroups_of);
+            if let Some(cgroups) = cgroups_of(pid)
+                && Some(&cgroups) != starter.as_ref()
+                && cgroup::is_below_root(&cgroups)
             {
                 inventory.by_cgroups.insert(cgroups, Some(index));
             }

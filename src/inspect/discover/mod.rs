@@ -3,7 +3,7 @@
 //! | source | finds | cost |
 //! |---|---|---|
 //! | [`processes`] | what processes are in | 10 system calls a process |
-//! | [`threads`] | what single threads moved to | one a process, 10 a thread beyond the first |
+//! | [`threads`] | what single threads moved to, and where children will be born | one and two a process, 10 a thread beyond the first |
 //! | [`descriptors`] | what is open, and (with [`sockets`]) where sockets came from | three a process, one a descriptor |
 //! | [`mounts`] | what is bound to a file, in every mount namespace | three a mount namespace |
 //! | [`relations`] | parents and owners, up to the root | six a namespace |
@@ -49,8 +49,10 @@ pub struct Scope {
     pub kinds: Kinds,
     /// Only this process, which costs the same however many there are.
     pub only: Option<i32>,
-    /// Whether to look at threads, and where children of a process will be born.
+    /// Whether to look at threads.
     pub threads: bool,
+    /// Whether to look where the children of a process will be born.
+    pub for_children: bool,
     /// Whether to look at open descriptors and sockets.
     pub descriptors: bool,
     /// Which bind mounts to look at.
@@ -69,6 +71,7 @@ impl Scope {
         kinds: Kinds::ALL,
         only: None,
         threads: true,
+        for_children: true,
         descriptors: true,
         mounts: Mounts::All,
         relations: true,
@@ -81,6 +84,7 @@ impl Scope {
         Scope {
             only: Some(pid),
             threads: false,
+            for_children: false,
             descriptors: false,
             mounts: Mounts::None,
             netnsids: false,
@@ -129,6 +133,9 @@ pub fn discover(scope: &Scope) -> Result<Snapshot> {
     processes::survey(&mut survey)?;
     if scope.threads {
         threads::survey(&mut survey);
+    }
+    if scope.for_children {
+        threads::survey_for_children(&mut survey);
     }
     if scope.descriptors {
         descriptors::survey(&mut survey);

@@ -21,7 +21,6 @@ pub(super) fn survey(survey: &mut Survey<'_>) {
         if process.is_opaque() {
             continue;
         }
-        for_children(survey, number);
         let path = ProcPath::new(process.pid).text("/task");
         // A directory has two links and one more for each directory in it: here, for each thread.
         let several = rustix::fs::statat(survey.proc(), path.as_c_str(), AtFlags::empty())
@@ -46,6 +45,15 @@ pub(super) fn survey(survey: &mut Survey<'_>) {
                     survey.snapshot.keep(index, Keeper::Thread { pid: process.pid, tid });
                 }
             }
+        }
+    }
+}
+
+/// Looks where the children of every process will be born.
+pub(super) fn survey_for_children(survey: &mut Survey<'_>) {
+    for number in 0..survey.snapshot.processes.len() {
+        if !survey.snapshot.processes[number].is_opaque() {
+            for_children(survey, number);
         }
     }
 }
