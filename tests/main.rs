@@ -4,6 +4,7 @@
 //! them; with `NSKIT_RUNTIME=/usr/sbin/runc` the runtime's tests show what runc does.
 
 mod applets;
+mod differential;
 mod engines;
 mod harness;
 mod runtime;

@@ -101,6 +101,10 @@ pub(super) fn run(name: &str, options: &Options) -> Result<u8> {
     let child = match clone3(&Clone3::default()).attempt(|| "fork failed")? {
         Forked::Child => {
             blocked.restore()?;
+            if options.forward_signals {
+                // What is forwarded arrives, even where a shell had it ignored in the background.
+                signals.iter().for_each(|signal| sys::signal::set_default(*signal as i32));
+            }
             if let Some((wait, open)) = bound {
                 drop(open);
                 if !passes(&wait) {

@@ -39,7 +39,7 @@ impl Blocked {
     /// # Errors
     /// As sigprocmask(2).
     pub fn new(signals: &[Signal], waited_for: bool) -> Result<Blocked> {
-        signal::default_sigchld();
+        signal::set_default(Signal::SIGCHLD as i32);
         let mut set: SigSet = signals.iter().copied().collect();
         if waited_for {
             set.add(Signal::SIGCHLD);
@@ -68,14 +68,8 @@ impl Blocked {
                 self.forward(child, &arrived);
                 continue;
             }
-            // SIGCHLD does not queue, but what it says of an end is final.
-            if arrived.pid == child.as_raw_nonzero().get() {
-                match arrived.code {
-                    libc::CLD_EXITED => return Ok(Ending::Exited(arrived.status)),
-                    libc::CLD_KILLED | libc::CLD_DUMPED => return Ok(Ending::Killed(arrived.status)),
-                    _ => {}
-                }
-            }
+            // SIGCHLD tells how the child ended, but it must be reaped all the same: left to the first process of a pid
+            // namespace that does not wait for strangers, it would stay there dead.
             let mut options = WaitOptions::NOHANG;
             options.set(WaitOptions::UNTRACED, stops);
             match rustix::process::waitpid(Some(child), options).attempt(|| "waitpid failed")? {

@@ -55,10 +55,6 @@ pub struct Arrived {
     pub signal: i32,
     /// `SI_*`, or `CLD_*` for SIGCHLD; sigaction(2).
     pub code: i32,
-    /// Who sent it; for SIGCHLD the child.
-    pub pid: i32,
-    /// For SIGCHLD: the exit status or the signal.
-    pub status: i32,
 }
 
 /// Waits for one of the blocked signals `set`; sigwaitinfo(2).
@@ -74,10 +70,7 @@ pub fn wait_for(set: &libc::sigset_t) -> Result<Arrived, Errno> {
             Err(Errno::INTR) => {}
             Err(errno) => return Err(errno),
             Ok(signal) => {
-                // SAFETY: the kernel filled the structure in; where a signal has no pid or status the bytes are others
-                // of its integers.
-                let (pid, status) = unsafe { (info.si_pid(), info.si_status()) };
-                return Ok(Arrived { signal: signal as i32, code: info.si_code, pid, status });
+                return Ok(Arrived { signal: signal as i32, code: info.si_code });
             }
         }
     }
@@ -92,10 +85,10 @@ pub fn kill(child: rustix::process::Pid, signal: i32) -> Result<(), Errno> {
     check(unsafe { libc::kill(child.as_raw_nonzero().get(), signal) }.into()).map(drop)
 }
 
-/// Lets children that end leave a status again, where SIGCHLD was ignored.
-pub fn default_sigchld() {
+/// Gives `signal` its default action again, where it was ignored.
+pub fn set_default(signal: i32) {
     // SAFETY: SIG_DFL installs no code of ours.
-    unsafe { libc::signal(libc::SIGCHLD, libc::SIG_DFL) };
+    unsafe { libc::signal(signal, libc::SIG_DFL) };
 }
 
 /// Has this process sent `signal` when its parent ends; `PR_SET_PDEATHSIG` of prctl(2). Changing credentials undoes it.
