@@ -37,9 +37,9 @@ struct Applet {
 /// Every applet.
 const APPLETS: &[Applet] = &[unshare::APPLET, nsenter::APPLET, ns_inspect::APPLET, runtime::APPLET];
 
-/// Applets that do little but become another program, which is to find signals and streams as they were; they do
-/// without [`nskit::sys::start::prepare`].
-const LEAN: &[&str] = &["unshare", "nsenter"];
+/// Applets that become another program before long, which is to find signals and streams as they were: they do without
+/// [`nskit::sys::start::prepare`], or call it when it is time.
+const LEAN: &[&str] = &["unshare", "nsenter", "runtime"];
 
 const USAGE: &str = "\
 Usage: nskit APPLET [ARGUMENT]...

@@ -155,6 +155,9 @@ fn run(args: Vec<OsString>) -> ExitCode {
     let Some(verb) = VERBS.iter().find(|verb| verb.name == name) else {
         return usage("", &format!("there is no command '{name}': see --help"));
     };
+    // First of all, since everything before it is done twice.
+    let protected = if verb.protected { protect::own_image() } else { Ok(()) };
+    nskit::sys::start::prepare();
     let globals = match globals().try_get_matches_from(before).and_then(|matches| Globals::from_arg_matches(&matches)) {
         Ok(globals) => globals,
         Err(error) => return usage("", &arguments::explain(&error)),
@@ -176,13 +179,7 @@ fn run(args: Vec<OsString>) -> ExitCode {
             return usage(verb.name, &message);
         }
     };
-    let done = (|| {
-        if verb.protected {
-            protect::own_image()?;
-        }
-        (verb.run)(&globals, &matches)
-    })();
-    match done {
+    match protected.and_then(|()| (verb.run)(&globals, &matches)) {
         Ok(status) => ExitCode::from(status),
         Err(error) => fail(verb.name, &error, verb.failure),
     }

@@ -87,6 +87,12 @@ impl Writer {
     }
 }
 
+impl From<Writer> for OwnedFd {
+    fn from(writer: Writer) -> OwnedFd {
+        writer.0
+    }
+}
+
 /// Writes a value; one of several lines is written line by line.
 pub(super) fn write(dir: &Path, name: &str, value: &str) -> Result<(), Errno> {
     let file = Writer::open(dir, name)?;

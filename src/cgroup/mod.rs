@@ -263,12 +263,13 @@ impl Cgroup {
         let pid = pid.map_or(0, Pid::as_raw_pid);
         let value = pid.to_string();
         let mut failed = None;
+        let mut opened = Vec::with_capacity(self.dirs.len());
         let (unified, lenient) = (self.unified, self.lenient);
         self.dirs.retain(|dir| {
             if failed.is_some() {
                 return true;
             }
-            match join_dir(&dir.path, &value) {
+            match join_dir(&dir.path, &value, &mut opened) {
                 Ok(()) => true,
                 Err(_) if !unified && dir.controllers.iter().all(|c| c.is_only_for_placement()) => false,
                 Err(Errno::PERM | Errno::ACCESS | Errno::ROFS) if lenient => false,
@@ -278,6 +279,7 @@ impl Cgroup {
                 }
             }
         });
+        crate::sys::fd::close_all(opened);
         failed.map_or(Ok(()), Err)
     }
 }
@@ -295,16 +297,18 @@ fn failed_join(dir: &Path, pid: i32, errno: Errno) -> Error {
 }
 
 /// Writes to `cgroup.procs`. The kernel refuses a task that has not begun to run yet (EINVAL): that passes.
-fn join_dir(dir: &Path, pid: &str) -> Result<(), Errno> {
+fn join_dir(dir: &Path, pid: &str, opened: &mut Vec<OwnedFd>) -> Result<(), Errno> {
     let procs = file::Writer::open(dir, "cgroup.procs")?;
     let mut tries = 0;
-    loop {
+    let written = loop {
         match procs.write(pid) {
             Err(Errno::INVAL) if tries < 5 => std::thread::sleep(Duration::from_millis(5 << tries)),
-            result => return result,
+            result => break result,
         }
         tries += 1;
-    }
+    };
+    opened.push(procs.into());
+    written
 }
 
 /// Whether a failure means that this user may not, rather than that something is wrong.

@@ -85,12 +85,17 @@ impl Placement {
         CgroupView::V1(hierarchies)
     }
 
+    /// Whether the cgroup is made before the child: on v2, which that is born into.
+    pub fn is_made_before_clone(&self) -> bool {
+        self.layout.as_ref().is_some_and(Layout::is_unified)
+    }
+
     /// Makes on v2 what the child is born into.
     ///
     /// # Errors
     /// As [`Cgroup::create`] and [`Cgroup::apply`].
     pub fn before_clone(&mut self) -> Result<()> {
-        if self.layout.as_ref().is_some_and(Layout::is_unified) { self.make() } else { Ok(()) }
+        if self.is_made_before_clone() { self.make() } else { Ok(()) }
     }
 
     /// The directory for `CLONE_INTO_CGROUP`, on v2.

@@ -1,7 +1,8 @@
 //! `create`, and the first half of `run`: from a bundle to a first process that waits to be started.
 //!
 //! What is made is made in an order that leaves `delete --force` enough to remove everything, wherever the runtime is
-//! killed: the folder, state.json with the places of the cgroups, the cgroups, the process, state.json with its pid.
+//! killed: on v2 the folder, state.json with the place of the cgroup, the cgroup, the process in it, state.json with its
+//! pid; on v1 the folder, the process, which dies with the runtime, state.json with both, the cgroups.
 
 use std::ffi::CString;
 use std::os::fd::{AsFd, OwnedFd};
@@ -179,14 +180,18 @@ pub fn begin(runtime: &Runtime, id: &str, options: &Options, start: Start) -> Re
         owner: rustix::process::getuid().as_raw(),
         rootless: runtime.rootless,
         own_pids: new.contains(Kind::Pid),
-        creator: state::creator(),
+        creator: Default::default(),
     };
     let gate = match start {
         Start::AtGate => Some(open_gate(&folder)?),
         Start::Detached | Start::Attached => None,
     };
     folder.save_config(&bundle.text)?;
-    folder.save(&state)?;
+    if placement.is_made_before_clone() {
+        // Where the cgroup will be must be on record before it is there.
+        state.creator = state::creator();
+        folder.save(&state)?;
+    }
 
     let parent_has_hooks =
         [Point::Prestart, Point::CreateRuntime].iter().any(|point| !hooks::at(spec, *point).is_empty());
@@ -223,16 +228,21 @@ pub fn begin(runtime: &Runtime, id: &str, options: &Options, start: Start) -> Re
             maps.write(pid)?;
             created.child.proceed()?;
         }
+        state.init_process_pid = pid.as_raw_nonzero().get();
+        state.init_process_start = state::process_start(state.init_process_pid).map_or(0, |(_, start)| start);
+        state.namespace_paths = namespace_paths(state.init_process_pid);
+        created.folder.save(&state)?;
         created.placement.after_clone(pid)?;
+        let cgroup_paths = created.placement.paths();
+        if cgroup_paths != state.cgroup_paths {
+            // Hierarchies that may be done without, and are.
+            state.cgroup_paths = cgroup_paths;
+            created.folder.save(&state)?;
+        }
         if let Some(process) = &process {
             process.limit(pid)?;
         }
         super::network::move_devices(spec, pid)?;
-        state.init_process_pid = pid.as_raw_nonzero().get();
-        state.init_process_start = state::process_start(state.init_process_pid).map_or(0, |(_, start)| start);
-        state.cgroup_paths = created.placement.paths();
-        state.namespace_paths = namespace_paths(state.init_process_pid);
-        created.folder.save(&state)?;
         log::debug!("container {id}: its first process is {}", state.init_process_pid);
         created.child.proceed()?;
         if parent_has_hooks {

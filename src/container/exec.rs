@@ -55,14 +55,13 @@ pub fn exec(
     choose: impl FnOnce(&Spec) -> Result<SpecProcess>,
 ) -> Result<u8> {
     let container = Container::load(runtime, id)?;
-    check_status(&container, options)?;
+    let init_pidfd = check_status(&container, options)?;
     let spec = container.folder.load_config()?;
     let specified = choose(&spec)?;
     let linux = spec.linux().as_ref();
     let mut process = Process::prepare(&specified, linux, super::seccomp::compile(&spec)?)?;
     let preserve_fds = pass_fds(Some(&mut process), options.preserve_fds)?;
 
-    let init_pidfd = container.state.open_init()?;
     let init_pid = container.state.init_process_pid;
     let kinds = kinds_to_join(&spec, init_pid)?;
     let has_userns = kinds.contains(Kind::User);
@@ -136,16 +135,17 @@ pub fn exec(
     }
 }
 
-fn check_status(container: &Container, options: &Options) -> Result<()> {
-    let refuse = |why: &str| Err(Error::new(ErrorKind::State, why.to_owned()));
-    match container.status()? {
-        Status::Stopped => refuse("cannot exec in a stopped container"),
-        Status::Creating => refuse("cannot exec in a container that is being created"),
-        Status::Paused if !options.ignore_paused => {
-            refuse("cannot exec in a paused container (use --ignore-paused to override)")
-        }
-        _ => Ok(()),
+/// The first process of a container that another can be started in.
+fn check_status(container: &Container, options: &Options) -> Result<OwnedFd> {
+    let refuse = |why: &str| Error::new(ErrorKind::State, why.to_owned());
+    let init = container.state.open_init().map_err(|_| match container.status() {
+        Ok(Status::Creating) => refuse("cannot exec in a container that is being created"),
+        _ => refuse("cannot exec in a stopped container"),
+    })?;
+    if !options.ignore_paused && container.is_paused()? {
+        return Err(refuse("cannot exec in a paused container (use --ignore-paused to override)"));
     }
+    Ok(init)
 }
 
 /// The kinds that the container has to itself: those that its configuration lists, but for a user namespace that is the

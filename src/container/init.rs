@@ -81,9 +81,12 @@ pub fn run(init: &Init<'_>, born: &mut Born) -> Result<Infallible> {
         born.link.send(&Message::Reached(Stage::Mounted))?;
         born.link.wait()?;
     }
-    let environment = init.process.map(Process::environment).unwrap_or_default();
-    let state = Reported { pid: own_pid(&proc)?, ..init.state.clone() };
-    hooks::run(hooks::at(init.spec, Point::CreateContainer), Point::CreateContainer, &state, &[])?;
+    let mut state = init.state.clone();
+    let hooks_here = hooks::at(init.spec, Point::CreateContainer);
+    if !hooks_here.is_empty() {
+        state.pid = own_pid(&proc)?;
+        hooks::run(hooks_here, Point::CreateContainer, &state, &[])?;
+    }
     if let (Some(process), Some(console)) = (init.process.filter(|process| process.terminal), init.console) {
         let terminal = terminal::open(built.root(), process.size)?;
         if init.rootfs.populate_dev {
@@ -120,8 +123,14 @@ pub fn run(init: &Init<'_>, born: &mut Born) -> Result<Infallible> {
             "the container was created without a process: there is nothing to start",
         ));
     };
-    let state = Reported { status: Status::Created, pid: rustix::process::getpid().as_raw_nonzero().get(), ..state };
-    hooks::run(hooks::at(init.spec, Point::StartContainer), Point::StartContainer, &state, &environment)?;
+    let hooks_here = hooks::at(init.spec, Point::StartContainer);
+    if !hooks_here.is_empty() {
+        // In here it goes by the pid that it has in here.
+        let pid = rustix::process::getpid().as_raw_nonzero().get();
+        let state = Reported { status: Status::Created, pid, ..state };
+        let environment = init.process.map(Process::environment).unwrap_or_default();
+        hooks::run(hooks_here, Point::StartContainer, &state, &environment)?;
+    }
     ready.execute(&mut born.link, init.preserve_fds)
 }
 

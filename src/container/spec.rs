@@ -53,9 +53,7 @@ impl Bundle {
         if rustix::fs::FileType::from_raw_mode(stat.st_mode) != rustix::fs::FileType::Directory {
             return Err(Error::os(rustix::io::Errno::NOTDIR, format!("config.json: root.path {}", path.display())));
         }
-        let is_host_root =
-            rustix::fs::stat("/").is_ok_and(|host| (host.st_dev, host.st_ino) == (stat.st_dev, stat.st_ino));
-        if is_host_root && self.kinds().contains(Kind::Mount) {
+        if path == Path::new("/") && self.kinds().contains(Kind::Mount) {
             return Err(Error::invalid("config.json: root.path / is the host's own root"));
         }
         Ok(path)

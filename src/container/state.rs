@@ -145,7 +145,7 @@ impl Folder {
     /// and `.`.
     pub fn of(root: &Path, id: &str) -> Result<Folder> {
         if id.is_empty() {
-            return Err(Error::invalid("container ID cannot be empty"));
+            return Err(Error::invalid("container id cannot be empty"));
         }
         let allowed = |byte: u8| byte.is_ascii_alphanumeric() || b"_+-.".contains(&byte);
         if !id.bytes().all(allowed) || id == "." || id == ".." || id.len() > LONGEST_ID {

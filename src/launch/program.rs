@@ -137,7 +137,11 @@ pub fn limit_bounding_set(keep: u64) -> Result<()> {
 /// # Errors
 /// `EPERM` without privilege, `EINVAL` for ids that the user namespace does not map.
 pub fn set_credentials(who: &Credentials) -> Result<()> {
-    rustix::thread::set_keep_capabilities(true).attempt(|| "keep capabilities over the change of user")?;
+    // Capabilities are lost only by who stops being root.
+    let stays_root = who.uid == 0;
+    if !stays_root {
+        rustix::thread::set_keep_capabilities(true).attempt(|| "keep capabilities over the change of user")?;
+    }
     if let Some(groups) = &who.groups {
         let groups: Vec<Gid> = groups.iter().map(|gid| Gid::from_raw(*gid)).collect();
         rustix::thread::set_thread_groups(&groups)
@@ -146,6 +150,9 @@ pub fn set_credentials(who: &Credentials) -> Result<()> {
     let (uid, gid) = (Uid::from_raw(who.uid), Gid::from_raw(who.gid));
     rustix::thread::set_thread_res_gid(gid, gid, gid).attempt(|| format!("change to group {}", who.gid))?;
     rustix::thread::set_thread_res_uid(uid, uid, uid).attempt(|| format!("change to user {}", who.uid))?;
+    if stays_root {
+        return Ok(());
+    }
     rustix::thread::set_keep_capabilities(false).attempt(|| "stop keeping capabilities")
 }
 

@@ -55,6 +55,17 @@ pub fn close_kept(first: RawFd, stay: &[RawFd]) -> Result<(), Errno> {
     Ok(())
 }
 
+/// Closes descriptors, each run of neighbouring numbers with one call.
+pub fn close_all(fds: Vec<OwnedFd>) {
+    let mut numbers: Vec<RawFd> = fds.into_iter().map(IntoRawFd::into_raw_fd).collect();
+    numbers.sort_unstable();
+    for run in numbers.chunk_by(|a, b| a + 1 == *b) {
+        let (first, last) = (run[0], run[run.len() - 1]);
+        // SAFETY: each number of the run was given up by the value that owned it.
+        let _ = check(unsafe { libc::syscall(libc::SYS_close_range, first, last, 0) });
+    }
+}
+
 /// Takes over a descriptor that an interface names by number (LISTEN_FDS, `--preserve-fds`, `-N FD`).
 /// `None` when it is not open.
 ///

@@ -14,7 +14,10 @@ use crate::mount::apply::attach;
 impl Built<'_> {
     pub(super) fn populate_dev(&self) -> Result<()> {
         let root = self.root();
-        let (dev, _) = parent(root, Path::new("/dev/x"))?;
+        let dev = match self.fresh_dev {
+            Some(dev) => dev,
+            None => parent(root, Path::new("/dev/x"))?.0,
+        };
         for device in &self.plan.devices {
             let what = || format!("create device {}", device.path.display());
             match device.path.strip_prefix("/dev") {

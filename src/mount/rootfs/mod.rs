@@ -139,6 +139,8 @@ pub struct Built<'a> {
     root: Kept,
     /// New file systems that were wanted read-only and had to stay writable until now.
     late_readonly: Vec<Kept>,
+    /// A /dev that was mounted here and nobody else has touched.
+    fresh_dev: Option<Kept>,
 }
 
 const FOLDER: Mode = Mode::from_raw_mode(0o755);
@@ -151,7 +153,7 @@ const FOLDER: Mode = Mode::from_raw_mode(0o755);
 pub fn build<'a>(plan: &'a Rootfs, before_cgroup: &mut dyn FnMut() -> Result<()>) -> Result<Built<'a>> {
     if plan.pivot == Pivot::Chroot {
         let root = place(&plan.path, OFlags::DIRECTORY)?;
-        return Ok(Built { plan, root, late_readonly: Vec::new() });
+        return Ok(Built { plan, root, late_readonly: Vec::new(), fresh_dev: None });
     }
     let (propagation, recursive) = plan.propagation.unwrap_or((Propagation::Slave, true));
     let host = place(Path::new("/"), OFlags::DIRECTORY)?;
@@ -167,7 +169,7 @@ pub fn build<'a>(plan: &'a Rootfs, before_cgroup: &mut dyn FnMut() -> Result<()>
         set_propagation(root.as_fd(), Propagation::Private, false).attempt(|| "make the root private")?;
     }
     attach(root.as_fd(), under.as_fd()).attempt(|| format!("put root {} in its place", plan.path.display()))?;
-    let mut built = Built { plan, root, late_readonly: Vec::new() };
+    let mut built = Built { plan, root, late_readonly: Vec::new(), fresh_dev: None };
     for mount in &plan.mounts {
         if matches!(mount.source, Source::CgroupV1(_) | Source::CgroupV2 { .. }) {
             before_cgroup()?;

@@ -3,7 +3,7 @@
 use std::os::fd::{AsFd, BorrowedFd};
 use std::path::Path;
 
-use rustix::fs::{AtFlags, CWD, FileType, Mode, OFlags};
+use rustix::fs::{CWD, Mode, OFlags, ResolveFlags};
 use rustix::io::Errno;
 use rustix::mount::MoveMountFlags;
 
@@ -64,6 +64,16 @@ impl Built<'_> {
                 other => return other.map(Kept::from).attempt(|| format!("open {}", mount.target.display())),
             }
         }
+        if let (Some(dev), Ok(name), Create::Directory) = (self.fresh_dev, mount.target.strip_prefix("/dev"), create)
+            && name.components().count() == 1
+            && rustix::fs::mkdirat(dev, name, FOLDER).is_ok()
+        {
+            // It was not there, and what was made is opened whatever its name means by now.
+            let flags = OFlags::PATH | OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
+            return rustix::fs::openat(dev, name, flags, Mode::empty())
+                .map(Kept::from)
+                .attempt(|| format!("open {}", mount.target.display()));
+        }
         let mode = if create == Create::Directory { FOLDER } else { Mode::from_raw_mode(0o644) };
         open_or_create(self.root(), &mount.target, create, mode)
     }
@@ -83,9 +93,6 @@ impl Built<'_> {
 
     fn mount_new(&mut self, mount: &Mount, fstype: &str, device: &str) -> Result<()> {
         let options = &mount.options;
-        if matches!(fstype, "proc" | "sysfs") {
-            self.refuse_symlink(&mount.target, fstype)?;
-        }
         let mut words = options.filesystem.clone();
         if let Some(label) = self.plan.label.as_ref().filter(|_| takes_label(fstype)) {
             words.push(format!("context=\"{label}\""));
@@ -101,7 +108,10 @@ impl Built<'_> {
         if options.read_only() && device.starts_with('/') {
             words.push("ro".to_owned());
         }
-        let target = self.target(mount, Create::Directory)?;
+        let target = match fstype {
+            "proc" | "sysfs" => self.target_of_system(mount, fstype)?,
+            _ => self.target(mount, Create::Directory)?,
+        };
         if fstype == "tmpfs" && !words.iter().any(|word| word.starts_with("mode=")) {
             // What the folder underneath allows, rather than everything to everybody.
             let stat = rustix::fs::fstat(target).attempt(|| "look at the target")?;
@@ -114,6 +124,9 @@ impl Built<'_> {
             && !options.tmpcopyup
             && !late_readonly;
         if is_plain && classic_mount(fstype, device, &words, attributes, target.as_fd()).is_ok() {
+            if mount.target == Path::new("/dev") {
+                self.fresh_dev = Some(open(self.root(), &mount.target, OFlags::PATH).attempt(|| "open the new /dev")?);
+            }
             return Ok(());
         }
         if needs_classic_mount(&words) {
@@ -144,16 +157,21 @@ impl Built<'_> {
         Ok(())
     }
 
-    /// /proc and /sys decide what programs believe of the system: a link could give them a place of the image's choice
-    /// (CVE-2023-27561, CVE-2019-19921).
-    fn refuse_symlink(&self, target: &Path, fstype: &str) -> Result<()> {
-        let relative = target.strip_prefix("/").unwrap_or(target);
-        match rustix::fs::statat(&self.root, relative, AtFlags::SYMLINK_NOFOLLOW) {
-            Ok(stat) if FileType::from_raw_mode(stat.st_mode) != FileType::Directory => Err(Error::invalid(format!(
+    /// The place of a procfs or sysfs. These decide what programs believe of the system: a link could give them a place of
+    /// the image's choice (CVE-2023-27561, CVE-2019-19921).
+    fn target_of_system(&self, mount: &Mount, fstype: &str) -> Result<Kept> {
+        let relative = mount.target.strip_prefix("/").unwrap_or(&mount.target);
+        let no_links = ResolveFlags::IN_ROOT | ResolveFlags::NO_SYMLINKS;
+        let flags = OFlags::PATH | OFlags::CLOEXEC;
+        let found = rustix::fs::openat2(self.root(), relative, flags, Mode::empty(), no_links).map(Kept::from);
+        match found {
+            Ok(place) if path::is_directory(place).attempt(|| "look at the target")? => Ok(place),
+            Err(Errno::NOENT) => self.target(mount, Create::Directory),
+            Ok(_) | Err(Errno::LOOP) => Err(Error::invalid(format!(
                 "filesystem {fstype:?} must be mounted on ordinary directory: {} is none",
-                target.display()
+                mount.target.display()
             ))),
-            _ => Ok(()),
+            Err(errno) => Err(Error::os(errno, format!("open {}", mount.target.display()))),
         }
     }
 

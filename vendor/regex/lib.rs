@@ -1,0 +1,3 @@
+//! regex-lite under the name that oci-spec asks for.
+
+pub use regex_lite::*;
