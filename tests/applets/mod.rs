@@ -1,5 +1,6 @@
 //! The command lines beside the runtime: which applet a name starts, unshare, nsenter.
 
 mod dispatch;
+mod ns_inspect;
 mod nsenter;
 mod unshare;

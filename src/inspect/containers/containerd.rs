@@ -26,6 +26,18 @@ pub(super) fn follow_shim(container: &mut Container, pid: i32) {
     set_bundle(container, namespace);
 }
 
+/// The container among those of the shim whose first process is `pid`, as the bundle's `init.pid` says.
+pub(super) fn identify(shim: i32, pid: i32) -> Option<Container> {
+    let folder = fs::read_link(format!("/proc/{shim}/cwd")).ok()?;
+    let bundles = fs::read_dir(folder.parent()?).ok()?.flatten();
+    let is_it = |bundle: &fs::DirEntry| {
+        let init = fs::read_to_string(bundle.path().join("init.pid")).unwrap_or_default();
+        init.trim() == pid.to_string()
+    };
+    let bundle = bundles.into_iter().find(is_it)?;
+    Some(Container::new(Engine::Containerd, bundle.file_name().to_string_lossy()))
+}
+
 /// Looks for the bundle where it is by default.
 pub(super) fn complete(container: &mut Container) {
     if container.bundle.is_some() {

@@ -218,7 +218,14 @@ impl Inventory {
         let index = match self.by_cgroups.get(&cgroups) {
             Some(&known) => known,
             None => {
-                let found = cgroup::identify(&cgroups).map(|mut container| {
+                let identified = cgroup::identify(&cgroups);
+                let is_vague = identified.as_ref().is_none_or(|container| container.engine == Engine::Systemd);
+                let identified = if is_vague && cgroup::is_below_root(&cgroups) {
+                    identify_by_parent(pid).or(identified)
+                } else {
+                    identified
+                };
+                let found = identified.map(|mut container| {
                     let known = self.by_id.get(&container.id).copied();
                     container.pid = Some(pid);
                     enrich(&mut container, Some(pid));
@@ -314,6 +321,19 @@ fn enrich(container: &mut Container, member: Option<i32>) {
     }
     if let Some(config) = container.bundle.as_ref().and_then(|bundle| json(&bundle.join("config.json"))) {
         annotations(container, &config);
+    }
+}
+
+/// A container whose cgroup has a name that says nothing, such as those of ctr: by the shim or conmon above it.
+fn identify_by_parent(pid: i32) -> Option<Container> {
+    let parent = parent_of(pid).filter(|&parent| parent > 1)?;
+    let name = fs::read_to_string(format!("/proc/{parent}/comm")).ok()?;
+    if name.starts_with("containerd-shim") {
+        containerd::identify(parent, pid)
+    } else if name.starts_with("conmon") {
+        podman::identify(parent)
+    } else {
+        None
     }
 }
 

@@ -49,12 +49,21 @@ fn read_entry(entry: &Value) -> Option<Container> {
     Some(container)
 }
 
+/// The container that this conmon is for.
+pub(super) fn identify(conmon: i32) -> Option<Container> {
+    let args = arguments(conmon);
+    let place = args.iter().position(|arg| arg == "-c" || arg == "--cid")?;
+    Some(Container::new(Engine::Podman, args.get(place + 1)?.as_str()))
+}
+
+fn arguments(pid: i32) -> Vec<String> {
+    let line = fs::read(format!("/proc/{pid}/cmdline")).unwrap_or_default();
+    line.split(|&byte| byte == 0).map(|arg| String::from_utf8_lossy(arg).into_owned()).collect()
+}
+
 /// Reads conmon's arguments: it is started with the container's id, name, bundle and, for the clean-up, storage.
 pub(super) fn follow_conmon(container: &mut Container, pid: i32) {
-    let line = fs::read(format!("/proc/{pid}/cmdline")).unwrap_or_default();
-    let args: Vec<String> =
-        line.split(|&byte| byte == 0).map(|arg| String::from_utf8_lossy(arg).into_owned()).collect();
-    read_arguments(container, &args);
+    read_arguments(container, &arguments(pid));
 }
 
 fn read_arguments(container: &mut Container, args: &[String]) {

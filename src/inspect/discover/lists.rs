@@ -11,7 +11,7 @@ use rustix::io::Errno;
 
 use super::super::model::Keeper;
 use super::processes::inode_of;
-use super::{Survey, relations};
+use super::{Mounts, Survey, relations};
 use crate::error::strerror;
 use crate::namespace::Kind;
 use crate::sys::{ioctl, mountlist};
@@ -61,9 +61,12 @@ fn enter(survey: &mut Survey<'_>, ns: &OwnedFd) {
     let (index, new) = survey.snapshot.enter(kind, status.st_ino);
     if new {
         relations::relate(survey, index, ns.as_fd());
-        if kind == Kind::Mount {
-            bindings(survey, ns, status.st_ino);
-        }
+    }
+    let namespace = &survey.snapshot.namespaces[index];
+    let is_seen_from_inside =
+        namespace.processes > 0 || namespace.keepers.iter().any(|keeper| matches!(keeper, Keeper::Thread { .. }));
+    if kind == Kind::Mount && survey.scope.mounts == Mounts::All && !is_seen_from_inside {
+        bindings(survey, ns, status.st_ino);
     }
 }
 

@@ -1,0 +1,48 @@
+//! Containers are named, by every engine that is here.
+
+use super::{everything, ns_inspect};
+use crate::harness::{Containerd, Output, nskit, program, skip};
+
+#[test]
+fn containers_of_our_own_runtime_are_named_from_their_state() {
+    // A /run of its own: state is where it is by default, without touching the host's.
+    let script = "mount -t tmpfs none /run && mkdir /run/b && cd /run/b && $NSKIT runtime spec --host >/dev/null && \
+        sed -i 's/\"terminal\": true/\"terminal\": false/; s/\"sh\"/\"sleep\", \"60\"/; s/\"\\/bin\\/sh\"/\"sleep\", \"60\"/' config.json && \
+        $NSKIT runtime run --detach nskit-test-inspect-named </dev/null >log 2>&1 || { cat log; exit 1; }; \
+        $NSKIT ns-inspect; $NSKIT ns-inspect nskit-test-inspect-n; $NSKIT runtime delete --force nskit-test-inspect-named";
+    let output: Output = program(nskit()).args(["unshare", "--mount", "sh", "-c", script]).env("NSKIT", nskit()).run();
+    let output = output.ok().mentions("nskit container nskit-test-inspect-named (process ");
+    let line = output
+        .stdout()
+        .lines()
+        .find(|line| line.starts_with("nskit-test-inspect-named"))
+        .unwrap_or_default()
+        .to_owned();
+    assert!(line.contains("nskit") && line.contains("own") && line.contains("host"), "{}", output.stdout());
+}
+
+#[test]
+fn containers_of_containerd_are_named_from_their_bundles() {
+    if !Containerd::is_installed() {
+        skip!("containerd is not installed");
+    }
+    let engine = Containerd::start();
+    let names: Vec<String> = (0..5).map(|number| format!("inspected-{number}")).collect();
+    names.iter().for_each(|name| engine.running(name));
+    let document = everything();
+    let containers = document["containers"].as_array().expect("an array");
+    for name in &names {
+        let container = containers.iter().find(|container| container["id"] == name.as_str());
+        let container = container.unwrap_or_else(|| panic!("{name} is not among {}", document["containers"]));
+        assert_eq!(container["engine"], "containerd");
+        assert!(container["bundle"].as_str().is_some_and(|bundle| bundle.ends_with(name)));
+        let pid = container["pid"].as_i64().expect("a pid");
+        ns_inspect(&[name]).run().ok().mentions(&format!("containerd container {name} (process {pid})"));
+    }
+    names.iter().for_each(|name| engine.remove(name));
+}
+
+#[test]
+fn a_container_that_is_not_there_is_named_in_the_complaint() {
+    ns_inspect(&["no-such-container"]).run().exits(1).complains("no container is called 'no-such-container'");
+}

@@ -1,0 +1,223 @@
+//! The views, one test a view.
+
+use std::net::TcpListener;
+
+use super::{everything, inode, linked, ns_inspect};
+use crate::harness::{Running, TempDir, eventually, nskit, program};
+
+/// A program in new namespaces of these kinds that has said `ready`, and what it said before.
+fn started(options: &[&str], script: &str) -> (Running, String) {
+    let script = format!("{script}; echo ready; exec sleep 60");
+    let running = program(nskit()).arg("unshare").args(options).args(["sh", "-c", &script]).start();
+    eventually("it runs", || running.stdout().contains("ready"));
+    let said = running.stdout();
+    (running, said)
+}
+
+#[test]
+fn the_overview_lists_namespaces_of_no_container_with_their_processes() {
+    let (running, said) = started(&["--uts"], "readlink /proc/self/ns/uts");
+    let output = ns_inspect(&[]).run().ok();
+    let line = said.lines().next().expect("a line").to_owned();
+    let output = output.mentions(&line);
+    assert!(output.stdout().lines().any(|text| text.contains(&line) && text.contains(&running.pid().to_string())));
+}
+
+#[test]
+fn a_process_is_shown_with_what_it_shares_with_the_host_and_how_to_enter() {
+    let (running, _) = started(&["--uts", "--ipc"], "true");
+    let pid = running.pid().to_string();
+    let output = ns_inspect(&[&pid]).run().ok();
+    let output = output.mentions(&format!("enter with: nsenter --target {pid} --uts --ipc"));
+    let line = |kind: &str| {
+        output.stdout().lines().find(|line| line.trim_start().starts_with(kind)).unwrap_or_default().to_owned()
+    };
+    assert!(line("uts").contains(" no ") && line("network").contains("with the host"));
+    ns_inspect(&["enter", &pid]).run().ok().says(&format!("nsenter --target {pid} --uts --ipc"));
+    ns_inspect(&["-p", "999999999"]).run().exits(1).complains("there is no process 999999999");
+}
+
+#[test]
+fn the_tree_shows_maps_and_what_a_user_namespace_owns() {
+    let (running, _) = started(&["--map-root-user", "--uts"], "true");
+    let user = linked(&format!("/proc/{}/ns/user", running.pid()));
+    let uts = linked(&format!("/proc/{}/ns/uts", running.pid()));
+    let text = ns_inspect(&["tree"]).run().ok().stdout();
+    let lines: Vec<&str> = text.lines().collect();
+    let at = lines.iter().position(|line| line.contains(&format!("user:[{user}]"))).expect("the namespace");
+    assert!(lines[at].contains("uids 0->0"), "{}", lines[at]);
+    assert!(lines[at + 1..].iter().take(3).any(|line| line.contains(&format!("uts:[{uts}]"))), "{text}");
+}
+
+#[test]
+fn two_targets_are_compared_kind_by_kind() {
+    let (running, _) = started(&["--uts"], "true");
+    let output = ns_inspect(&["diff", &std::process::id().to_string(), &running.pid().to_string()]).run().ok();
+    for line in output.stdout().lines().skip(3) {
+        assert_eq!(line.ends_with("no"), line.starts_with("uts"), "{line}");
+    }
+}
+
+#[test]
+fn a_pid_is_translated_through_all_levels_and_back() {
+    let script = "readlink /proc/self/ns/pid; sleep 60 & echo ready; wait";
+    let running = program(nskit())
+        .args(["unshare", "--pid", "--fork", "--mount-proc", "--kill-child", "sh", "-c", script])
+        .start();
+    eventually("it runs", || running.stdout().contains("ready"));
+    let namespace = inode(running.stdout().lines().next().expect("a line"));
+    let document = everything();
+    let leader = super::namespace(&document, namespace)["leader"]["pid"].to_string();
+    ns_inspect(&["pid", &leader]).run().ok().mentions(&format!("pid:[{namespace}]  1"));
+    ns_inspect(&["pid", "1", "--in", &leader]).run().ok().mentions(&format!("{leader} sh"));
+    ns_inspect(&["pid", "99", "--in", &leader]).run().exits(1).complains("no process is 99 in the pid namespace");
+}
+
+#[test]
+fn the_mount_tree_marks_what_is_mounted_over() {
+    let dir = TempDir::new();
+    let path = dir.path().display().to_string();
+    let (running, _) = started(&["--mount"], &format!("mount -t tmpfs one {path}; mount -t tmpfs two {path}"));
+    let text = ns_inspect(&["mnt", &running.pid().to_string()]).run().ok().stdout();
+    let line = |source: &str| text.lines().find(|line| line.contains(source)).unwrap_or_default().to_owned();
+    assert!(line("tmpfs one").contains("hidden by tmpfs"), "{text}");
+    assert!(!line("tmpfs two").contains("hidden"), "{text}");
+}
+
+#[test]
+fn a_busy_path_tells_which_mount_namespaces_hold_it() {
+    let (source, target) = (TempDir::new(), TempDir::new());
+    let bind = format!("mount --bind {} {}", source.path().display(), target.path().display());
+    let (running, _) = started(&["--mount"], &bind);
+    let namespace = linked(&format!("/proc/{}/ns/mnt", running.pid()));
+    ns_inspect(&["mnt", "--holds", &source.path().display().to_string()])
+        .run()
+        .ok()
+        .mentions(&format!("mnt:[{namespace}]"))
+        .mentions(&target.path().display().to_string());
+}
+
+#[test]
+fn a_network_shows_links_addresses_and_who_listens() {
+    let listener = TcpListener::bind("127.0.0.1:0").expect("a socket");
+    let port = listener.local_addr().expect("an address").port();
+    let output = ns_inspect(&["net", &std::process::id().to_string()]).run().ok();
+    let line = format!("tcp 127.0.0.1:{port}");
+    let text = output.mentions("127.0.0.1/8").mentions(&line).stdout();
+    let line = text.lines().find(|text| text.contains(&line)).expect("the listener");
+    assert!(line.contains(&std::process::id().to_string()), "{line}");
+}
+
+#[test]
+fn a_veth_leads_to_its_other_end() {
+    if !std::path::Path::new("/usr/sbin/ip").exists() {
+        crate::harness::skip!("iproute2 is not installed");
+    }
+    let script = format!(
+        "readlink /proc/self/ns/net; {} unshare --net sh -c 'echo $$; readlink /proc/self/ns/net; exec sleep 60' & sleep 0.5; \
+         ip link add near type veth peer name far netns $(pgrep -P $$ sleep)",
+        nskit().display()
+    );
+    let (_running, said) = started(&["--net"], &script);
+    let namespaces: Vec<&str> = said.lines().filter(|line| line.starts_with("net:")).collect();
+    let text = ns_inspect(&["net", namespaces[0]]).run().ok().stdout();
+    assert!(text.contains(&format!("far in {}", namespaces[1])), "{text}");
+}
+
+#[test]
+fn explains_for_an_ordinary_process_why_it_may_not_enter() {
+    let (target, _) = started(&["--uts"], "true");
+    let caller = program("setpriv").args(["--reuid", "65534", "--clear-groups", "sleep", "60"]).start();
+    eventually("it is nobody", || {
+        std::fs::read_to_string(format!("/proc/{}/status", caller.pid())).is_ok_and(|text| text.contains("Uid:\t65534"))
+    });
+    let words = ["explain", &target.pid().to_string(), "--as", &caller.pid().to_string()];
+    let output = ns_inspect(&words).run().ok();
+    output.mentions(&format!("process {} lacks CAP_SYS_ADMIN in user:[", caller.pid())).mentions("the caller is in it");
+    let own = ns_inspect(&["explain", &target.pid().to_string()]).run().ok().stdout();
+    let uts = own.lines().find(|line| line.trim_start().starts_with("uts")).unwrap_or_default();
+    assert!(uts.ends_with("yes"), "{own}");
+}
+
+#[test]
+fn watching_tells_what_came_and_went() {
+    let watch = ns_inspect(&["watch", "--every", "100ms", "--count", "40"]).start();
+    std::thread::sleep(std::time::Duration::from_millis(500));
+    let (running, said) = started(&["--uts"], "readlink /proc/self/ns/uts");
+    let line = said.lines().next().expect("a line").to_owned();
+    eventually("it came", || watch.stdout().contains(&format!("+ {line}")));
+    drop(running);
+    eventually("it went", || watch.stdout().contains(&format!("- {line}")));
+    watch.wait().ok();
+}
+
+#[test]
+fn pictures_come_in_three_languages() {
+    let (_running, _) = started(&["--uts"], "true");
+    ns_inspect(&["graph"]).run().ok().mentions("<svg ");
+    ns_inspect(&["graph", "--format", "dot"]).run().ok().mentions("digraph").mentions("user:[");
+    ns_inspect(&["graph", "--format", "mermaid"]).run().ok().mentions("flowchart LR").mentions("user:");
+}
+
+#[test]
+fn rows_are_filtered_and_sorted_by_column() {
+    ns_inspect(&["--filter", "ENGINE == 'none'"]).run().ok().mentions("No containers.");
+    ns_inspect(&["--sort", "-MEMORY"]).run().ok();
+    ns_inspect(&["--sort", "WEIGHT"]).run().exits(1).complains("unknown column: WEIGHT");
+    ns_inspect(&["--filter", "PROCS >"]).run().exits(1).complains("unexpected end of file");
+}
+
+#[test]
+fn colour_is_only_for_terminals_unless_it_is_asked_for() {
+    let plain = ns_inspect(&[]).run().ok().stdout();
+    assert!(!plain.contains('\x1b'));
+    ns_inspect(&["--color", "always"]).run().ok().mentions("\x1b[");
+}
+
+#[test]
+fn json_keeps_to_the_committed_schema() {
+    let schema = include_str!("../../../docs/ns-inspect.schema.json");
+    let schema: serde_json::Value = serde_json::from_str(schema).expect("JSON");
+    let (_running, _) = started(&["--uts", "--net"], "true");
+    let document = everything();
+    check(&document, &schema, &schema, "document");
+    assert_eq!(document["version"], 1);
+}
+
+/// As much of JSON Schema as the schema uses.
+fn check(value: &serde_json::Value, schema: &serde_json::Value, root: &serde_json::Value, place: &str) {
+    if let Some(reference) = schema["$ref"].as_str() {
+        let target = root.pointer(reference.trim_start_matches('#')).expect("a definition");
+        return check(value, target, root, place);
+    }
+    let kinds = match &schema["type"] {
+        serde_json::Value::String(kind) => vec![kind.as_str()],
+        serde_json::Value::Array(kinds) => kinds.iter().filter_map(|kind| kind.as_str()).collect(),
+        _ => vec![],
+    };
+    let kind = match value {
+        serde_json::Value::Null => "null",
+        serde_json::Value::Bool(_) => "boolean",
+        serde_json::Value::Number(_) => "integer",
+        serde_json::Value::String(_) => "string",
+        serde_json::Value::Array(_) => "array",
+        serde_json::Value::Object(_) => "object",
+    };
+    assert!(kinds.is_empty() || kinds.contains(&kind), "{place} is {value}, not {kinds:?}");
+    if let Some(allowed) = schema["enum"].as_array() {
+        assert!(allowed.contains(value), "{place} is {value}");
+    }
+    if let Some(object) = value.as_object() {
+        for name in schema["required"].as_array().into_iter().flatten().filter_map(|name| name.as_str()) {
+            assert!(object.contains_key(name), "{place} lacks {name}");
+        }
+        for (name, member) in object {
+            let known = &schema["properties"][name];
+            assert!(!known.is_null(), "{place}.{name} is not in the schema");
+            check(member, known, root, &format!("{place}.{name}"));
+        }
+    }
+    for item in value.as_array().into_iter().flatten() {
+        check(item, &schema["items"], root, &format!("{place}[]"));
+    }
+}
