@@ -150,7 +150,7 @@ fn an_empty_id() {
     let create = container.runtime(&["create", "--bundle"]).arg(container.bundle()).arg("");
     let output = create.run().exits(1);
     if peer() == Peer::Ours {
-        output.complains("container id").complains("empty").in_one_line();
+        output.complains("container ID").complains("empty").in_one_line();
     }
 }
 
