@@ -20,7 +20,8 @@ def table($head): [($head | row), ($head | to_entries | map(if .key == 0 then "-
 | def target($what; $measure; $of; $most):
       ($median[$measure].nskit) as $ours | ($median[$measure][$of]) as $theirs
       | (if $ours != null and $theirs != null then $ours / $theirs else null end) as $ratio
-      | [$what, ($ours | milliseconds), "\($of) \($theirs | milliseconds)", ($ratio | digits(2)), "≤ \($most)",
+      | ($all.times[$measure] | if $ratio then .nskit.cpu / .[$of].cpu else null end) as $cpu
+      | [$what, ($ours | milliseconds), "\($of) \($theirs | milliseconds)", ($ratio | digits(2)), ($cpu | digits(2)), "≤ \($most)",
          (if $ratio == null then "not measured" elif $ratio <= $most then "kept" else "**missed**" end)];
   def times($measure; $title; $note):
       ($all.times[$measure] // {}) as $times | ($median[$measure] // {}) as $medians
@@ -59,16 +60,16 @@ def table($head): [($head | row), ($head | to_entries | map(if .key == 0 then "-
     (($median.seccomp.nskit // null) as $with | ($median.run.nskit // null) as $without
      | (if $with and $without then $with - $without else null end) as $more
      | ["the profile alone", ($more | if . == null then "–" elif . < 0 then "-" + (-. | milliseconds) else milliseconds end),
-        "–", "–", "≤ 0.5 ms",
+        "–", "–", "–", "≤ 0.5 ms",
         (if $more == null then "not measured" elif $more <= 0.0005 then "kept" else "**missed**" end)]),
     target("create, start, kill, delete"; "lifecycle"; $crun; 0.6),
     target("`exec /bin/true`"; "exec"; $crun; 0.6),
     (["run", "seccomp", "lifecycle", "exec"][] as $case
      | ($all.peak[$case].nskit) as $ours | ($all.peak[$case][$crun]) as $theirs
      | ["peak memory, \($case), KiB", ($ours // "–" | tostring), "\($crun) \($theirs // "–")",
-        (if $ours and $theirs then $ours / $theirs | digits(2) else "–" end), "≤ 1",
+        (if $ours and $theirs then $ours / $theirs | digits(2) else "–" end), "–", "≤ 1",
         (if $ours == null or $theirs == null then "not measured" elif $ours <= $theirs then "kept" else "**missed**" end)])
-] | table(["measure", "nskit, ms", "against, ms", "ratio", "target", ""]))
+] | table(["measure", "nskit, ms", "against, ms", "ratio", "of CPU", "target", ""]))
 + ["", "## Times", ""]
 + times("run"; "`run /bin/true`"; "The bundle of `spec` with busybox's `true`, without a terminal.")
 + times("seccomp"; "`run /bin/true` with a seccomp profile"; "The default profile of Podman and Docker, resolved for this machine.")
