@@ -46,6 +46,7 @@ Usage: nskit APPLET [ARGUMENT]...
    or: APPLET [ARGUMENT]...            (through a link of that name)
    or: nskit --list                    names of all applets
    or: nskit install [--dir DIR] [--hard-links] [APPLET]...
+   or: nskit help APPLET                what it takes
    or: nskit --help | --version
 ";
 
@@ -68,6 +69,10 @@ fn run() -> ExitCode {
             eprint!("{}", help());
             ExitCode::FAILURE
         }
+        Some(b"help") if args.len() > 2 => match find(&args[2]) {
+            Some(applet) => print(&(applet.command)().render_long_help().to_string()),
+            None => unknown(&args[2].to_string_lossy()),
+        },
         Some(b"--help" | b"-h" | b"help") => print(&help()),
         Some(b"--version" | b"-V") => print(&format!("nskit {}\n", env!("CARGO_PKG_VERSION"))),
         Some(b"--list") => print(&APPLETS.iter().map(|applet| format!("{}\n", applet.name)).collect::<String>()),

@@ -64,14 +64,14 @@ impl Picture {
     pub(crate) fn of(world: &World) -> Picture {
         let mut picture = Picture { nodes: Vec::new(), arrows: Vec::new() };
         let mut users = vec![None; world.snapshot.namespaces.len()];
-        for index in 0..world.snapshot.namespaces.len() {
-            if world.snapshot.namespaces[index].kind == Kind::User {
-                let mut line = world.snapshot.namespaces[index].to_string();
+        for (index, (user, namespace)) in users.iter_mut().zip(&world.snapshot.namespaces).enumerate() {
+            if namespace.kind == Kind::User {
+                let mut line = namespace.to_string();
                 if world.is_host(index) {
                     line.push_str(" host");
                 }
-                let count = world.snapshot.namespaces[index].processes;
-                users[index] = Some(picture.add(Shape::User, vec![line, format!("{count} processes")]));
+                let count = namespace.processes;
+                *user = Some(picture.add(Shape::User, vec![line, format!("{count} processes")]));
             }
         }
         for (index, node) in users.iter().enumerate() {

@@ -101,7 +101,7 @@ pub(super) fn run(globals: &Globals, matches: &ArgMatches) -> anyhow::Result<u8>
 fn read(file: &PathBuf) -> anyhow::Result<Process> {
     let name = file.display();
     let text = std::fs::read(file).with_context(|| format!("read {name}"))?;
-    Ok(parse_process(&text).with_context(|| format!("read {name}"))?)
+    parse_process(&text).with_context(|| format!("read {name}"))
 }
 
 /// The container's own process, with what the options change.
@@ -171,8 +171,7 @@ fn capabilities(names: &[String]) -> anyhow::Result<Capabilities> {
         .map(|name| {
             let name = name.to_ascii_uppercase();
             let name = if name.starts_with("CAP_") { name } else { format!("CAP_{name}") };
-            serde_json::from_value(serde_json::Value::String(name.clone()))
-                .with_context(|| format!("--cap: there is no capability {name}"))
+            serde_json::from_str(&format!("{name:?}")).with_context(|| format!("--cap: there is no capability {name}"))
         })
         .collect()
 }

@@ -6,8 +6,8 @@ use oci_spec::runtime::Spec;
 use rustix::event::{PollFd, PollFlags, Timespec};
 use rustix::process::Signal;
 
-use super::container::Container;
 use super::hooks::{self, Point};
+use super::instance::Container;
 use super::runtime::Runtime;
 use super::state::{Folder, Status};
 use crate::cgroup::Cgroup;

@@ -6,7 +6,7 @@ use rustix::event::{PollFd, PollFlags, Timespec};
 use rustix::io::Errno;
 use serde::Serialize;
 
-use super::container::Container;
+use super::instance::Container;
 use super::runtime::Runtime;
 use super::state::Status;
 use crate::cgroup::{Cgroup, Stats};

@@ -9,8 +9,8 @@ use rustix::io::Errno;
 use rustix::net::{AddressFamily, SocketFlags, SocketType};
 use rustix::process::Pid;
 
-use super::container::Container;
 use super::create::pass_fds;
+use super::instance::Container;
 use super::process::{self, Process};
 use super::runtime::Runtime;
 use super::spec::namespaces;

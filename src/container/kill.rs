@@ -5,7 +5,7 @@ use std::os::fd::AsFd;
 use rustix::io::Errno;
 use rustix::process::Signal;
 
-use super::container::Container;
+use super::instance::Container;
 use super::runtime::Runtime;
 use crate::error::{Error, Kind, Result};
 use crate::sys;

@@ -1,6 +1,6 @@
 //! `list` and `state`: what containers there are, and what they are doing.
 
-use super::container::Container;
+use super::instance::Container;
 use super::runtime::Runtime;
 use super::state::Reported;
 use crate::error::{Attempt, Kind, Result};

@@ -1,7 +1,6 @@
 //! The OCI runtime: one file a verb. The only reader of oci-spec types.
 
 pub mod cgroups;
-pub mod container;
 pub mod create;
 pub mod delete;
 pub mod events;
@@ -11,6 +10,7 @@ pub mod features;
 pub mod hooks;
 pub mod idmaps;
 pub mod init;
+pub mod instance;
 pub mod kill;
 pub mod list;
 pub mod network;

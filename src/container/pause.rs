@@ -2,7 +2,7 @@
 
 use rustix::process::Pid;
 
-use super::container::Container;
+use super::instance::Container;
 use super::runtime::Runtime;
 use super::state::Status;
 use crate::error::{Error, Kind, Result};

@@ -211,7 +211,7 @@ impl Process {
             self.load_seccomp(link)?;
         }
         for (resource, limit) in &self.rlimits {
-            rustix::process::setrlimit(*resource, limit.clone())
+            rustix::process::setrlimit(*resource, *limit)
                 .attempt(|| format!("set rlimit {resource:?} to {}", shown(limit)))?;
         }
         program::limit_bounding_set(self.capabilities.bounding)?;

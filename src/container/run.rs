@@ -6,7 +6,7 @@ use super::hooks::Point;
 use super::runtime::Runtime;
 use super::state::Status;
 use super::wait::Signals;
-use super::{container::Container, notify};
+use super::{instance::Container, notify};
 use crate::error::{Attempt, Result};
 
 /// Options of `run` beyond those of `create`.

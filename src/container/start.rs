@@ -1,8 +1,8 @@
 //! `start`: leave for a created container's first process to execute its program.
 
-use super::container::Container;
 use super::create::open_gate_of;
 use super::hooks::{self, Point};
+use super::instance::Container;
 use super::notify;
 use super::runtime::Runtime;
 use super::state::Status;

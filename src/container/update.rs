@@ -2,7 +2,7 @@
 
 use oci_spec::runtime::LinuxResources;
 
-use super::container::Container;
+use super::instance::Container;
 use super::resources;
 use super::runtime::Runtime;
 use super::state::Status;

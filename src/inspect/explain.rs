@@ -128,7 +128,7 @@ impl Caller {
     /// why not.
     fn has(&self, capability: u32, namespace: BorrowedFd<'_>) -> Result<(), String> {
         let wanted = inode(namespace);
-        let mut at = rustix::io::fcntl_dupfd_cloexec(namespace, 0).map_err(|errno| strerror(errno))?;
+        let mut at = rustix::io::fcntl_dupfd_cloexec(namespace, 0).map_err(strerror)?;
         loop {
             let here = inode(&at);
             if here == self.user {

@@ -62,7 +62,7 @@ pub fn translate(inner: i32, member: i32) -> Result<i32> {
             let wanted = rustix::fs::fstat(&ns).attempt(|| format!("stat {path}"))?.st_ino;
             for pid in super::discover::processes_of_proc()? {
                 let Ok(levels) = levels(pid) else { continue };
-                if levels.iter().any(|level| *level == Level { namespace: wanted, pid: inner }) {
+                if levels.contains(&Level { namespace: wanted, pid: inner }) {
                     return Ok(pid);
                 }
             }

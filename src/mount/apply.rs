@@ -65,7 +65,7 @@ fn kernel_words(fs: BorrowedFd<'_>) -> Option<String> {
             break;
         }
         let text = String::from_utf8_lossy(&buffer[..length]);
-        words.push(text.trim_start_matches(|c| matches!(c, 'e' | 'w' | 'i')).trim().to_owned());
+        words.push(text.trim_start_matches(['e', 'w', 'i']).trim().to_owned());
     }
     (!words.is_empty()).then(|| words.join("; "))
 }

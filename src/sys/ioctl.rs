@@ -103,7 +103,7 @@ fn last_errno() -> Errno {
 
 /// Whether `fd` is a file on nsfs, that is, a namespace.
 pub fn is_nsfs(fd: impl AsFd) -> bool {
-    rustix::fs::fstatfs(fd).is_ok_and(|fs| fs.f_type as i64 == NSFS_MAGIC)
+    rustix::fs::fstatfs(fd).is_ok_and(|fs| fs.f_type == NSFS_MAGIC)
 }
 
 /// The kind of the namespace. Linux 4.11. `None` is a kind that this program does not know.

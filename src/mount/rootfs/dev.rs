@@ -35,16 +35,16 @@ impl Built<'_> {
         ];
         let kcore = rustix::fs::access("/proc/kcore", rustix::fs::Access::EXISTS).is_ok();
         for (name, to) in links.into_iter().chain(kcore.then_some(("core", "/proc/kcore"))) {
-            match rustix::fs::symlinkat(to, &dev, name) {
+            match rustix::fs::symlinkat(to, dev, name) {
                 Ok(()) | Err(Errno::EXIST) => {}
                 Err(errno) => return Err(Error::os(errno, format!("link /dev/{name} to {to}"))),
             }
         }
         // Only the devpts of the container, whatever the image brought.
-        match rustix::fs::symlinkat("pts/ptmx", &dev, "ptmx") {
+        match rustix::fs::symlinkat("pts/ptmx", dev, "ptmx") {
             Err(Errno::EXIST) => {
-                let _ = rustix::fs::unlinkat(&dev, "ptmx", AtFlags::empty());
-                rustix::fs::symlinkat("pts/ptmx", &dev, "ptmx")
+                let _ = rustix::fs::unlinkat(dev, "ptmx", AtFlags::empty());
+                rustix::fs::symlinkat("pts/ptmx", dev, "ptmx")
             }
             other => other,
         }
@@ -93,10 +93,10 @@ impl Built<'_> {
         let (dev, name) = parent(self.root(), Path::new("/dev/console"))?;
         let flags =
             OFlags::CREATE | OFlags::RDONLY | OFlags::NOFOLLOW | OFlags::CLOEXEC | OFlags::NOCTTY | OFlags::NONBLOCK;
-        let place = match rustix::fs::openat(&dev, &name, flags, Mode::from_raw_mode(0o666)) {
+        let place = match rustix::fs::openat(dev, &name, flags, Mode::from_raw_mode(0o666)) {
             // A device node that is there may refuse to be opened; its place will do.
             Err(Errno::NXIO | Errno::IO | Errno::PERM | Errno::ACCESS | Errno::ROFS) => {
-                rustix::fs::openat(&dev, &name, OFlags::PATH | OFlags::NOFOLLOW | OFlags::CLOEXEC, Mode::empty())
+                rustix::fs::openat(dev, &name, OFlags::PATH | OFlags::NOFOLLOW | OFlags::CLOEXEC, Mode::empty())
             }
             other => other,
         }

@@ -233,7 +233,7 @@ impl Built<'_> {
     pub fn pivot(self) -> Result<()> {
         match self.plan.pivot {
             Pivot::PivotRoot => {
-                rustix::process::fchdir(&self.root).attempt(|| "enter the root")?;
+                rustix::process::fchdir(self.root).attempt(|| "enter the root")?;
                 rustix::process::pivot_root(".", ".")
                     .attempt(|| format!("pivot_root to {}", self.plan.path.display()))?;
                 if self.plan.propagation.is_some_and(|(propagation, _)| propagation == Propagation::Shared) {
@@ -248,13 +248,13 @@ impl Built<'_> {
             }
             Pivot::Move => {
                 hide_system_mounts(&self.plan.path);
-                rustix::process::fchdir(&self.root).attempt(|| "enter the root")?;
+                rustix::process::fchdir(self.root).attempt(|| "enter the root")?;
                 let host = rustix::fs::open("/", OFlags::PATH | OFlags::CLOEXEC, Mode::empty()).attempt(|| "open /")?;
                 attach(self.root.as_fd(), host.as_fd()).attempt(|| "move the root over the old one")?;
                 rustix::process::chroot(".").attempt(|| "chroot to the root")?;
             }
             Pivot::Chroot => {
-                rustix::process::fchdir(&self.root).attempt(|| "enter the root")?;
+                rustix::process::fchdir(self.root).attempt(|| "enter the root")?;
                 rustix::process::chroot(".").attempt(|| "chroot to the root")?;
             }
         }

@@ -59,7 +59,7 @@ impl Built<'_> {
     fn target(&self, mount: &Mount, create: Create) -> Result<Kept> {
         if mount.options.target_nofollow {
             let (folder, name) = parent(self.root(), &mount.target)?;
-            match rustix::fs::openat(&folder, &name, OFlags::PATH | OFlags::NOFOLLOW | OFlags::CLOEXEC, Mode::empty()) {
+            match rustix::fs::openat(folder, &name, OFlags::PATH | OFlags::NOFOLLOW | OFlags::CLOEXEC, Mode::empty()) {
                 Err(Errno::NOENT) => {}
                 other => return other.map(Kept::from).attempt(|| format!("open {}", mount.target.display())),
             }
@@ -81,9 +81,9 @@ impl Built<'_> {
     fn copy_symlink(&self, source: &Path, target: &Path) -> Result<bool> {
         let Ok(link) = rustix::fs::readlink(source, Vec::new()) else { return Ok(false) };
         let (folder, name) = parent(self.root(), target)?;
-        match rustix::fs::symlinkat(&*link, &folder, &name) {
+        match rustix::fs::symlinkat(&*link, folder, &name) {
             Ok(()) => Ok(true),
-            Err(Errno::EXIST) => match rustix::fs::readlinkat(&folder, &name, Vec::new()) {
+            Err(Errno::EXIST) => match rustix::fs::readlinkat(folder, &name, Vec::new()) {
                 Ok(there) if there == link => Ok(true),
                 _ => Err(Error::os(Errno::EXIST, format!("create link {}", target.display()))),
             },
@@ -162,12 +162,11 @@ impl Built<'_> {
     fn target_of_system(&self, mount: &Mount, fstype: &str) -> Result<Kept> {
         let relative = mount.target.strip_prefix("/").unwrap_or(&mount.target);
         let no_links = ResolveFlags::IN_ROOT | ResolveFlags::NO_SYMLINKS;
-        let flags = OFlags::PATH | OFlags::CLOEXEC;
-        let found = rustix::fs::openat2(self.root(), relative, flags, Mode::empty(), no_links).map(Kept::from);
-        match found {
-            Ok(place) if path::is_directory(place).attempt(|| "look at the target")? => Ok(place),
+        let flags = OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC;
+        match rustix::fs::openat2(self.root(), relative, flags, Mode::empty(), no_links) {
+            Ok(place) => Ok(place.into()),
             Err(Errno::NOENT) => self.target(mount, Create::Directory),
-            Ok(_) | Err(Errno::LOOP) => Err(Error::invalid(format!(
+            Err(Errno::LOOP | Errno::NOTDIR) => Err(Error::invalid(format!(
                 "filesystem {fstype:?} must be mounted on ordinary directory: {} is none",
                 mount.target.display()
             ))),

@@ -54,7 +54,7 @@ impl Built<'_> {
                 Err(Errno::NOENT | Errno::NOTDIR) => continue,
                 other => other.attempt(what)?,
             };
-            if path::is_directory(&there).attempt(what)? {
+            if path::is_directory(there).attempt(what)? {
                 match &empty {
                     Some(first) => {
                         let tree = cloned(first.as_fd(), Path::new(""), false, true).attempt(what)?;
