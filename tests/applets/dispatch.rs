@@ -75,7 +75,10 @@ fn names_may_have_the_prefix_of_the_project() {
         let link = dir.join(&format!("nskit-{name}"));
         symlink(nskit(), &link).expect("link");
         let help = program(&link).arg("--help").run().ok().mentions("Usage").stdout();
-        assert_eq!(help, program(nskit()).args([name, "--help"]).run().ok().stdout());
+        // But for the name that it was called by, which usage may show.
+        let plain = |text: &str| text.replace("nskit-", "");
+        let by_argument = program(nskit()).args([name, "--help"]).run().ok().stdout();
+        assert_eq!(plain(&help), plain(&by_argument));
         assert_ne!(help, program(nskit()).arg("--help").run().ok().stdout(), "{name} is no applet");
     }
 }
