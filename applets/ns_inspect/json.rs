@@ -1,6 +1,7 @@
 //! Everything as JSON, by the schema in `docs/ns-inspect.schema.json`. `version` changes when something is taken away or
 //! means something else; what is new may come without.
 
+use nskit::inspect::containers::Container;
 use nskit::inspect::{Keeper, Scope, discover};
 use serde_json::{Value, json};
 
@@ -10,31 +11,64 @@ use super::world::{Target, World};
 /// The version of the schema.
 const VERSION: u32 = 1;
 
-/// The document.
-pub(crate) fn document(world: &mut World) -> Value {
-    let namespaces: Vec<Value> = (0..world.snapshot.namespaces.len()).map(|index| namespace(world, index)).collect();
-    let containers = world.inventory.containers.iter().map(|container| {
-        json!({
-            "id": container.id,
-            "engine": container.engine.to_string(),
-            "name": container.name,
-            "title": container.title(),
-            "image": container.image,
-            "pod": container.pod.as_ref().map(|pod| json!({"name": pod.name, "namespace": pod.namespace})),
-            "engine_namespace": container.engine_namespace,
-            "sandbox": container.is_sandbox,
-            "pid": container.pid,
-            "bundle": container.bundle,
-        })
+/// The document, of everything or of one target: a line for each namespace, container and gap, made one at a time, so
+/// that tens of thousands of namespaces need no tree of values in memory.
+pub(crate) fn document(world: &mut World, target: Option<&Target>) -> anyhow::Result<String> {
+    let wanted: Option<Vec<u64>> = match target {
+        None => None,
+        Some(Target::Namespace(inode)) => Some(vec![*inode]),
+        Some(Target::Process(pid) | Target::Container(_, pid)) => {
+            let snapshot = discover(&Scope::process(*pid))?;
+            Some(snapshot.namespaces.iter().map(|namespace| namespace.inode).collect())
+        }
+    };
+    let is_wanted = |inode: u64| wanted.as_ref().is_none_or(|wanted| wanted.contains(&inode));
+    let mut out = format!("{{\n\"version\": {VERSION},\n\"namespaces\": [");
+    let mut count = 0;
+    for index in 0..world.snapshot.namespaces.len() {
+        if is_wanted(world.snapshot.namespaces[index].inode) {
+            item(&mut out, count, &namespace(world, index));
+            count += 1;
+        }
+    }
+    if let (Some(target), 0) = (target, count) {
+        anyhow::bail!("there is no {}", target.title());
+    }
+    out.push_str("\n],\n\"containers\": [");
+    let containers = world.inventory.containers.iter().filter(|container| match target {
+        Some(Target::Container(wanted, _)) => wanted.id == container.id,
+        _ => true,
     });
-    let containers: Vec<Value> = containers.collect();
-    let gaps: Vec<Value> = world
-        .snapshot
-        .gaps
-        .iter()
-        .map(|gap| json!({"what": gap.what, "count": (gap.count > 0).then_some(gap.count), "reason": gap.reason}))
-        .collect();
-    json!({"version": VERSION, "namespaces": namespaces, "containers": containers, "gaps": gaps})
+    for (place, found) in containers.enumerate() {
+        item(&mut out, place, &container(found));
+    }
+    out.push_str("\n],\n\"gaps\": [");
+    for (place, gap) in world.snapshot.gaps.iter().enumerate() {
+        let count = (gap.count > 0).then_some(gap.count);
+        item(&mut out, place, &json!({"what": gap.what, "count": count, "reason": gap.reason}));
+    }
+    out.push_str("\n]\n}\n");
+    Ok(out)
+}
+
+fn item(out: &mut String, place: usize, value: &Value) {
+    out.push_str(if place == 0 { "\n" } else { ",\n" });
+    out.push_str(&value.to_string());
+}
+
+fn container(container: &Container) -> Value {
+    json!({
+        "id": container.id,
+        "engine": container.engine.to_string(),
+        "name": container.name,
+        "title": container.title(),
+        "image": container.image,
+        "pod": container.pod.as_ref().map(|pod| json!({"name": pod.name, "namespace": pod.namespace})),
+        "engine_namespace": container.engine_namespace,
+        "sandbox": container.is_sandbox,
+        "pid": container.pid,
+        "bundle": container.bundle,
+    })
 }
 
 fn namespace(world: &mut World, index: usize) -> Value {
@@ -72,24 +106,4 @@ fn keeper(keeper: &Keeper) -> Value {
         Keeper::Child { inode } => json!({"kind": "child", "inode": inode}),
         Keeper::Owned { inode } => json!({"kind": "owned", "inode": inode}),
     }
-}
-
-/// Leaves only the namespaces of the target, and the containers in these.
-pub(crate) fn restrict(document: &mut Value, target: &Target) -> anyhow::Result<()> {
-    let wanted: Vec<u64> = match target {
-        Target::Namespace(inode) => vec![*inode],
-        Target::Process(pid) | Target::Container(_, pid) => {
-            let snapshot = discover(&Scope::process(*pid))?;
-            snapshot.namespaces.iter().map(|namespace| namespace.inode).collect()
-        }
-    };
-    let is_wanted = |namespace: &Value| namespace["inode"].as_u64().is_some_and(|inode| wanted.contains(&inode));
-    if let Some(namespaces) = document["namespaces"].as_array_mut() {
-        namespaces.retain(is_wanted);
-        anyhow::ensure!(!namespaces.is_empty(), "there is no {}", target.title());
-    }
-    if let (Target::Container(container, _), Some(containers)) = (target, document["containers"].as_array_mut()) {
-        containers.retain(|other| other["id"] == container.id.as_str());
-    }
-    Ok(())
 }

@@ -24,7 +24,6 @@ use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::time::Duration;
 
-use anyhow::Context;
 use clap::{Args, CommandFactory, Parser, Subcommand, ValueEnum};
 
 use self::filter::Filter;
@@ -283,14 +282,11 @@ fn text_of(line: Line) -> anyhow::Result<String> {
 
 fn show(target: &Target, view: &View) -> anyhow::Result<String> {
     if view.json {
-        let mut document = json::document(&mut World::look()?);
-        json::restrict(&mut document, target)?;
-        return serde_json::to_string_pretty(&document).map(|text| text + "\n").context("write JSON");
+        return json::document(&mut World::look()?, Some(target));
     }
     show::view(target, view.paint())
 }
 
 fn everything() -> anyhow::Result<String> {
-    let document = json::document(&mut World::look()?);
-    serde_json::to_string_pretty(&document).map(|text| text + "\n").context("write JSON")
+    json::document(&mut World::look()?, None)
 }

@@ -21,24 +21,27 @@ pub(super) fn nsfs_device() -> Option<(u32, u32)> {
     Some((rustix::fs::major(status.st_dev), rustix::fs::minor(status.st_dev)))
 }
 
-/// Up to this many descriptors are looked for by their numbers, 0, 1 and so on, before their directory is read.
-const GUESSED: u64 = 16;
+/// Descriptors of a process that has at most this many are guessed before their directory is read.
+const GUESSED: usize = 16;
+
+/// What is remembered from one process to the next.
+struct Memory {
+    nsfs: (u32, u32),
+    /// Sockets that were looked at: many processes share some.
+    sockets: HashSet<u64>,
+    /// The numbers that the last process with so many descriptors had: first 0, 1 and so on.
+    numbers: [Vec<i32>; GUESSED + 1],
+}
 
 /// Looks at the descriptors of every process.
 pub(super) fn survey(survey: &mut Survey<'_>) {
     let Some(nsfs) = nsfs_device() else { return };
-    let mut sockets_seen = HashSet::new();
-    let mut fds = Vec::new();
-    for number in 0..survey.snapshot.processes.len() {
-        let pid = survey.snapshot.processes[number].pid;
-        let looked = match guess(survey, number, nsfs, &mut sockets_seen) {
+    let numbers = std::array::from_fn(|count| (0..count as i32).collect());
+    let mut memory = Memory { nsfs, sockets: HashSet::new(), numbers };
+    for process in 0..survey.snapshot.processes.len() {
+        let looked = match guess(survey, process, &mut memory) {
             Ok(true) => Ok(()),
-            Ok(false) => list(survey, pid, &mut fds).map(|()| {
-                for &fd in &fds {
-                    // One that was closed since holds nothing any more.
-                    let _ = look(survey, number, fd, nsfs, &mut sockets_seen);
-                }
-            }),
+            Ok(false) => look_at_all(survey, process, &mut memory),
             Err(errno) => Err(errno),
         };
         if let Err(errno @ (Errno::ACCESS | Errno::PERM)) = looked {
@@ -47,16 +50,20 @@ pub(super) fn survey(survey: &mut Survey<'_>) {
     }
 }
 
-/// Most processes have few descriptors, numbered without a hole. The directory's size is their count (Linux 6.2), so
-/// that they are all seen when so many are there; which costs half of reading the directory. Returns whether they were.
-fn guess(survey: &mut Survey<'_>, process: usize, nsfs: (u32, u32), seen: &mut HashSet<u64>) -> Result<bool, Errno> {
+/// Most processes have few descriptors, numbered as those of the process before. The directory's size is their count
+/// (Linux 6.2), so that they are all seen when so many are there; which costs half of reading the directory. Returns
+/// whether they were.
+fn guess(survey: &mut Survey<'_>, process: usize, memory: &mut Memory) -> Result<bool, Errno> {
     let path = ProcPath::new(survey.snapshot.processes[process].pid).text("/fd");
     let status = rustix::fs::statx(survey.proc(), path.as_c_str(), AtFlags::empty(), StatxFlags::SIZE)?;
-    if status.stx_size == 0 || status.stx_size > GUESSED {
+    let count = usize::try_from(status.stx_size).unwrap_or(usize::MAX);
+    if count == 0 || count > GUESSED {
         return Ok(false);
     }
-    for fd in 0..status.stx_size as i32 {
-        match look(survey, process, fd, nsfs, seen) {
+    // The highest is the most telling.
+    for at in (0..count).rev() {
+        let fd = memory.numbers[count][at];
+        match look(survey, process, fd, memory) {
             Ok(()) => {}
             Err(Errno::NOENT) => return Ok(false),
             Err(errno) => return Err(errno),
@@ -65,8 +72,20 @@ fn guess(survey: &mut Survey<'_>, process: usize, nsfs: (u32, u32), seen: &mut H
     Ok(true)
 }
 
+fn look_at_all(survey: &mut Survey<'_>, process: usize, memory: &mut Memory) -> Result<(), Errno> {
+    let mut fds = Vec::new();
+    list(survey, survey.snapshot.processes[process].pid, &mut fds)?;
+    for &fd in &fds {
+        // One that was closed since holds nothing any more.
+        let _ = look(survey, process, fd, memory);
+    }
+    if let Some(numbers) = memory.numbers.get_mut(fds.len()) {
+        *numbers = fds;
+    }
+    Ok(())
+}
+
 fn list(survey: &Survey<'_>, pid: i32, fds: &mut Vec<i32>) -> Result<(), Errno> {
-    fds.clear();
     let path = ProcPath::new(pid).text("/fd");
     let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
     let directory = rustix::fs::openat(survey.proc(), path.as_c_str(), flags, Mode::empty())?;
@@ -74,18 +93,12 @@ fn list(survey: &Survey<'_>, pid: i32, fds: &mut Vec<i32>) -> Result<(), Errno> 
 }
 
 /// Looks at one descriptor.
-fn look(
-    survey: &mut Survey<'_>,
-    process: usize,
-    fd: i32,
-    nsfs: (u32, u32),
-    seen: &mut HashSet<u64>,
-) -> Result<(), Errno> {
+fn look(survey: &mut Survey<'_>, process: usize, fd: i32, memory: &mut Memory) -> Result<(), Errno> {
     let pid = survey.snapshot.processes[process].pid;
     let path = ProcPath::new(pid).text("/fd/").number(fd);
     let flags = AtFlags::STATX_DONT_SYNC | AtFlags::NO_AUTOMOUNT;
     let status = rustix::fs::statx(survey.proc(), path.as_c_str(), flags, StatxFlags::TYPE | StatxFlags::INO)?;
-    if (status.stx_dev_major, status.stx_dev_minor) == nsfs {
+    if (status.stx_dev_major, status.stx_dev_minor) == memory.nsfs {
         let flags = OFlags::RDONLY | OFlags::CLOEXEC;
         let ns = rustix::fs::openat(survey.proc(), path.as_c_str(), flags, Mode::empty())?;
         if let Ok(Some(kind)) = ioctl::namespace_kind(&ns)
@@ -95,7 +108,9 @@ fn look(
             survey.snapshot.keep(index, Keeper::Descriptor { pid, fd });
             relations::relate(survey, index, ns.as_fd());
         }
-    } else if FileType::from_raw_mode(u32::from(status.stx_mode)) == FileType::Socket && seen.insert(status.stx_ino) {
+    } else if FileType::from_raw_mode(u32::from(status.stx_mode)) == FileType::Socket
+        && memory.sockets.insert(status.stx_ino)
+    {
         sockets::look(survey, process, fd);
     }
     Ok(())
