@@ -1,6 +1,7 @@
 //! How unshare and nsenter end: as another program, or with one line that says why not.
 
 use std::ffi::{CStr, CString, OsStr, OsString};
+use std::os::fd::BorrowedFd;
 use std::os::unix::ffi::{OsStrExt, OsStringExt};
 use std::path::Path;
 use std::process::ExitCode;
@@ -9,6 +10,7 @@ use nskit::Error;
 use nskit::error::{Errno, Kind};
 
 use super::accounts;
+use super::hints::Failure;
 
 /// The environment of the program that is started.
 #[derive(Clone, Debug, Default)]
@@ -37,6 +39,34 @@ pub(crate) fn become_program(program: &[OsString], environment: &Environment) ->
     let Some(name) = program.first() else { return become_shell(environment) };
     let args = program.iter().map(|arg| CString::new(arg.as_bytes()).unwrap_or_default()).collect::<Vec<_>>();
     failed(name, search_and_execute(&args[0], &args, environment))
+}
+
+/// How a step tells of the program.
+pub(crate) fn shown(program: &[OsString]) -> String {
+    match program {
+        [] => "execute the shell".to_owned(),
+        words => format!("execute {}", words.iter().map(|word| word.to_string_lossy()).collect::<Vec<_>>().join(" ")),
+    }
+}
+
+/// Becomes the program in `file`, with `program` as its arguments: a descriptor, for the path would mean another file
+/// after the mount namespace or the root has changed.
+pub(crate) fn become_file(file: BorrowedFd<'_>, program: &[OsString], environment: &Environment) -> Error {
+    let mut args: Vec<CString> = program.iter().map(|arg| CString::new(arg.as_bytes()).unwrap_or_default()).collect();
+    if args.is_empty() {
+        args.push(c"nskit".to_owned());
+    }
+    let inherited: Vec<CString>;
+    let entries = match environment {
+        Environment::Only(entries) => entries,
+        Environment::Inherited => {
+            let entry = |(name, value): (OsString, OsString)| [name.as_bytes(), b"=", value.as_bytes()].concat();
+            inherited = std::env::vars_os().filter_map(|pair| CString::new(entry(pair)).ok()).collect();
+            &inherited
+        }
+    };
+    let Err(errno) = nix::unistd::execveat(file, c"", &args, entries, nix::fcntl::AtFlags::AT_EMPTY_PATH);
+    failed(OsStr::from_bytes(args[0].to_bytes()), Errno::from_raw_os_error(errno as i32))
 }
 
 /// The shell is told that it is a login shell by the `-` in front of its name.
@@ -96,16 +126,48 @@ fn execute(file: &CStr, args: &[CString], environment: &Environment) -> Errno {
     Errno::from_raw_os_error(errno as i32)
 }
 
-/// Ends the applet `name` with what went wrong: its line on standard error, and 126 or 127 for a program that could not
-/// be executed.
-pub(crate) fn fail(name: &str, error: &Error) -> ExitCode {
-    complain(name, error);
-    ExitCode::from(status(error))
+/// What an applet says on standard error.
+#[derive(Clone, Debug)]
+pub(crate) struct Voice {
+    /// What it calls itself.
+    pub(crate) name: String,
+    /// Whether it tells its steps.
+    pub(crate) verbose: bool,
 }
 
-/// Says what went wrong, in one write: lines of several processes do not mix.
-pub(crate) fn complain(name: &str, error: &Error) {
-    let _ = rustix::io::write(rustix::stdio::stderr(), format!("{name}: {error}\n").as_bytes());
+impl Voice {
+    /// Tells a step, if asked to.
+    pub(crate) fn step<S: std::fmt::Display>(&self, what: impl FnOnce() -> S) {
+        if self.verbose {
+            self.say(&format!("{}: {}\n", self.name, what()));
+        }
+    }
+
+    /// Says what went wrong, and on a line of its own what is known of the cause.
+    pub(crate) fn complain(&self, failure: &Failure) {
+        self.say(&format!("{}: {}\n", self.name, failure.error));
+        if let Some(hint) = &failure.hint {
+            self.hint(hint);
+        }
+    }
+
+    /// Names the cause of what has been complained about.
+    pub(crate) fn hint(&self, cause: &str) {
+        if std::env::var_os("NSKIT_HINTS").is_none_or(|on| on != "0") {
+            self.say(&format!("{}: hint: {cause}\n", self.name));
+        }
+    }
+
+    /// Ends with what went wrong: 126 and 127 are of a program that could not be executed.
+    pub(crate) fn fail(&self, failure: &Failure) -> ExitCode {
+        self.complain(failure);
+        ExitCode::from(status(&failure.error))
+    }
+
+    /// In one write: lines of several processes do not mix.
+    fn say(&self, text: &str) {
+        let _ = rustix::io::write(rustix::stdio::stderr(), text.as_bytes());
+    }
 }
 
 /// What `--version` prints. Scripts that look for util-linux's version find the one whose options these are.
@@ -140,7 +202,9 @@ pub(crate) fn print(name: &str, text: &str) -> ExitCode {
     use std::io::Write;
     let mut out = std::io::stdout().lock();
     match out.write_all(text.as_bytes()).and_then(|()| out.flush()) {
-        Err(error) if error.kind() != std::io::ErrorKind::BrokenPipe => fail(name, &Error::io(&error, "write error")),
+        Err(error) if error.kind() != std::io::ErrorKind::BrokenPipe => {
+            Voice { name: name.to_owned(), verbose: false }.fail(&Error::io(&error, "write error").into())
+        }
         _ => ExitCode::SUCCESS,
     }
 }

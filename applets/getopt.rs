@@ -23,6 +23,7 @@ pub(crate) enum Argument {
 }
 
 /// One option.
+#[derive(Clone, Copy)]
 pub(crate) struct Opt<T> {
     /// What the program knows it by.
     pub(crate) id: T,

@@ -3,9 +3,11 @@
 #![cfg_attr(not(test), no_main)]
 
 mod accounts;
+mod confine;
 mod credentials;
 mod exec;
 mod getopt;
+mod hints;
 mod install;
 mod logger;
 mod ns_inspect;

@@ -1,7 +1,9 @@
 //! `nsenter`: run a program in namespaces of other processes; nsenter(1) of util-linux, option for option.
 
+mod container;
 mod run;
 mod target;
+mod tools;
 
 use std::ffi::{OsStr, OsString};
 use std::os::fd::OwnedFd;
@@ -13,6 +15,8 @@ use nskit::{Error, Result};
 use rustix::process::Pid;
 
 use super::Applet;
+use super::confine::{self, Confinement};
+use super::exec::Voice;
 use super::getopt::{Argument, Opt, Words};
 use super::{exec, getopt, number};
 use target::Namespaces;
@@ -36,18 +40,35 @@ enum Id {
     NoFork,
     JoinCgroup,
     FollowContext,
+    PidForChildren,
+    Tools,
+    Verbose,
+    Confine(confine::Id),
     Help,
     Version,
 }
 
 use Argument::{No, Optional, Required};
 
+const CONFINE: [Opt<Id>; 4] = confine::options(
+    Id::Confine(confine::Id::DropCapabilities),
+    Id::Confine(confine::Id::NoNewPrivileges),
+    Id::Confine(confine::Id::Limit),
+    Id::Confine(confine::Id::Seccomp),
+);
+
 /// In the order in which getopt names them when a prefix is ambiguous.
 const OPTIONS: &[Opt<Id>] = &[
     Opt::new(Id::All, "a", "all", No, "Enter all namespaces of the target"),
     Opt::new(Id::Help, "h", "help", No, "Print this help"),
     Opt::new(Id::Version, "V", "version", No, "Print the version"),
-    Opt::new(Id::Target, "t:", "target", Required("PID[:INODE]"), "The process whose namespaces are meant"),
+    Opt::new(
+        Id::Target,
+        "t:",
+        "target",
+        Required("PID[:INODE]|CONTAINER"),
+        "The process whose namespaces are meant, or the container",
+    ),
     Opt::new(Id::Join(Kind::Mount), "m::", "mount", Optional("FILE|:ID"), "Enter the mount namespace"),
     Opt::new(Id::Join(Kind::Uts), "u::", "uts", Optional("FILE|:ID"), "Enter the UTS namespace: host and domain name"),
     Opt::new(Id::Join(Kind::Ipc), "i::", "ipc", Optional("FILE|:ID"), "Enter the IPC namespace"),
@@ -75,6 +96,19 @@ const OPTIONS: &[Opt<Id>] = &[
     Opt::new(Id::KeepCapabilities, "", "keep-caps", No, "Keep the capabilities of the user namespace"),
     Opt::new(Id::UserParent, "", "user-parent", No, "Enter the parent of the target's user namespace"),
     Opt::new(Id::FollowContext, "Z", "follow-context", No, "Take over the target's SELinux context"),
+    Opt::own(Id::PidForChildren, "", "pid-for-children", No, "Enter the pid namespace that the target's children get"),
+    Opt::own(
+        Id::Tools,
+        "",
+        "tools",
+        Optional("FILE"),
+        "Run the program from nskit, or from the static program FILE, not from the container",
+    ),
+    Opt::own(Id::Verbose, "v", "verbose", No, "Say each step"),
+    CONFINE[0],
+    CONFINE[1],
+    CONFINE[2],
+    CONFINE[3],
 ];
 
 /// `nsenter` in the table of applets.
@@ -86,9 +120,10 @@ fn command() -> clap::Command {
     getopt::command(
         "nsenter",
         APPLET.about,
-        "nsenter [OPTIONS] [PROGRAM [ARGUMENT]...]",
+        "nsenter [OPTIONS] [CONTAINER] [PROGRAM [ARGUMENT]...]",
         OPTIONS,
-        "What to run; by default the shell of $SHELL or of /etc/passwd, or /bin/sh",
+        "What to run, behind the CONTAINER where neither --target nor a file says what to enter; by default the shell of \
+         $SHELL or of /etc/passwd, or /bin/sh",
     )
 }
 
@@ -132,6 +167,11 @@ struct Options {
     no_fork: bool,
     join_cgroup: bool,
     follow_context: bool,
+    pid_for_children: bool,
+    /// What is executed in place of a file of the container.
+    tools: Option<OwnedFd>,
+    confinement: Confinement,
+    verbose: bool,
     program: Vec<OsString>,
 }
 
@@ -156,13 +196,16 @@ impl From<Error> for Refused {
 
 /// Runs `nsenter`.
 fn run(args: Vec<OsString>) -> ExitCode {
-    let name = exec::short_name(&args);
+    let mut voice = Voice { name: exec::short_name(&args), verbose: false };
     match parse(&args) {
-        Ok(Asked::Help) => exec::print(&name, &command().render_help().to_string()),
-        Ok(Asked::Version) => exec::print(&name, &exec::version(&name)),
-        Ok(Asked::Run(options)) => exec::fail(&name, &run::run(*options)),
+        Ok(Asked::Help) => exec::print(&voice.name, &command().render_help().to_string()),
+        Ok(Asked::Version) => exec::print(&voice.name, &exec::version(&voice.name)),
+        Ok(Asked::Run(options)) => {
+            voice.verbose = options.verbose;
+            voice.fail(&run::run(&voice, *options))
+        }
         Err(Refused::Grammar(complaint)) => exec::refuse(&args, &complaint),
-        Err(Refused::Value(error)) => exec::fail(&name, &error),
+        Err(Refused::Value(error)) => voice.fail(&error.into()),
     }
 }
 
@@ -199,7 +242,10 @@ impl Options {
                 if self.target.is_some() {
                     return Err(Error::invalid("option --target may be given only once"));
                 }
-                let (pid, pidfd) = target::parse(given)?;
+                let (pid, pidfd) = match target::parse(given) {
+                    Ok(target) => target,
+                    Err(error) => (container::find(given).map_err(|_| error)?, None),
+                };
                 self.target = Some(pid);
                 self.pidfd = pidfd;
             }
@@ -227,6 +273,10 @@ impl Options {
             Id::NoFork => self.no_fork = true,
             Id::JoinCgroup => self.join_cgroup = true,
             Id::FollowContext => self.follow_context = true,
+            Id::PidForChildren => self.pid_for_children = true,
+            Id::Tools => self.tools = Some(tools::sealed(argument.as_deref())?),
+            Id::Verbose => self.verbose = true,
+            Id::Confine(id) => self.confinement.take(id, given)?,
             Id::Help | Id::Version => {}
         }
         Ok(())

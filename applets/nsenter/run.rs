@@ -1,7 +1,7 @@
 //! What `nsenter` does, in the order of util-linux's: everything is opened first, then namespaces are entered, then come
 //! root, directory, environment, cgroup, the fork, ids and the program.
 
-use std::ffi::CString;
+use std::ffi::{CString, OsString};
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::path::Path;
 
@@ -9,6 +9,7 @@ use nix::sys::signal::Signal;
 use nskit::error::{Attempt, Errno};
 use nskit::launch::relay::Blocked;
 use nskit::namespace::Kind;
+use nskit::namespace::idmap::Ids;
 use nskit::sys::clone::{Clone3, Forked, clone3};
 use nskit::sys::ioctl;
 use nskit::{Error, Result};
@@ -16,24 +17,43 @@ use rustix::fs::{Mode, OFlags};
 use rustix::process::{Pid, PidfdFlags, PidfdGetfdFlags};
 
 use super::target::{ORDER, open_in_proc};
-use super::{Options, Place, Who};
+use super::{Options, Place, Who, container};
 use crate::credentials;
-use crate::exec::{self, Environment};
+use crate::exec::{self, Environment, Voice};
+use crate::hints::{self, Failure, Hint};
 
 /// Does what `options` say; returns only when that fails.
-pub(super) fn run(options: Options) -> Error {
-    match enter(options) {
-        Ok((program, environment)) => exec::become_program(&program, &environment),
-        Err(error) => error,
+pub(super) fn run(voice: &Voice, mut options: Options) -> Failure {
+    let tools = options.tools.take();
+    match enter(voice, options) {
+        Ok((program, environment)) => {
+            voice.step(|| exec::shown(&program));
+            match tools {
+                Some(tools) => exec::become_file(tools.as_fd(), &program, &environment).into(),
+                None => missing_program(exec::become_program(&program, &environment), &program),
+            }
+        }
+        Err(failure) => failure,
     }
 }
 
-fn enter(mut options: Options) -> Result<(Vec<std::ffi::OsString>, Environment)> {
+/// A container may have no shell.
+fn missing_program(error: Error, program: &[OsString]) -> Failure {
+    let hint = (program.is_empty() && error.errno() == Some(Errno::NOENT))
+        .then_some("there is no shell inside: name a program, or bring one along with --tools=FILE");
+    Failure { error, hint: hint.map(Into::into) }
+}
+
+fn enter(voice: &Voice, mut options: Options) -> Result<(Vec<OsString>, Environment), Failure> {
+    container::choose(voice, &mut options)?;
     if options.follow_context {
         follow_context(options.target)?;
     }
     if options.all {
         want_all(&mut options)?;
+    }
+    if options.pid_for_children {
+        options.namespaces.set(Kind::Pid, open_in_proc(options.target, "ns/pid_for_children")?);
     }
     let target = hold_target(&mut options)?;
 
@@ -57,12 +77,13 @@ fn enter(mut options: Options) -> Result<(Vec<std::ffi::OsString>, Environment)>
 
     let kinds = options.namespaces.all();
     if kinds.is_empty() {
-        return Err(Error::invalid("no namespace specified"));
+        return Err(Error::invalid("no namespace specified").into());
     }
     let enters_user = kinds.contains(Kind::User);
     let takes_over = enters_user && !options.preserve_credentials;
     // Groups can be dropped before where the namespace forbids it, or after where only it allows it.
     let groups_kept = takes_over && credentials::drop_groups().is_err();
+    voice.step(|| format!("enter the {}", nskit::namespace::describe(kinds)));
     options.namespaces.enter(target.as_ref().map(AsFd::as_fd))?;
     // Closed by execve(2), which is cheaper.
     std::mem::forget(target);
@@ -71,6 +92,7 @@ fn enter(mut options: Options) -> Result<(Vec<std::ffi::OsString>, Environment)>
         directory = Some(open_directory(Path::new("."))?);
     }
     if let Some(root) = root {
+        voice.step(|| "change the root directory");
         rustix::process::fchdir(&root).attempt(|| "change directory by root file descriptor failed")?;
         rustix::process::chroot(".").attempt(|| "chroot failed")?;
         rustix::process::chdir("/").attempt(|| "cannot change directory to /")?;
@@ -104,21 +126,25 @@ fn enter(mut options: Options) -> Result<(Vec<std::ffi::OsString>, Environment)>
     };
 
     if kinds.contains(Kind::Pid) && !options.no_fork {
+        voice.step(|| "fork, for a pid namespace is entered by children");
         continue_as_child()?;
     }
     if let Some(gid) = chosen(options.gid, gid) {
+        voice.step(|| format!("become group {gid}, without other groups"));
         let dropped = credentials::drop_groups();
         if groups_kept {
-            dropped?;
+            dropped.hint(hints::groups)?;
         }
-        credentials::set_group(gid)?;
+        credentials::set_group(gid).hint(|errno| hints::identity(errno, Ids::Groups, gid))?;
     }
     if let Some(uid) = chosen(options.uid, uid) {
-        credentials::set_user(uid)?;
+        voice.step(|| format!("become user {uid}"));
+        credentials::set_user(uid).hint(|errno| hints::identity(errno, Ids::Users, uid))?;
     }
     if options.keep_capabilities && enters_user {
         credentials::keep_capabilities()?;
     }
+    options.confinement.apply()?;
     Ok((options.program, environment))
 }
 
@@ -186,7 +212,7 @@ fn parent_user_namespace(options: &Options, target: Option<&OwnedFd>) -> Result<
 }
 
 /// The network namespace that descriptor number `socket` of the target was made in.
-fn namespace_of_socket(pid: Option<Pid>, target: Option<&OwnedFd>, socket: i32) -> Result<OwnedFd> {
+fn namespace_of_socket(pid: Option<Pid>, target: Option<&OwnedFd>, socket: i32) -> Result<OwnedFd, Failure> {
     use std::os::fd::AsRawFd;
     let pid = pid.ok_or_else(|| Error::invalid("no target PID specified"))?;
     let own;
@@ -199,8 +225,10 @@ fn namespace_of_socket(pid: Option<Pid>, target: Option<&OwnedFd>, socket: i32) 
         }
     };
     let copy = rustix::process::pidfd_getfd(target, socket, PidfdGetfdFlags::empty())
-        .attempt(|| format!("pidfd_getfd({}, {socket})", target.as_raw_fd()))?;
-    ioctl::socket_namespace(&copy).attempt(|| format!("ioctl({}, SIOCGSKNS)", copy.as_raw_fd()))
+        .attempt(|| format!("pidfd_getfd({}, {socket})", target.as_raw_fd()))
+        .hint(hints::descriptor)?;
+    let namespace = ioctl::socket_namespace(&copy).attempt(|| format!("ioctl({}, SIOCGSKNS)", copy.as_raw_fd()))?;
+    Ok(namespace)
 }
 
 /// The file that processes are written to, to be moved to the target's cgroup.

@@ -12,6 +12,7 @@ use rustix::fs::{Mode, OFlags};
 use rustix::process::{Pid, PidfdFlags};
 
 use super::number::{self, Bad};
+use crate::hints::{self, Failure, Hint};
 
 /// util-linux's order of kinds: the user namespace before all that it owns.
 pub(super) const ORDER: [Kind; 8] =
@@ -87,7 +88,7 @@ impl Namespaces {
     /// Enters everything that is wanted. When all comes from one target, that is one setns(2), which the kernel orders.
     /// Where that fails or files are among it, all but the user namespace is tried first, for it may take away the
     /// privilege, and what is left after it, for it may give it.
-    pub(super) fn enter(mut self, target: Option<BorrowedFd<'_>>) -> Result<()> {
+    pub(super) fn enter(mut self, target: Option<BorrowedFd<'_>>) -> Result<(), Failure> {
         let user = Kinds::only(Kind::User);
         if let Some(target) = target
             && self.of_target() == self.wanted
@@ -108,14 +109,18 @@ impl Namespaces {
         self.wanted = self.wanted - self.implied.iter().filter(|kind| !known(kind)).collect();
     }
 
-    fn pass(&mut self, target: Option<BorrowedFd<'_>>, kinds: Kinds, report: bool) -> Result<()> {
+    fn pass(&mut self, target: Option<BorrowedFd<'_>>, kinds: Kinds, report: bool) -> Result<(), Failure> {
         let at_once = self.of_target() & kinds;
         if let Some(target) = target
             && !at_once.is_empty()
         {
             match setns(target, at_once.flags()) {
                 Ok(()) => self.wanted = self.wanted - at_once,
-                Err(errno) if report => return Err(errno).attempt(|| "reassociate to namespaces failed"),
+                Err(errno) if report => {
+                    return Err(errno)
+                        .attempt(|| "reassociate to namespaces failed")
+                        .hint(|errno| hints::setns(errno, at_once, None));
+                }
                 Err(_) => {}
             }
         }
@@ -127,7 +132,9 @@ impl Namespaces {
                     self.files[kind as usize] = None;
                 }
                 Err(errno) if report => {
-                    return Err(errno).attempt(|| format!("reassociate to namespace 'ns/{}' failed", kind.proc_name()));
+                    return Err(errno)
+                        .attempt(|| format!("reassociate to namespace 'ns/{}' failed", kind.proc_name()))
+                        .hint(|errno| hints::setns(errno, Kinds::only(kind), self.file(kind)));
                 }
                 Err(_) => {}
             }

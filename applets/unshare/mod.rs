@@ -14,6 +14,8 @@ use nskit::namespace::{Kind, Kinds};
 use nskit::{Error, Result};
 
 use super::Applet;
+use super::confine::{self, Confinement};
+use super::exec::Voice;
 use super::getopt::{Argument, Opt, Words};
 use super::{accounts, exec, getopt, number, signals};
 
@@ -47,11 +49,20 @@ enum Id {
     Boottime,
     ClearEnvironment,
     KeepEnvironment,
+    Verbose,
+    Confine(confine::Id),
     Help,
     Version,
 }
 
 use Argument::{No, Optional, Required};
+
+const CONFINE: [Opt<Id>; 4] = confine::options(
+    Id::Confine(confine::Id::DropCapabilities),
+    Id::Confine(confine::Id::NoNewPrivileges),
+    Id::Confine(confine::Id::Limit),
+    Id::Confine(confine::Id::Seccomp),
+);
 
 /// In the order in which getopt names them when a prefix is ambiguous.
 const OPTIONS: &[Opt<Id>] = &[
@@ -169,6 +180,11 @@ const OPTIONS: &[Opt<Id>] = &[
         Required("NAME,..."),
         "Keep only these variables of the environment",
     ),
+    Opt::own(Id::Verbose, "v", "verbose", No, "Say each step"),
+    CONFINE[0],
+    CONFINE[1],
+    CONFINE[2],
+    CONFINE[3],
 ];
 
 /// `unshare` in the table of applets.
@@ -217,6 +233,8 @@ struct Options {
     clear_environment: bool,
     /// Names to keep; `None` keeps all.
     keep_environment: Option<Vec<OsString>>,
+    confinement: Confinement,
+    verbose: bool,
     program: Vec<OsString>,
 }
 
@@ -241,16 +259,19 @@ impl From<Error> for Refused {
 
 /// Runs `unshare`.
 fn run(args: Vec<OsString>) -> ExitCode {
-    let name = exec::short_name(&args);
+    let mut voice = Voice { name: exec::short_name(&args), verbose: false };
     match parse(&args) {
-        Ok(Asked::Help) => exec::print(&name, &command().render_help().to_string()),
-        Ok(Asked::Version) => exec::print(&name, &exec::version(&name)),
-        Ok(Asked::Run(options)) => match run::run(&name, &options) {
-            Ok(status) => ExitCode::from(status),
-            Err(error) => exec::fail(&name, &error),
-        },
+        Ok(Asked::Help) => exec::print(&voice.name, &command().render_help().to_string()),
+        Ok(Asked::Version) => exec::print(&voice.name, &exec::version(&voice.name)),
+        Ok(Asked::Run(options)) => {
+            voice.verbose = options.verbose;
+            match run::run(&voice, &options) {
+                Ok(status) => ExitCode::from(status),
+                Err(failure) => voice.fail(&failure),
+            }
+        }
         Err(Refused::Grammar(complaint)) => exec::refuse(&args, &complaint),
-        Err(Refused::Value(error)) => exec::fail(&name, &error),
+        Err(Refused::Value(error)) => voice.fail(&error.into()),
     }
 }
 
@@ -380,6 +401,8 @@ impl Options {
                     .get_or_insert_default()
                     .extend(names.map(|name| OsStr::from_bytes(name).to_owned()));
             }
+            Id::Verbose => self.verbose = true,
+            Id::Confine(id) => self.confinement.take(id, given)?,
             Id::Help | Id::Version => {}
         }
         Ok(())

@@ -20,7 +20,8 @@ use rustix::process::Pid;
 use super::outside::{Outside, gate, open_gate, passes};
 use super::{BINFMT, Options};
 use crate::credentials;
-use crate::exec::{self, Environment};
+use crate::exec::{self, Environment, Voice};
+use crate::hints::{self, Failure, Hint};
 
 /// The order in which namespaces are bound to their files.
 const BIND_ORDER: [Kind; 8] =
@@ -34,7 +35,7 @@ const MONOTONIC: i32 = 1;
 const BOOTTIME: i32 = 7;
 
 /// Does what `options` say; returns the exit status of a child, or of a helper that failed.
-pub(super) fn run(name: &str, options: &Options) -> Result<u8> {
+pub(super) fn run(voice: &Voice, options: &Options) -> Result<u8, Failure> {
     // Asked for only where it is needed: the plainest call makes but one system call of its own.
     let us = rustix::process::getpid;
     let persists = options.files.iter().any(Option::is_some);
@@ -43,7 +44,7 @@ pub(super) fn run(name: &str, options: &Options) -> Result<u8> {
     let binder = match binds_outside {
         true => {
             let us = us();
-            Some(Outside::start(|| report(name, bind(us, options)))?)
+            Some(Outside::start(|| report(voice, bind(us, options)))?)
         }
         false => None,
     };
@@ -53,16 +54,20 @@ pub(super) fn run(name: &str, options: &Options) -> Result<u8> {
         true => None,
         false => {
             let us = us();
-            Some(Outside::start(|| maps.write(name, us))?)
+            Some(Outside::start(|| maps.write(voice, us))?)
         }
     };
 
     if let Some((uid, gid)) = options.owner {
-        credentials::drop_groups()?;
-        credentials::set_group(gid)?;
-        credentials::set_user(uid)?;
+        voice.step(|| format!("become user {uid} and group {gid}, who are to own the user namespace"));
+        drop_groups()?;
+        set_group(gid)?;
+        set_user(uid)?;
     }
-    unshare(options.new.flags()).attempt(|| "unshare failed")?;
+    if !options.new.is_empty() {
+        voice.step(|| format!("create a new {}", nskit::namespace::describe(options.new)));
+    }
+    unshare(options.new.flags()).attempt(|| "unshare failed").hint(|errno| hints::unshare(errno, options.new))?;
     if let Some(mapper) = mapper
         && let Some(status) = mapper.work()?
     {
@@ -76,7 +81,7 @@ pub(super) fn run(name: &str, options: &Options) -> Result<u8> {
     }
 
     let bind_now = |binder: Option<Outside>| match binder {
-        Some(binder) => binder.work(),
+        Some(binder) => binder.work().map_err(Failure::from),
         None if persists => bind(us(), options).map(|()| None),
         None => Ok(None),
     };
@@ -84,7 +89,7 @@ pub(super) fn run(name: &str, options: &Options) -> Result<u8> {
         if let Some(status) = bind_now(binder)? {
             return Ok(status);
         }
-        return Err(inside(options, &maps, None));
+        return Err(inside(voice, options, &maps, None));
     }
 
     let signals: &[Signal] = &[Signal::SIGINT, Signal::SIGTERM];
@@ -111,7 +116,7 @@ pub(super) fn run(name: &str, options: &Options) -> Result<u8> {
                     return Ok(1);
                 }
             }
-            return Err(inside(options, &maps, parent));
+            return Err(inside(voice, options, &maps, parent));
         }
         Forked::Parent(child, _) => child,
     };
@@ -132,29 +137,39 @@ pub(super) fn run(name: &str, options: &Options) -> Result<u8> {
 }
 
 /// The part in the new namespaces, as the child if there is one: ends as the program.
-fn inside(options: &Options, maps: &Maps, parent: Option<(OwnedFd, i32)>) -> Error {
-    match prepare(options, maps, parent) {
-        Ok(environment) => exec::become_program(&options.program, &environment),
-        Err(error) => error,
+fn inside(voice: &Voice, options: &Options, maps: &Maps, parent: Option<(OwnedFd, i32)>) -> Failure {
+    match prepare(voice, options, maps, parent) {
+        Ok(environment) => {
+            voice.step(|| exec::shown(&options.program));
+            exec::become_program(&options.program, &environment).into()
+        }
+        Err(failure) => failure,
     }
 }
 
-fn prepare(options: &Options, maps: &Maps, parent: Option<(OwnedFd, i32)>) -> Result<Environment> {
+fn prepare(
+    voice: &Voice,
+    options: &Options,
+    maps: &Maps,
+    parent: Option<(OwnedFd, i32)>,
+) -> Result<Environment, Failure> {
     let die_with_parent = |signal| sys::signal::when_parent_dies(signal).attempt(|| "prctl failed");
     if let Some((_, signal)) = parent {
         die_with_parent(signal)?;
     }
-    maps.write_own(options)?;
+    maps.write_own(voice, options)?;
     if let Some(allow) = options.setgroups {
         set_groups_control(allow)?;
     }
-    mounts_and_root(options)?;
+    mounts_and_root(voice, options)?;
     if let Some(gid) = options.gid {
-        credentials::drop_groups()?;
-        credentials::set_group(gid)?;
+        voice.step(|| format!("become group {gid}, without other groups"));
+        drop_groups()?;
+        set_group(gid)?;
     }
     if let Some(uid) = options.uid {
-        credentials::set_user(uid)?;
+        voice.step(|| format!("become user {uid}"));
+        set_user(uid)?;
     }
     if let Some((pidfd, signal)) = parent {
         if options.uid.is_some() || options.gid.is_some() {
@@ -169,13 +184,15 @@ fn prepare(options: &Options, maps: &Maps, parent: Option<(OwnedFd, i32)>) -> Re
     if options.keep_capabilities && options.new.contains(Kind::User) {
         credentials::keep_capabilities()?;
     }
+    options.confinement.apply()?;
     Ok(environment(options))
 }
 
-fn mounts_and_root(options: &Options) -> Result<()> {
+fn mounts_and_root(voice: &Voice, options: &Options) -> Result<(), Failure> {
     if let Some(flags) = options.propagation
         && options.new.contains(Kind::Mount)
     {
+        voice.step(|| "change the propagation of all mounts");
         mount(Some("none"), "/", None::<&str>, flags, None::<&str>)
             .attempt(|| "cannot change root filesystem propagation")?;
     }
@@ -186,6 +203,7 @@ fn mounts_and_root(options: &Options) -> Result<()> {
         register(Path::new(BINFMT), line)?;
     }
     if let Some(root) = &options.root {
+        voice.step(|| format!("change the root directory to {}", root.display()));
         rustix::process::chroot(root).attempt(|| format!("cannot change root directory to '{}'", root.display()))?;
     }
     if let Some(directory) = options.directory.as_deref().or(options.root.as_ref().map(|_| Path::new("/"))) {
@@ -202,9 +220,11 @@ fn mounts_and_root(options: &Options) -> Result<()> {
                 }
             }
         }
-        mount_new("proc", proc)?;
+        voice.step(|| format!("mount proc on {}", proc.display()));
+        mount_new("proc", proc).hint(|errno| hints::proc(errno, options.new, options.fork))?;
     }
     if let Some(binfmt) = &options.binfmt {
+        voice.step(|| format!("mount binfmt_misc on {}", binfmt.display()));
         mount_new("binfmt_misc", binfmt)?;
         if let Some(line) = options.interpreter.as_deref().filter(|_| early.is_none()) {
             register(binfmt, line)?;
@@ -259,21 +279,33 @@ fn environment(options: &Options) -> Environment {
 }
 
 /// Runs a helper's work; what went wrong is said here, and its status is the helper's.
-fn report(name: &str, done: Result<()>) -> u8 {
+fn report(voice: &Voice, done: Result<(), Failure>) -> u8 {
     match done {
         Ok(()) => 0,
-        Err(error) => {
-            exec::complain(name, &error);
-            exec::status(&error)
+        Err(failure) => {
+            voice.complain(&failure);
+            exec::status(&failure.error)
         }
     }
 }
 
+fn drop_groups() -> Result<(), Failure> {
+    credentials::drop_groups().hint(hints::groups)
+}
+
+fn set_group(gid: u32) -> Result<(), Failure> {
+    credentials::set_group(gid).hint(|errno| hints::identity(errno, idmap::Ids::Groups, gid))
+}
+
+fn set_user(uid: u32) -> Result<(), Failure> {
+    credentials::set_user(uid).hint(|errno| hints::identity(errno, idmap::Ids::Users, uid))
+}
+
 /// Binds the namespaces of process `pid` to the files that were named.
-fn bind(pid: Pid, options: &Options) -> Result<()> {
+fn bind(pid: Pid, options: &Options) -> Result<(), Failure> {
     for kind in BIND_ORDER {
         if let Some(file) = &options.files[kind as usize] {
-            nskit::namespace::persist::bind(pid, kind, file)?;
+            nskit::namespace::persist::bind(pid, kind, file).hint(|errno| hints::bind(errno, kind, file))?;
         }
     }
     Ok(())
@@ -332,13 +364,14 @@ impl Maps {
     }
 
     /// The helper's work: writes the maps of `pid`, with privilege or else with the programs that have it.
-    fn write(&self, name: &str, pid: Pid) -> u8 {
+    fn write(&self, voice: &Voice, pid: Pid) -> u8 {
         let maps = [(idmap::Ids::Users, &self.users), (idmap::Ids::Groups, &self.groups)];
         for (ids, map) in maps.into_iter().filter(|(_, map)| !map.is_empty()) {
+            voice.step(|| format!("map {} as {}", ids.file(), idmap::text(map).trim_end().replace('\n', ", ")));
             let status = if rustix::process::geteuid().is_root() {
-                report(name, write_map(pid, ids, map))
+                report(voice, write_map(pid, ids, map).hint(|errno| hints::map(errno, ids, map)))
             } else {
-                self.write_by_tool(name, pid, ids, map)
+                write_by_tool(voice, pid, ids, map)
             };
             if status != 0 {
                 return status;
@@ -347,40 +380,50 @@ impl Maps {
         0
     }
 
-    fn write_by_tool(&self, name: &str, pid: Pid, ids: idmap::Ids, map: &[Range]) -> u8 {
-        use std::os::unix::process::ExitStatusExt;
-        match idmap::tool(pid, ids, map).status() {
-            Ok(status) => status.code().or(status.signal().map(|signal| 128 + signal)).unwrap_or(1) as u8,
-            Err(error) => {
-                let error = Error::io(&error, format!("failed to execute {}", ids.tool()));
-                report(name, Err(error.with_kind(ErrorKind::Program)))
-            }
-        }
-    }
-
     /// Maps the caller's own ids, from inside.
-    fn write_own(&self, options: &Options) -> Result<()> {
+    fn write_own(&self, voice: &Voice, options: &Options) -> Result<(), Failure> {
         if let Some(map) = self.own_user {
-            map_own(idmap::Ids::Users, map)?;
+            map_own(voice, idmap::Ids::Users, map)?;
         }
         if let Some(map) = self.own_group {
             if options.setgroups == Some(true) {
-                return Err(Error::invalid("options --setgroups=allow and --map-group are mutually exclusive"));
+                let message = "options --setgroups=allow and --map-group are mutually exclusive";
+                return Err(Error::invalid(message).into());
             }
             // What the kernel demands of a group map that is written without privilege (Linux 3.19).
             set_groups_control(false)?;
-            map_own(idmap::Ids::Groups, map)?;
+            map_own(voice, idmap::Ids::Groups, map)?;
         }
         Ok(())
     }
 }
 
-fn map_own(ids: idmap::Ids, map: Range) -> Result<()> {
+fn map_own(voice: &Voice, ids: idmap::Ids, map: Range) -> Result<(), Failure> {
     let path = format!("/proc/self/{}", ids.file());
-    let file = rustix::fs::open(&path, OFlags::WRONLY | OFlags::CLOEXEC, Mode::empty())
-        .attempt(|| format!("cannot open {path}"))?;
     let text = format!("{} {} {}", map.inside, map.outside, map.count);
-    rustix::io::write(&file, text.as_bytes()).attempt(|| format!("write failed {path}")).map(drop)
+    voice.step(|| format!("map {} as {text}", ids.file()));
+    let write = || -> Result<()> {
+        let file = rustix::fs::open(&path, OFlags::WRONLY | OFlags::CLOEXEC, Mode::empty())
+            .attempt(|| format!("cannot open {path}"))?;
+        rustix::io::write(&file, text.as_bytes()).attempt(|| format!("write failed {path}")).map(drop)
+    };
+    write().hint(|errno| hints::map_own(errno, ids, map))
+}
+
+/// Runs newuidmap or newgidmap, which say themselves what they refuse.
+fn write_by_tool(voice: &Voice, pid: Pid, ids: idmap::Ids, map: &[Range]) -> u8 {
+    use std::os::unix::process::ExitStatusExt;
+    match idmap::tool(pid, ids, map).status() {
+        Ok(status) if status.success() => 0,
+        Ok(status) => {
+            voice.hint(&hints::map_by_tool(ids));
+            status.code().or(status.signal().map(|signal| 128 + signal)).unwrap_or(1) as u8
+        }
+        Err(error) => {
+            let error = Error::io(&error, format!("failed to execute {}", ids.tool()));
+            report(voice, Err(error.with_kind(ErrorKind::Program).into()))
+        }
+    }
 }
 
 fn write_map(pid: Pid, ids: idmap::Ids, map: &[Range]) -> Result<()> {

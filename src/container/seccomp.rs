@@ -63,6 +63,17 @@ pub fn compile(spec: &Spec) -> Result<Option<Program>> {
     seccomp.map(|seccomp| crate::seccomp::compile(&profile(seccomp)?)).transpose()
 }
 
+/// The profile in a JSON value: a `linux.seccomp` alone, or a configuration that has one.
+///
+/// # Errors
+/// When it is none, and as [`profile`].
+pub fn from_json(value: serde_json::Value) -> Result<Profile> {
+    let seccomp = value.pointer("/linux/seccomp").cloned().unwrap_or(value);
+    let seccomp: LinuxSeccomp =
+        serde_json::from_value(seccomp).map_err(|error| Error::invalid(format!("not a seccomp profile: {error}")))?;
+    profile(&seccomp)
+}
+
 /// The profile that a configuration asks for. Names of system calls that no architecture has are skipped with a line in
 /// the debug log, as runc does: they are newer than this program, and the default action is right for them.
 ///

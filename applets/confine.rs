@@ -1,0 +1,188 @@
+//! Options of ours that unshare and nsenter share: less for the program than it would get. Capabilities, limits on
+//! resources, `no_new_privs`, a seccomp filter.
+
+use std::ffi::OsStr;
+use std::str::FromStr;
+
+use nskit::error::Attempt;
+use nskit::launch::program::limit_bounding_set;
+use nskit::seccomp::Program;
+use nskit::{Error, Result};
+use rustix::process::{Resource, Rlimit};
+use rustix::thread::{CapabilitySet, CapabilitySets};
+
+use super::getopt::{Argument, Opt};
+
+/// What an option asks for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Id {
+    DropCapabilities,
+    NoNewPrivileges,
+    Limit,
+    Seccomp,
+}
+
+/// The options, of a program whose own ids hold these.
+pub(crate) const fn options<T: Copy>(drop: T, privileges: T, limit: T, seccomp: T) -> [Opt<T>; 4] {
+    [
+        Opt::own(drop, "", "cap-drop", Argument::Required("NAME,..."), "Run without these capabilities, or all"),
+        Opt::own(
+            privileges,
+            "",
+            "no-new-privs",
+            Argument::No,
+            "Run without a way to gain privilege by executing files",
+        ),
+        Opt::own(limit, "", "rlimit", Argument::Required("NAME=SOFT[:HARD]"), "Run with this limit on a resource"),
+        Opt::own(
+            seccomp,
+            "",
+            "seccomp",
+            Argument::Required("FILE"),
+            "Run with the seccomp profile of FILE, as engines have it",
+        ),
+    ]
+}
+
+/// What the program is to do without.
+#[derive(Debug, Default)]
+pub(crate) struct Confinement {
+    dropped: u64,
+    no_new_privileges: bool,
+    limits: Vec<(Resource, Rlimit)>,
+    filter: Option<Program>,
+}
+
+impl Confinement {
+    /// Takes an option.
+    ///
+    /// # Errors
+    /// What is wrong with its argument.
+    pub(crate) fn take(&mut self, id: Id, given: &OsStr) -> Result<()> {
+        let text = given.to_string_lossy();
+        match id {
+            Id::DropCapabilities => {
+                for name in text.split(',').filter(|name| !name.is_empty()) {
+                    self.dropped |= capability(name)?;
+                }
+            }
+            Id::NoNewPrivileges => self.no_new_privileges = true,
+            Id::Limit => self.limits.push(limit(&text)?),
+            Id::Seccomp => self.filter = Some(filter(given)?),
+        }
+        Ok(())
+    }
+
+    /// Applies it all to this process, the filter last: it may forbid the rest.
+    ///
+    /// # Errors
+    /// As prctl(2), capset(2), setrlimit(2), seccomp(2).
+    pub(crate) fn apply(&self) -> Result<()> {
+        for (resource, limit) in &self.limits {
+            rustix::process::setrlimit(*resource, limit.clone())
+                .attempt(|| format!("set rlimit {resource:?} failed"))?;
+        }
+        if self.no_new_privileges {
+            rustix::thread::set_no_new_privs(true).attempt(|| "prctl(PR_SET_NO_NEW_PRIVS) failed")?;
+        }
+        if self.dropped != 0 {
+            limit_bounding_set(!self.dropped)?;
+            let sets = rustix::thread::capabilities(None).attempt(|| "capget failed")?;
+            let without = |set: CapabilitySet| CapabilitySet::from_bits_retain(set.bits() & !self.dropped);
+            let sets = CapabilitySets {
+                effective: without(sets.effective),
+                permitted: without(sets.permitted),
+                inheritable: without(sets.inheritable),
+            };
+            rustix::thread::set_capabilities(None, sets).attempt(|| "capset failed")?;
+        }
+        if let Some(filter) = &self.filter {
+            let listener = filter.load()?;
+            debug_assert!(listener.is_none(), "profiles that notify are refused");
+        }
+        Ok(())
+    }
+}
+
+/// The bit of a capability, in any case, with or without `CAP_`; every bit for `all`.
+fn capability(name: &str) -> Result<u64> {
+    let upper = name.to_ascii_uppercase();
+    if upper == "ALL" {
+        return Ok(u64::MAX);
+    }
+    let full = if upper.starts_with("CAP_") { upper } else { format!("CAP_{upper}") };
+    caps::Capability::from_str(&full)
+        .map(|capability| capability.bitmask())
+        .map_err(|_| Error::invalid(format!("unknown capability: {name}")))
+}
+
+const RESOURCES: &[(&str, Resource)] = &[
+    ("as", Resource::As),
+    ("core", Resource::Core),
+    ("cpu", Resource::Cpu),
+    ("data", Resource::Data),
+    ("fsize", Resource::Fsize),
+    ("locks", Resource::Locks),
+    ("memlock", Resource::Memlock),
+    ("msgqueue", Resource::Msgqueue),
+    ("nice", Resource::Nice),
+    ("nofile", Resource::Nofile),
+    ("nproc", Resource::Nproc),
+    ("rss", Resource::Rss),
+    ("rtprio", Resource::Rtprio),
+    ("rttime", Resource::Rttime),
+    ("sigpending", Resource::Sigpending),
+    ("stack", Resource::Stack),
+];
+
+/// `nofile=1024:4096`; one value is both limits.
+fn limit(text: &str) -> Result<(Resource, Rlimit)> {
+    let wrong = || Error::invalid(format!("failed to parse rlimit: '{text}'"));
+    let (name, values) = text.split_once('=').ok_or_else(wrong)?;
+    let name = name.to_ascii_lowercase();
+    let name = name.strip_prefix("rlimit_").unwrap_or(&name);
+    let (_, resource) = RESOURCES.iter().find(|(known, _)| *known == name).ok_or_else(wrong)?;
+    let value = |text: &str| match text {
+        "unlimited" | "infinity" => Ok(None),
+        number => number.parse().map(Some).map_err(|_| wrong()),
+    };
+    let (soft, hard) = values.split_once(':').unwrap_or((values, values));
+    Ok((*resource, Rlimit { current: value(soft)?, maximum: value(hard)? }))
+}
+
+/// A filter from a file: the `linux.seccomp` of a runtime configuration, alone or in its place.
+fn filter(file: &OsStr) -> Result<Program> {
+    let shown = file.to_string_lossy();
+    let text = std::fs::read(file).map_err(|error| Error::io(&error, format!("cannot open {shown}")))?;
+    let value =
+        serde_json::from_slice(&text).map_err(|error| Error::invalid(format!("{shown} is not JSON: {error}")))?;
+    let profile = nskit::container::seccomp::from_json(value).map_err(|error| error.context(&shown))?;
+    if profile.notifies() {
+        return Err(Error::invalid(format!("{shown} has rules that notify, and nobody here would answer")));
+    }
+    nskit::seccomp::compile(&profile)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn reads_capabilities_in_any_spelling() {
+        assert_eq!(capability("CAP_NET_ADMIN").unwrap(), 1 << 12);
+        assert_eq!(capability("net_admin").unwrap(), 1 << 12);
+        assert_eq!(capability("all").unwrap(), u64::MAX);
+        assert_eq!(capability("bogus").unwrap_err().to_string(), "unknown capability: bogus");
+    }
+
+    #[test]
+    fn reads_limits_with_one_value_or_two() {
+        let read = |text: &str| limit(text).map(|(_, limit)| (limit.current, limit.maximum)).ok();
+        assert_eq!(read("nofile=5"), Some((Some(5), Some(5))));
+        assert_eq!(read("RLIMIT_NOFILE=5:6"), Some((Some(5), Some(6))));
+        assert_eq!(read("core=0:unlimited"), Some((Some(0), None)));
+        for wrong in ["nofile", "nofile=", "bogus=1", "nofile=x", "nofile=1:x"] {
+            assert_eq!(read(wrong), None, "{wrong}");
+        }
+    }
+}

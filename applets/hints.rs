@@ -1,0 +1,425 @@
+//! What stands behind an errno: the kernel says EPERM for a dozen reasons, and which one it was can be looked up.
+//!
+//! A hint follows the error on a line of its own. It names a cause that was seen, not a guess; where none is seen there is
+//! no hint.
+
+use std::borrow::Cow;
+use std::fmt::Write as _;
+use std::fs;
+use std::os::fd::AsFd;
+use std::path::Path;
+
+use nskit::Error;
+use nskit::error::Errno;
+use nskit::namespace::idmap::{Ids, Range};
+use nskit::namespace::{Kind, Kinds};
+
+/// An error, and what may be said of its cause.
+#[derive(Debug)]
+pub(crate) struct Failure {
+    /// What was attempted and why it failed.
+    pub(crate) error: Error,
+    /// The cause, and what helps.
+    pub(crate) hint: Option<Cow<'static, str>>,
+}
+
+impl From<Error> for Failure {
+    fn from(error: Error) -> Failure {
+        Failure { error, hint: None }
+    }
+}
+
+/// Adds a hint to a failure, looked for only when there is one.
+pub(crate) trait Hint<T> {
+    /// `cause` gets the errno.
+    fn hint<S: Into<Cow<'static, str>>>(self, cause: impl FnOnce(Errno) -> Option<S>) -> Result<T, Failure>;
+}
+
+impl<T> Hint<T> for nskit::Result<T> {
+    fn hint<S: Into<Cow<'static, str>>>(self, cause: impl FnOnce(Errno) -> Option<S>) -> Result<T, Failure> {
+        self.map_err(|error| {
+            let hint = error.errno().and_then(cause).map(Into::into);
+            Failure { error, hint }
+        })
+    }
+}
+
+const PROC: &str = "/proc";
+const CAP_SYS_ADMIN: u32 = 21;
+
+/// Why unshare(2) refuses `kinds`.
+pub(crate) fn unshare(errno: Errno, kinds: Kinds) -> Option<String> {
+    match errno {
+        Errno::PERM if kinds.contains(Kind::User) => no_user_namespace(Path::new(PROC)),
+        Errno::PERM if !has_capability(Path::new(PROC), CAP_SYS_ADMIN) => Some(format!(
+            "a new {} needs CAP_SYS_ADMIN; with --map-root-user (-r) you have it in a user namespace of your own",
+            nskit::namespace::describe(kinds)
+        )),
+        Errno::PERM => seccomp(Path::new(PROC)),
+        Errno::NOSPC | Errno::USERS => Some(limit(Path::new(PROC), kinds)),
+        Errno::INVAL => unknown_kind(Path::new(PROC), kinds),
+        _ => None,
+    }
+}
+
+/// Why there can be no new user namespace.
+fn no_user_namespace(proc: &Path) -> Option<String> {
+    let sysctl = |name: &str| number(&proc.join("sys/kernel").join(name));
+    if !is_mapped(proc, Ids::Users, rustix::process::geteuid().as_raw())
+        || !is_mapped(proc, Ids::Groups, rustix::process::getegid().as_raw())
+    {
+        return Some(
+            "your user or group id is not mapped in the user namespace that you are in: it needs a map (-r) first"
+                .into(),
+        );
+    }
+    if in_chroot() {
+        return Some("a process in a chroot cannot have a new user namespace; use pivot_root instead".into());
+    }
+    if sysctl("unprivileged_userns_clone") == Some(0) {
+        return Some(
+            "unprivileged user namespaces are turned off: sysctl kernel.unprivileged_userns_clone is 0".into(),
+        );
+    }
+    if sysctl("apparmor_restrict_unprivileged_userns") == Some(1) {
+        return Some(
+            "AppArmor restricts unprivileged user namespaces: sysctl kernel.apparmor_restrict_unprivileged_userns is 1, \
+             or give the program a profile with \"userns,\""
+                .into(),
+        );
+    }
+    seccomp(proc)
+}
+
+fn seccomp(proc: &Path) -> Option<String> {
+    (status(proc, "Seccomp")?.trim() == "2")
+        .then(|| "a seccomp filter is in force, as container engines install: it may refuse this".into())
+}
+
+/// Which limit on namespaces is reached: user.max_*_namespaces of namespaces(7), or the depth of nesting.
+fn limit(proc: &Path, kinds: Kinds) -> String {
+    for kind in kinds.iter() {
+        let name = format!("max_{}_namespaces", kind.proc_name());
+        if let Some(0) = number(&proc.join("sys/user").join(&name)) {
+            return format!("there may be no {kind} namespace here: sysctl user.{name} is 0");
+        }
+    }
+    let mut limits = String::new();
+    for kind in kinds.iter() {
+        let name = format!("max_{}_namespaces", kind.proc_name());
+        if let Some(most) = number(&proc.join("sys/user").join(&name)) {
+            let _ = write!(limits, "{}user.{name} is {most}", if limits.is_empty() { "" } else { ", " });
+        }
+    }
+    format!("a limit here or in a namespace above is reached (sysctl {limits}), or they are nested 32 deep")
+}
+
+fn unknown_kind(proc: &Path, kinds: Kinds) -> Option<String> {
+    let kind = kinds.iter().find(|kind| !proc.join("self/ns").join(kind.proc_name()).exists())?;
+    Some(format!("this kernel has no {kind} namespaces"))
+}
+
+/// Why a map is refused that the caller writes from outside.
+pub(crate) fn map(errno: Errno, ids: Ids, map: &[Range]) -> Option<String> {
+    let proc = Path::new(PROC);
+    match errno {
+        Errno::INVAL => overlap(map),
+        Errno::PERM => map.iter().find_map(|range| {
+            let last = range.outside.saturating_add(range.count - 1);
+            [range.outside, last].into_iter().find(|id| !is_mapped(proc, ids, *id)).map(|id| {
+                format!("id {id} is not mapped in the user namespace that you are in: see /proc/self/{}", ids.file())
+            })
+        }),
+        _ => None,
+    }
+}
+
+fn overlap(map: &[Range]) -> Option<String> {
+    let crosses = |a: u32, b: u32, x: &Range, y: &Range| {
+        u64::from(a) < u64::from(b) + u64::from(y.count) && u64::from(b) < u64::from(a) + u64::from(x.count)
+    };
+    for (index, x) in map.iter().enumerate() {
+        if u64::from(x.inside) + u64::from(x.count) > u64::from(u32::MAX)
+            || u64::from(x.outside) + u64::from(x.count) > u64::from(u32::MAX)
+        {
+            return Some(format!("the range {}:{}:{} ends beyond the last id", x.inside, x.outside, x.count));
+        }
+        for y in &map[index + 1..] {
+            for (side, a, b) in [("inside", x.inside, y.inside), ("outside", x.outside, y.outside)] {
+                if crosses(a, b, x, y) {
+                    return Some(format!("two ranges have id {} in common {side}", a.max(b)));
+                }
+            }
+        }
+    }
+    (map.len() > 340).then(|| "the kernel takes at most 340 ranges".to_owned())
+}
+
+/// Why newuidmap or newgidmap refuses a map: what the files grant.
+pub(crate) fn map_by_tool(ids: Ids) -> String {
+    let file = if ids == Ids::Users { "/etc/subuid" } else { "/etc/subgid" };
+    let uid = rustix::process::geteuid().as_raw();
+    let name =
+        crate::accounts::user(uid).map_or_else(|| uid.to_string(), |user| user.name.to_string_lossy().into_owned());
+    let text = fs::read_to_string(file).unwrap_or_default();
+    let own = text.lines().filter(|line| {
+        let owner = line.split(':').next().unwrap_or_default();
+        owner == name || owner == uid.to_string()
+    });
+    match own.collect::<Vec<_>>()[..] {
+        [] => format!("{file} grants {name} no ids"),
+        ref lines => format!("{file} grants {}, and your own id can be mapped once", lines.join(", ")),
+    }
+}
+
+/// Why the caller's own ids cannot be mapped from inside.
+pub(crate) fn map_own(errno: Errno, ids: Ids, map: Range) -> Option<String> {
+    if errno != Errno::PERM && errno != Errno::INVAL {
+        return None;
+    }
+    if map.inside == u32::MAX {
+        return Some("4294967295 means no id".into());
+    }
+    if number(Path::new("/proc/sys/kernel/apparmor_restrict_unprivileged_userns")) == Some(1) {
+        return Some(
+            "AppArmor restricts user namespaces: sysctl kernel.apparmor_restrict_unprivileged_userns is 1".into(),
+        );
+    }
+    Some(format!("a map can be written once, by the owner of the user namespace; see /proc/self/{}", ids.file()))
+}
+
+/// Why setgroups(2) is refused.
+pub(crate) fn groups(errno: Errno) -> Option<&'static str> {
+    if errno != Errno::PERM {
+        return None;
+    }
+    match fs::read_to_string("/proc/self/setgroups") {
+        Ok(word) if word.trim() == "deny" => Some(
+            "setgroups is denied in this user namespace, as it must be where the group map was written without privilege; \
+             --map-auto maps groups with privilege",
+        ),
+        _ => Some("dropping groups needs CAP_SETGID"),
+    }
+}
+
+/// Why a change of user or group is refused.
+pub(crate) fn identity(errno: Errno, ids: Ids, id: u32) -> Option<String> {
+    let (what, capability) = if ids == Ids::Users { ("user", "CAP_SETUID") } else { ("group", "CAP_SETGID") };
+    match errno {
+        Errno::INVAL if !is_mapped(Path::new(PROC), ids, id) || id == u32::MAX => {
+            Some(format!("{what} {id} is not mapped in this user namespace: see /proc/self/{}", ids.file()))
+        }
+        Errno::PERM => Some(format!("changing the {what} needs {capability}")),
+        _ => None,
+    }
+}
+
+/// Why a namespace cannot be bound to `file`.
+pub(crate) fn bind(errno: Errno, kind: Kind, file: &Path) -> Option<String> {
+    match errno {
+        Errno::INVAL if kind == Kind::Mount && is_shared(file) => Some(format!(
+            "{} is on a shared mount, which would copy the namespace into itself: mount --make-private it",
+            file.display()
+        )),
+        Errno::PERM | Errno::ACCESS if !has_capability(Path::new(PROC), CAP_SYS_ADMIN) => {
+            Some("binding a namespace to a file needs CAP_SYS_ADMIN over the caller's mount namespace".into())
+        }
+        _ => None,
+    }
+}
+
+/// Why proc cannot be mounted.
+pub(crate) fn proc(errno: Errno, kinds: Kinds, forks: bool) -> Option<&'static str> {
+    match errno {
+        Errno::PERM if !kinds.contains(Kind::Pid) => {
+            Some("proc shows a pid namespace, and this one belongs to another user namespace: add --pid --fork")
+        }
+        Errno::PERM if !forks => Some("only a child is in the new pid namespace: add --fork"),
+        Errno::PERM if has_masks() => Some(
+            "parts of /proc are masked by mounts, as container engines do: the kernel lets no new proc show what they hide",
+        ),
+        _ => None,
+    }
+}
+
+/// Whether something is mounted below /proc.
+fn has_masks() -> bool {
+    let table = fs::read_to_string("/proc/self/mountinfo").unwrap_or_default();
+    table.lines().any(|line| line.split(' ').nth(4).is_some_and(|place| place.starts_with("/proc/")))
+}
+
+/// Why setns(2) refuses `kinds` of a process or of `file`.
+pub(crate) fn setns(errno: Errno, kinds: Kinds, file: Option<std::os::fd::BorrowedFd<'_>>) -> Option<String> {
+    match errno {
+        Errno::INVAL => match file.map(|file| actual_kind(file, kinds)) {
+            Some(Some(hint)) => Some(hint),
+            _ => unknown_kind(Path::new(PROC), kinds).or_else(|| {
+                if kinds.contains(Kind::User) {
+                    Some("you are in that user namespace already, and none can be entered again".into())
+                } else if kinds.contains(Kind::Pid) {
+                    Some("a pid namespace can be entered only from one that contains it".into())
+                } else {
+                    None
+                }
+            }),
+        },
+        Errno::PERM if !kinds.contains(Kind::User) => Some(format!(
+            "entering the {} needs CAP_SYS_ADMIN in the user namespace that owns it: be root, or enter that as well (-U)",
+            nskit::namespace::describe(kinds)
+        )),
+        Errno::PERM => seccomp(Path::new(PROC))
+            .or_else(|| Some("the user namespace is not one that you own: be root, or the user who made it".into())),
+        Errno::USERS => Some("a time namespace cannot be entered beside other threads".into()),
+        _ => None,
+    }
+}
+
+/// What a file is, where it is not what it was given for.
+fn actual_kind(file: std::os::fd::BorrowedFd<'_>, kinds: Kinds) -> Option<String> {
+    let path = fs::read_link(format!("/proc/self/fd/{}", std::os::fd::AsRawFd::as_raw_fd(&file)))
+        .map_or_else(|_| "the file".to_owned(), |path| path.display().to_string());
+    if !nskit::sys::ioctl::is_nsfs(file.as_fd()) {
+        return Some(format!("{path} is no namespace"));
+    }
+    match nskit::sys::ioctl::namespace_kind(file) {
+        Ok(Some(kind)) if !kinds.contains(kind) => Some(format!("{path} is a {kind} namespace")),
+        _ => None,
+    }
+}
+
+/// Why a descriptor of the target cannot be copied.
+pub(crate) fn descriptor(errno: Errno) -> Option<String> {
+    if errno != Errno::PERM {
+        return None;
+    }
+    match number(Path::new("/proc/sys/kernel/yama/ptrace_scope")) {
+        Some(scope) if scope > 0 => Some(format!(
+            "Yama restricts access to other processes: sysctl kernel.yama.ptrace_scope is {scope}; be root, or its parent"
+        )),
+        _ => Some("copying a descriptor of a process needs CAP_SYS_PTRACE over it, or the same user".into()),
+    }
+}
+
+fn number(file: &Path) -> Option<u64> {
+    fs::read_to_string(file).ok()?.trim().parse().ok()
+}
+
+/// A field of `/proc/self/status`.
+fn status(proc: &Path, field: &str) -> Option<String> {
+    let text = fs::read_to_string(proc.join("self/status")).ok()?;
+    text.lines().find_map(|line| Some(line.strip_prefix(field)?.strip_prefix(':')?.to_owned()))
+}
+
+fn has_capability(proc: &Path, number: u32) -> bool {
+    status(proc, "CapEff")
+        .and_then(|set| u64::from_str_radix(set.trim(), 16).ok())
+        .is_some_and(|set| set >> number & 1 == 1)
+}
+
+/// Whether this process's user namespace has an id; `true` where that cannot be seen.
+fn is_mapped(proc: &Path, ids: Ids, id: u32) -> bool {
+    let Ok(text) = fs::read_to_string(proc.join("self").join(ids.file())) else { return true };
+    text.lines().any(|line| {
+        let fields: Vec<u64> = line.split_whitespace().filter_map(|field| field.parse().ok()).collect();
+        matches!(fields[..], [start, _, count] if (start..start + count).contains(&u64::from(id)))
+    })
+}
+
+/// Whether the root is a directory within a mount rather than a mount.
+fn in_chroot() -> bool {
+    use rustix::fs::{AtFlags, CWD, StatxAttributes, StatxFlags};
+    rustix::fs::statx(CWD, "/", AtFlags::empty(), StatxFlags::empty()).is_ok_and(|root| {
+        root.stx_attributes_mask.contains(StatxAttributes::MOUNT_ROOT)
+            && !root.stx_attributes.contains(StatxAttributes::MOUNT_ROOT)
+    })
+}
+
+/// Whether the mount that `file` is on passes on what is mounted there.
+fn is_shared(file: &Path) -> bool {
+    use rustix::fs::{AtFlags, CWD, StatxFlags};
+    let Ok(stat) = rustix::fs::statx(CWD, file, AtFlags::empty(), StatxFlags::MNT_ID) else { return false };
+    let id = stat.stx_mnt_id.to_string();
+    let table = fs::read_to_string("/proc/self/mountinfo").unwrap_or_default();
+    table.lines().any(|line| {
+        let mut fields = line.split(' ');
+        fields.next() == Some(&id) && fields.take_while(|field| *field != "-").any(|field| field.starts_with("shared:"))
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// A /proc with just these files.
+    struct Proc(std::path::PathBuf);
+
+    impl Proc {
+        fn new(name: &str, files: &[(&str, &str)]) -> Proc {
+            let root = std::env::temp_dir().join(format!("nskit-test-hints-{}-{name}", std::process::id()));
+            for (file, text) in files {
+                let path = root.join(file);
+                fs::create_dir_all(path.parent().unwrap()).unwrap();
+                fs::write(path, text).unwrap();
+            }
+            Proc(root)
+        }
+    }
+
+    impl Drop for Proc {
+        fn drop(&mut self) {
+            let _ = fs::remove_dir_all(&self.0);
+        }
+    }
+
+    const ALL: &str = "0 0 4294967295\n";
+
+    fn user_namespace(name: &str, files: &[(&str, &str)]) -> Option<String> {
+        let files = [files, &[("self/uid_map", ALL), ("self/gid_map", ALL)]].concat();
+        no_user_namespace(&Proc::new(name, &files).0)
+    }
+
+    #[test]
+    fn names_the_sysctl_that_turns_user_namespaces_off() {
+        let hint = user_namespace("clone", &[("sys/kernel/unprivileged_userns_clone", "0\n")]).unwrap();
+        assert!(hint.contains("kernel.unprivileged_userns_clone is 0"), "{hint}");
+    }
+
+    #[test]
+    fn names_apparmors_restriction() {
+        let hint = user_namespace("apparmor", &[("sys/kernel/apparmor_restrict_unprivileged_userns", "1\n")]).unwrap();
+        assert!(hint.contains("kernel.apparmor_restrict_unprivileged_userns is 1"), "{hint}");
+    }
+
+    #[test]
+    fn names_a_seccomp_filter() {
+        let hint = user_namespace("seccomp", &[("self/status", "Name:\tx\nSeccomp:\t2\n")]).unwrap();
+        assert!(hint.contains("seccomp filter"), "{hint}");
+        assert_eq!(user_namespace("none", &[("self/status", "Name:\tx\nSeccomp:\t0\n")]), None);
+    }
+
+    #[test]
+    fn names_a_kind_that_the_kernel_lacks() {
+        let proc = Proc::new("kinds", &[("self/ns/net", "")]);
+        assert_eq!(unknown_kind(&proc.0, Kinds::only(Kind::Net)), None);
+        let hint = unknown_kind(&proc.0, Kinds::only(Kind::Net) | Kind::Time).unwrap();
+        assert_eq!(hint, "this kernel has no time namespaces");
+    }
+
+    #[test]
+    fn names_the_limit_that_is_reached() {
+        let proc =
+            Proc::new("limits", &[("sys/user/max_net_namespaces", "0\n"), ("sys/user/max_uts_namespaces", "9\n")]);
+        let both = Kinds::only(Kind::Net) | Kind::Uts;
+        assert!(limit(&proc.0, both).contains("user.max_net_namespaces is 0"));
+        assert!(limit(&proc.0, Kinds::only(Kind::Uts)).contains("user.max_uts_namespaces is 9"));
+    }
+
+    #[test]
+    fn names_the_id_that_two_ranges_share() {
+        let range = |inside, outside, count| Range { inside, outside, count };
+        assert_eq!(overlap(&[range(0, 0, 5), range(5, 5, 5)]), None);
+        assert_eq!(overlap(&[range(0, 0, 5), range(3, 100, 5)]).unwrap(), "two ranges have id 3 in common inside");
+        assert_eq!(overlap(&[range(0, 9, 5), range(5, 0, 10)]).unwrap(), "two ranges have id 9 in common outside");
+        assert!(overlap(&[range(u32::MAX, 0, 2)]).unwrap().contains("beyond the last id"));
+    }
+}
