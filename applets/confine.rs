@@ -79,7 +79,7 @@ impl Confinement {
     /// As prctl(2), capset(2), setrlimit(2), seccomp(2).
     pub(crate) fn apply(&self) -> Result<()> {
         for (resource, limit) in &self.limits {
-            rustix::process::setrlimit(*resource, limit.clone())
+            rustix::process::setrlimit(*resource, *limit)
                 .attempt(|| format!("set rlimit {resource:?} failed"))?;
         }
         if self.no_new_privileges {
