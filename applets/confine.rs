@@ -79,8 +79,7 @@ impl Confinement {
     /// As prctl(2), capset(2), setrlimit(2), seccomp(2).
     pub(crate) fn apply(&self) -> Result<()> {
         for (resource, limit) in &self.limits {
-            rustix::process::setrlimit(*resource, *limit)
-                .attempt(|| format!("set rlimit {resource:?} failed"))?;
+            rustix::process::setrlimit(*resource, *limit).attempt(|| format!("set rlimit {resource:?} failed"))?;
         }
         if self.no_new_privileges {
             rustix::thread::set_no_new_privs(true).attempt(|| "prctl(PR_SET_NO_NEW_PRIVS) failed")?;
