@@ -1,5 +1,5 @@
-//! The argument grammar of getopt_long(3) with a leading `+`, to the letter, over a table of options from which help,
-//! man pages and completions are made as well.
+//! The argument grammar of getopt_long(3), with and without a leading `+`, to the letter, over a table of options from
+//! which help, man pages and completions are made as well.
 //!
 //! clap knows no optional argument that must be attached, no unambiguous prefix among some options only and no error
 //! that leaves the options before it in force; so this resolves the command line, and clap's [`Command`] is built from
@@ -71,17 +71,27 @@ pub(crate) struct Words<'a, T: 'static> {
     next: usize,
     /// Where in `args[next]` the next letter of a cluster is; 0 when not in one.
     letter: usize,
+    /// Behind `--`, where no word is an option.
+    ended: bool,
 }
 
 impl<'a, T: Copy + 'static> Words<'a, T> {
     /// Over `args`, of which the first is the program's name.
     pub(crate) fn new(table: &'static [Opt<T>], args: &'a [OsString]) -> Words<'a, T> {
-        Words { table, args, next: 1, letter: 0 }
+        Words { table, args, next: 1, letter: 0, ended: false }
     }
 
     /// What is left when the options have ended.
     pub(crate) fn rest(&self) -> &'a [OsString] {
         self.args.get(self.next..).unwrap_or(&[])
+    }
+
+    /// The word that is no option, where [`Words::option`] stopped; options may follow it, as they may without the
+    /// leading `+`.
+    pub(crate) fn operand(&mut self) -> Option<&'a OsString> {
+        let word = self.args.get(self.next)?;
+        self.next += 1;
+        Some(word)
     }
 
     /// The next option and its argument; `None` at the first word that is none, or behind `--`.
@@ -92,10 +102,11 @@ impl<'a, T: Copy + 'static> Words<'a, T> {
         if self.letter > 0 {
             return self.short();
         }
-        let Some(word) = self.args.get(self.next) else { return Ok(None) };
+        let Some(word) = self.args.get(self.next).filter(|_| !self.ended) else { return Ok(None) };
         match word.as_bytes() {
             b"--" => {
                 self.next += 1;
+                self.ended = true;
                 Ok(None)
             }
             [b'-', b'-', name @ ..] => self.long(name),

@@ -37,7 +37,7 @@ struct Applet {
 }
 
 /// Every applet.
-const APPLETS: &[Applet] = &[unshare::APPLET, nsenter::APPLET, ns_inspect::APPLET, runtime::APPLET];
+const APPLETS: &[Applet] = &[unshare::APPLET, nsenter::APPLET, ns_inspect::APPLET, ns_inspect::LSNS, runtime::APPLET];
 
 /// Applets that become another program before long, which is to find signals and streams as they were: they do without
 /// [`nskit::sys::start::prepare`], or call it when it is time.

@@ -3,7 +3,6 @@
 
 mod facts;
 mod filter;
-mod getopt;
 mod graph;
 mod grid;
 mod json;
@@ -19,8 +18,8 @@ mod watch;
 mod width;
 mod world;
 
-use std::ffi::{OsStr, OsString};
-use std::path::{Path, PathBuf};
+use std::ffi::OsString;
+use std::path::PathBuf;
 use std::process::ExitCode;
 use std::time::Duration;
 
@@ -197,23 +196,29 @@ fn arrange(grid: &mut Grid, choice: &Choice) -> anyhow::Result<()> {
     Ok(())
 }
 
-/// Both names of the applet.
+/// The inspector.
 pub(crate) const APPLET: crate::Applet = crate::Applet {
     name: "ns-inspect",
-    aliases: &["lsns"],
+    aliases: &[],
     about: "show every namespace, whose it is and what keeps it",
     command: Line::command,
     run,
 };
 
+/// The same discovery behind util-linux's options.
+pub(crate) const LSNS: crate::Applet = crate::Applet {
+    name: "lsns",
+    aliases: &[],
+    about: "list namespaces as util-linux's lsns does",
+    command: lsns::command,
+    run: |args| lsns::run(&args),
+};
+
 /// Runs the applet; `args` begin with the name that it was called by.
 fn run(args: Vec<OsString>) -> ExitCode {
-    let called = args.first().and_then(|name| Path::new(name).file_name()).unwrap_or(OsStr::new("ns-inspect"));
-    if called == "lsns" || called == "nskit-lsns" {
-        return lsns::run(args);
-    }
     if args.get(1).is_some_and(|verb| verb == "list") {
-        return lsns::run(std::iter::once("lsns".into()).chain(args.into_iter().skip(2)));
+        let words: Vec<OsString> = std::iter::once("lsns".into()).chain(args.into_iter().skip(2)).collect();
+        return lsns::run(&words);
     }
     let line = match Line::try_parse_from(args) {
         Ok(line) => line,

@@ -1,5 +1,5 @@
-//! The overview: a line a container, with what it shares with the host and with others marked; then every namespace
-//! that belongs to no container, and what keeps it.
+//! The overview: a line a container, with what it shares with the host and with others marked; then every other
+//! namespace, and what keeps it.
 
 use std::time::Duration;
 
@@ -25,7 +25,7 @@ pub(crate) fn view(world: &mut World, choice: &Choice, paint: Paint) -> anyhow::
     if choice.filter.is_none() {
         let others = others(world);
         if !others.is_empty() {
-            out.push_str("\nNamespaces of no container:\n");
+            out.push_str("\nOther namespaces:\n");
             out.push_str(&others.print(paint, "  "));
         }
     }
@@ -112,9 +112,6 @@ fn others(world: &mut World) -> Grid {
             continue;
         }
         let leader = world.snapshot.leader(&world.snapshot.namespaces[index]).map(|process| process.pid);
-        if leader.is_some_and(|pid| world.inventory.of(pid).is_some()) {
-            continue;
-        }
         match rows.iter_mut().find(|(pid, _)| pid.is_some() && *pid == leader) {
             Some((_, namespaces)) => namespaces.push(index),
             None => rows.push((leader, vec![index])),
@@ -124,7 +121,11 @@ fn others(world: &mut World) -> Grid {
         let first = &world.snapshot.namespaces[namespaces[0]];
         let uid = leader.and_then(facts::uid).or(first.owner_uid);
         let kept = match leader {
-            Some(pid) => format!("{pid} {}", facts::command(pid)),
+            Some(pid) => match world.inventory.of(pid) {
+                // One that a container made inside of itself.
+                Some(container) => format!("{pid} {} (in {})", facts::command(pid), container.title()),
+                None => format!("{pid} {}", facts::command(pid)),
+            },
             None => keepers(world, namespaces[0]).join("; "),
         };
         let names: Vec<String> = namespaces.iter().map(|&index| world.snapshot.namespaces[index].to_string()).collect();

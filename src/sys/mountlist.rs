@@ -93,8 +93,10 @@ pub fn mount(namespace: u64, mount: u64) -> Result<Mount, Errno> {
 #[repr(C)]
 struct NamespaceRequest {
     size: u32,
-    kinds: u32,
+    spare: u32,
     after: u64,
+    kinds: u32,
+    spare2: u32,
     owner: u64,
 }
 
@@ -106,7 +108,8 @@ pub fn namespaces() -> Result<Vec<u64>, Errno> {
     let mut all: Vec<u64> = Vec::new();
     loop {
         let size = size_of::<NamespaceRequest>() as u32;
-        let request = NamespaceRequest { size, kinds: 0, after: all.last().copied().unwrap_or(0), owner: 0 };
+        let after = all.last().copied().unwrap_or(0);
+        let request = NamespaceRequest { size, spare: 0, after, kinds: 0, spare2: 0, owner: 0 };
         let mut page = [0u64; 512];
         // SAFETY: the kernel reads `request.size` bytes of the request and writes at most `page.len()` ids.
         let count =
