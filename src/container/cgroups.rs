@@ -40,7 +40,7 @@ impl Placement {
             places: layout.as_ref().map_or(Ok(Vec::new()), |layout| layout.places(&location))?,
             location,
             resources: super::resources::for_creation(linux)?,
-            rootless: runtime.rootless,
+            rootless: runtime.rootless(),
             layout,
             cgroup: None,
         })

@@ -178,7 +178,7 @@ pub fn begin(runtime: &Runtime, id: &str, options: &Options, start: Start) -> Re
         bundle: bundle.path.clone(),
         annotations: spec.annotations().iter().flatten().map(|(key, value)| (key.clone(), value.clone())).collect(),
         owner: rustix::process::getuid().as_raw(),
-        rootless: runtime.rootless,
+        rootless: runtime.rootless(),
         own_pids: new.contains(Kind::Pid),
         creator: Default::default(),
     };

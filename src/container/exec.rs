@@ -74,13 +74,13 @@ pub fn exec(
     let signals = if options.detach { None } else { Some(Signals::hold()?) };
     let console = console(options, process.terminal)?;
     let keyring = program::c_string(format!("_ses.{id}"), "keyring name")?;
-    let proc = Proc::open()?;
+    let proc = if process.is_labelled() { Some(Proc::open()?) } else { None };
     let body = |born: &mut Born| -> Result<Infallible> {
         crate::sys::signal::unblock_all();
         rustix::process::setsid().attempt(|| "start a new session")?;
         init::protect_from_container()?;
         // runc has no keyring of its own for every exec: it shares the container's by name.
-        init::join_keyring(&keyring, Some(&process), &proc)?;
+        init::join_keyring(&keyring, Some(&process), proc.as_ref())?;
         born.enter(&targets)?;
         if has_userns {
             init::become_root()?;
@@ -92,7 +92,7 @@ pub fn exec(
             process::use_terminal(terminal.inner.as_fd())?;
         }
         born.link.wait()?;
-        let ready = process.confine(&proc, &mut born.link, false)?;
+        let ready = process.confine(proc.as_ref(), &mut born.link, false)?;
         ready.execute(&mut born.link, preserve_fds)
     };
     let (mut child, mut cgroup) = start(&container, options, &plan, &targets, body)?;

@@ -66,9 +66,9 @@ pub fn run(init: &Init<'_>, born: &mut Born) -> Result<Infallible> {
     protect_from_container()?;
     // Modes are what the configuration says; the program gets its own mask later.
     program::set_umask(0);
-    let proc = Proc::open()?;
+    let proc = if needs_proc(init) { Some(Proc::open()?) } else { None };
     if let Some(name) = &init.keyring {
-        join_keyring(name, init.process, &proc)?;
+        join_keyring(name, init.process, proc.as_ref())?;
     }
     born.enter(init.targets)?;
     if init.new.contains(Kind::Net) {
@@ -84,7 +84,7 @@ pub fn run(init: &Init<'_>, born: &mut Born) -> Result<Infallible> {
     let mut state = init.state.clone();
     let hooks_here = hooks::at(init.spec, Point::CreateContainer);
     if !hooks_here.is_empty() {
-        state.pid = own_pid(&proc)?;
+        state.pid = own_pid(proc.as_ref())?;
         hooks::run(hooks_here, Point::CreateContainer, &state, &[])?;
     }
     if let (Some(process), Some(console)) = (init.process.filter(|process| process.terminal), init.console) {
@@ -96,7 +96,7 @@ pub fn run(init: &Init<'_>, born: &mut Born) -> Result<Infallible> {
             .attempt(|| "send the terminal over the console socket")?;
         process::use_terminal(terminal.inner.as_fd())?;
     }
-    write_sysctls(init.spec, &proc)?;
+    write_sysctls(init.spec, proc.as_ref())?;
     if let Some(process) = init.process {
         built.make_folder(process.cwd())?;
     }
@@ -104,7 +104,7 @@ pub fn run(init: &Init<'_>, born: &mut Born) -> Result<Infallible> {
     built.pivot()?;
     name_host(init.spec)?;
     let ready = match init.process {
-        Some(process) => Some(process.confine(&proc, &mut born.link, init.rootfs.populate_dev)?),
+        Some(process) => Some(process.confine(proc.as_ref(), &mut born.link, init.rootfs.populate_dev)?),
         None => None,
     };
     drop(proc);
@@ -132,6 +132,14 @@ pub fn run(init: &Init<'_>, born: &mut Born) -> Result<Infallible> {
         hooks::run(hooks_here, Point::StartContainer, &state, &environment)?;
     }
     ready.execute(&mut born.link, init.preserve_fds)
+}
+
+/// Whether the host's procfs is needed: for sysctls, labels, or the pid that hooks are told.
+fn needs_proc(init: &Init<'_>) -> bool {
+    let sysctls = init.spec.linux().as_ref().and_then(|linux| linux.sysctl().as_ref());
+    sysctls.is_some_and(|sysctls| !sysctls.is_empty())
+        || init.process.is_some_and(Process::is_labelled)
+        || !hooks::at(init.spec, Point::CreateContainer).is_empty()
 }
 
 /// Waits once until the parent has put this process into its cgroup.
@@ -167,13 +175,13 @@ pub(super) fn protect_from_container() -> Result<()> {
 }
 
 /// Leaves the caller's session keyring, which the container has no business with.
-pub(super) fn join_keyring(name: &CString, process: Option<&Process>, proc: &Proc) -> Result<()> {
-    let label = process.and_then(Process::selinux_label);
-    if let Some(label) = label {
+pub(super) fn join_keyring(name: &CString, process: Option<&Process>, proc: Option<&Proc>) -> Result<()> {
+    let label = process.and_then(Process::selinux_label).zip(proc);
+    if let Some((label, proc)) = label {
         lsm::selinux_for_keys(proc, label)?;
     }
     let joined = sys::keyring::join_session_keyring(name);
-    if label.is_some() {
+    if let Some((_, proc)) = label {
         lsm::selinux_for_keys(proc, "")?;
     }
     match joined {
@@ -184,13 +192,15 @@ pub(super) fn join_keyring(name: &CString, process: Option<&Process>, proc: &Pro
 }
 
 /// This process's pid as the runtime sees it, whose procfs `proc` is.
-fn own_pid(proc: &Proc) -> Result<i32> {
+fn own_pid(proc: Option<&Proc>) -> Result<i32> {
+    let proc = proc.ok_or_else(|| Error::invalid("/proc was not opened"))?;
     let link = rustix::fs::readlinkat(proc, "self", Vec::new()).attempt(|| "read /proc/self")?;
     link.to_str().ok().and_then(|pid| pid.parse().ok()).ok_or_else(|| Error::invalid("/proc/self is no pid"))
 }
 
 /// The sysctls of the configuration, through the host's procfs: what they change is this process's namespaces' own.
-fn write_sysctls(spec: &Spec, proc: &Proc) -> Result<()> {
+fn write_sysctls(spec: &Spec, proc: Option<&Proc>) -> Result<()> {
+    let Some(proc) = proc else { return Ok(()) };
     let sysctls = spec.linux().as_ref().and_then(|linux| linux.sysctl().as_ref());
     for (name, value) in sysctls.into_iter().flatten() {
         let path = match name.find(['.', '/']) {

@@ -125,6 +125,11 @@ impl Process {
             .collect()
     }
 
+    /// Whether it runs under a label, which is set through the host's procfs.
+    pub fn is_labelled(&self) -> bool {
+        self.apparmor.is_some() || self.selinux.is_some()
+    }
+
     /// Where it starts.
     pub fn cwd(&self) -> &std::path::Path {
         &self.cwd
@@ -183,7 +188,7 @@ impl Process {
     ///
     /// # Errors
     /// What could not be set, and in the engines' words why the program cannot be executed.
-    pub fn confine(&self, proc: &Proc, link: &mut Link, has_own_dev: bool) -> Result<Ready<'_>> {
+    pub fn confine(&self, proc: Option<&Proc>, link: &mut Link, has_own_dev: bool) -> Result<Ready<'_>> {
         if self.no_new_privs {
             rustix::thread::set_no_new_privs(true).attempt(|| "set no_new_privs")?;
         }
@@ -200,10 +205,10 @@ impl Process {
         if let Some((mode, nodes)) = &self.memory_policy {
             sched::set_memory_policy(*mode, nodes).attempt(|| format!("set memory policy {mode:#x}"))?;
         }
-        if let Some(profile) = &self.apparmor {
+        if let (Some(profile), Some(proc)) = (&self.apparmor, proc) {
             lsm::apparmor_on_exec(proc, profile)?;
         }
-        if let Some(context) = &self.selinux {
+        if let (Some(context), Some(proc)) = (&self.selinux, proc) {
             lsm::selinux_on_exec(proc, context)?;
         }
         // Without no_new_privs a filter needs a privilege that is about to go.

@@ -25,8 +25,8 @@ pub struct Runtime {
     pub root: PathBuf,
     /// Who makes cgroups.
     pub cgroups: CgroupDriver,
-    /// A cgroup that may not be made is done without.
-    pub rootless: bool,
+    /// Whether the caller has said that a cgroup that may not be made is done without.
+    rootless: Option<bool>,
     privileged: bool,
 }
 
@@ -38,13 +38,19 @@ impl Runtime {
     pub fn new(root: Option<PathBuf>, cgroups: CgroupDriver, rootless: Option<bool>) -> Result<Runtime> {
         let sets = rustix::thread::capabilities(None).map_err(|errno| Error::os(errno, "read own capabilities"))?;
         let is_root = rustix::process::geteuid().is_root();
-        let rootless =
-            rootless.unwrap_or_else(|| cgroups != CgroupDriver::Systemd && (!is_root || in_user_namespace()));
         Ok(Runtime {
             root: root.unwrap_or_else(|| default_root(is_root)),
             cgroups,
             rootless,
             privileged: sets.effective.contains(CapabilitySet::SYS_ADMIN),
+        })
+    }
+
+    /// Whether a cgroup that may not be made is done without: as the caller says, else as its privileges suggest.
+    pub fn rootless(&self) -> bool {
+        self.rootless.unwrap_or_else(|| {
+            let is_root = rustix::process::geteuid().is_root();
+            self.cgroups != CgroupDriver::Systemd && (!is_root || in_user_namespace())
         })
     }
 

@@ -49,7 +49,11 @@ macro_rules! within {
 #[test]
 fn run_makes_at_most_330_and_on_v1_what_its_hierarchies_need() {
     skip_on!(Runc | Crun, "a budget of ours");
-    let container = Container::new().args(&["/bin/true"]);
+    let mut container = Container::new().args(&["/bin/true"]);
+    if hierarchies() > 0 {
+        // As `spec` has it: on v1 the hierarchies are bound.
+        container = container.without_namespace("cgroup");
+    }
     container.write_config();
     let words = crate::harness::runtime_words();
     let run = |strace: Invocation| {
@@ -81,8 +85,9 @@ fn exec_makes_at_most_160_and_on_v1_what_its_hierarchies_need() {
 fn unshare_makes_at_most_15_of_its_own() {
     skip_on!(Runc | Crun, "a budget of ours");
     let dir = TempDir::new();
-    let alone = count(&dir, |strace| strace.arg(busybox()).arg("true"));
-    let with = count(&dir, |strace| strace.arg(nskit()).args(["unshare", "-U"]).arg(busybox()).arg("true"));
+    // busybox does not do: it does more for others than root, and nobody is mapped.
+    let alone = count(&dir, |strace| strace.arg("/bin/true"));
+    let with = count(&dir, |strace| strace.arg(nskit()).args(["unshare", "-U", "/bin/true"]));
     within!(15, "unshare -U", with.zip(alone).map(|(with, alone)| with - alone));
 }
 
