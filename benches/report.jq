@@ -45,6 +45,10 @@ def table($head): [($head | row), ($head | to_entries | map(if .key == 0 then "-
     + " seccomp filters is warm.", "",
     "- \($facts.date), \($facts.kernel), \($facts.cpus) × \($facts.cpu), cgroup \($facts.cgroup), load \($facts.load) at the start",
     "- nskit at \($facts.commit), \($facts.versions.nskit.size / 1048576 | digits(2)) MiB; util-linux: \($facts.util_linux)",
+    (if ($facts.load | tonumber) > ($facts.cpus | tonumber) / 2 then
+        "- **The machine was busy with other work: times are drawn out, most where the kernel waits for every processor,"
+        + " and ratios of one run are rough; the fastest and the CPU time say more.**" else empty end),
+    (if $facts.note == "" then empty else "- \($facts.note)" end),
     ($peers[] | "- \(.): \($facts.versions[.].version), \($facts.versions[.].size / 1048576 | digits(2)) MiB"),
     "- CPU is user and system time of the processes that were waited for, a mean: it hears less of what else a machine does",
     "- `floor` is a program of our own (benches/programs/floor): the bare system calls, nothing read and nothing checked",
@@ -90,7 +94,8 @@ def table($head): [($head | row), ($head | to_entries | map(if .key == 0 then "-
 + ["", "## Appendix: where the floor's time goes", "",
    "Medians of \($facts.runs) runs of `floor --time`, one after the other with nothing overlapping, on a clock that both"
    + " processes share. The rest of the floor's `run` is its own start and end.", ""]
-+ ((.floor | map(.times |= median)) as $groups
-   | [($groups[] | [.group, (.times | milliseconds)]), ["all", ($groups | map(.times) | add | milliseconds)]]
-   | table(["group of calls", "median, ms"]))
++ (.floor as $groups
+   | [($groups[] | [.group, (.times | median | milliseconds), (.times | min | milliseconds)]),
+      ["all", ($groups | map(.times | median) | add | milliseconds), ($groups | map(.times | min) | add | milliseconds)]]
+   | table(["group of calls", "median, ms", "fastest, ms"]))
 | .[]
