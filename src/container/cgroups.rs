@@ -9,7 +9,7 @@ use rustix::process::{Pid, Signal};
 use super::rootfs::CgroupView;
 use super::runtime::{CgroupDriver, Runtime};
 use crate::cgroup::{Cgroup, Controller, Layout, Location, Paths, Place, Resources};
-use crate::error::Result;
+use crate::error::{Error, Result};
 use crate::mount::rootfs::Hierarchy;
 use crate::namespace::{Kind, Kinds};
 
@@ -33,7 +33,12 @@ impl Placement {
         let linux = spec.linux().as_ref();
         let layout = match runtime.cgroups {
             CgroupDriver::Disabled => None,
-            _ => Some(Layout::detect()?),
+            CgroupDriver::Systemd => {
+                return Err(Error::unsupported(
+                    "the systemd cgroup driver is not supported by this version: do without --systemd-cgroup",
+                ));
+            }
+            CgroupDriver::Cgroupfs => Some(Layout::detect()?),
         };
         let location = super::resources::location(linux, id);
         Ok(Placement {

@@ -100,9 +100,11 @@ pub fn exec(
     let mut shown = None;
     let pid = child.pid;
     let started = (|| {
+        process.set_initial_affinity(pid)?;
         if let Some(cgroup) = &mut cgroup {
-            join(cgroup, pid, init_pid)?;
+            cgroup.join(Some(pid))?;
         }
+        process.set_final_affinity(pid)?;
         process.limit(pid)?;
         child.proceed()?;
         if let Some(outer) = &outer {
@@ -194,10 +196,6 @@ fn start(
         }
         launched => Ok((launched?, None)),
     }
-}
-
-fn join(cgroup: &mut Cgroup, pid: Pid, _init: i32) -> Result<()> {
-    cgroup.join(Some(pid))
 }
 
 struct Console {

@@ -13,6 +13,7 @@ use oci_spec::runtime::{
 use rustix::io::Errno;
 use rustix::process::{Pid, Resource, Rlimit};
 use rustix::termios::Winsize;
+use rustix::thread::CpuSet;
 
 use crate::error::{Attempt, Error, Result};
 use crate::launch::link::{Link, Message};
@@ -43,6 +44,14 @@ pub struct Process {
     pub size: Option<Winsize>,
     rlimits: Vec<(Resource, Rlimit)>,
     oom_score_adj: Option<i32>,
+    affinity: Affinity,
+}
+
+/// The processors that a process of `exec` may run on: before and after it is moved to the container's cgroup.
+#[derive(Debug, Default)]
+struct Affinity {
+    initial: Option<CpuSet>,
+    last: Option<CpuSet>,
 }
 
 impl Process {
@@ -107,6 +116,7 @@ impl Process {
             size,
             rlimits: rlimits(process)?,
             oom_score_adj: process.oom_score_adj(),
+            affinity: affinity(process)?,
         })
     }
 
@@ -159,6 +169,22 @@ impl Process {
         }
         self.credentials.groups = None;
         Ok(())
+    }
+
+    /// For `exec`: confines the child to processors before it joins the container's cgroup.
+    ///
+    /// # Errors
+    /// `EINVAL` for processors that there are not.
+    pub fn set_initial_affinity(&self, pid: Pid) -> Result<()> {
+        set_affinity(pid, self.affinity.initial.as_ref())
+    }
+
+    /// For `exec`: confines the child to processors once it has joined the container's cgroup.
+    ///
+    /// # Errors
+    /// `EINVAL` for processors that there are not, or that the cgroup denies.
+    pub fn set_final_affinity(&self, pid: Pid) -> Result<()> {
+        set_affinity(pid, self.affinity.last.as_ref())
     }
 
     /// The parent's part: limits that the child may lack the privilege to set.
@@ -317,6 +343,27 @@ fn capabilities(process: &SpecProcess) -> Capabilities {
         // The kernel refuses an ambient capability that is not both; runc warns and goes on.
         ambient: mask(sets.ambient().as_ref()) & permitted & inheritable,
     }
+}
+
+fn affinity(process: &SpecProcess) -> Result<Affinity> {
+    let Some(wanted) = process.exec_cpu_affinity() else { return Ok(Affinity::default()) };
+    let set = |list: &Option<String>| -> Result<Option<CpuSet>> {
+        let Some(list) = list.as_deref().filter(|list| !list.is_empty()) else { return Ok(None) };
+        let mask = number_list(list)
+            .filter(|mask| mask.len() * 64 <= CpuSet::MAX_CPU)
+            .ok_or_else(|| Error::invalid(format!("invalid execCPUAffinity: {list:?}")))?;
+        let mut cpus = CpuSet::new();
+        for number in (0..mask.len() * 64).filter(|number| mask[number / 64] & (1 << (number % 64)) != 0) {
+            cpus.set(number);
+        }
+        Ok(Some(cpus))
+    };
+    Ok(Affinity { initial: set(wanted.initial())?, last: set(wanted.cpu_affinity_final())? })
+}
+
+fn set_affinity(pid: Pid, cpus: Option<&CpuSet>) -> Result<()> {
+    let Some(cpus) = cpus else { return Ok(()) };
+    rustix::thread::sched_setaffinity(Some(pid), cpus).attempt(|| "set execCPUAffinity")
 }
 
 /// `SOFT:HARD` of a limit.

@@ -225,6 +225,10 @@ fn validate(spec: &Spec) -> Result<()> {
         if given(linux.net_devices().as_ref().map(std::collections::HashMap::len)) && !kinds.contains(Kind::Net) {
             return fail("unable to move network devices without a NET namespace".into());
         }
+        // What is not there yet is refused by its name, never passed over.
+        if linux.intel_rdt().is_some() {
+            return Err(Error::unsupported("linux.intelRdt is not supported by this version"));
+        }
         for name in linux.sysctl().iter().flat_map(|sysctl| sysctl.keys()) {
             validate_sysctl(name, kinds, spec)?;
         }

@@ -150,7 +150,7 @@ fn an_empty_id() {
     let create = container.runtime(&["create", "--bundle"]).arg(container.bundle()).arg("");
     let output = create.run().exits(1);
     if peer() == Peer::Ours {
-        output.complains("container ID").complains("empty").in_one_line();
+        output.complains("cannot be empty").complains("empty").in_one_line();
     }
 }
 
@@ -277,4 +277,14 @@ fn the_state_of_a_container_that_was_cut_short() {
     } else {
         assert_eq!(deleted.code(), 0, "{}", deleted.stderr());
     }
+}
+
+#[test]
+fn a_property_that_is_not_supported_is_refused_by_its_name() {
+    skip_on!(Runc | Crun, "they know other properties");
+    refused(&Container::new().set("/linux/intelRdt", json!({"closID": "x"})), &["intelRdt"]);
+    let devices = json!({"nskit-test0": {}});
+    refused(&Container::new().set("/linux/netDevices", devices), &["netDevices"]);
+    let container = Container::new().option("--systemd-cgroup");
+    refused(&container, &["systemd"]);
 }

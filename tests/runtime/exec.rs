@@ -242,3 +242,17 @@ fn the_program_outlives_an_exec_that_is_killed_while_detached() {
     container.exec_with(&["-d"], &["sh", "-c", "sleep 0.2; echo done > /done"]).ok();
     eventually("it goes on", || container.rootfs().join("done").exists());
 }
+
+#[test]
+fn runs_on_the_processors_that_the_process_names() {
+    skip_on!(Runc | Crun, "their packaged versions do not know execCPUAffinity");
+    let container = Container::running();
+    let process = serde_json::json!({
+        "user": {"uid": 0, "gid": 0}, "cwd": "/", "args": ["grep", "Cpus_allowed_list", "/proc/self/status"],
+        "env": ["PATH=/bin"], "execCPUAffinity": {"initial": "0", "final": "0"}
+    });
+    let file = container.dir.join("process.json");
+    std::fs::write(&file, process.to_string()).expect("write a process");
+    let output = container.exec_with(&["--process", file.to_str().expect("UTF-8")], &[]);
+    assert_eq!(output.ok().stdout().split_whitespace().last(), Some("0"));
+}
