@@ -11,6 +11,7 @@ use std::path::{Path, PathBuf};
 use rustix::net::{AddressFamily, SocketFlags, SocketType};
 
 use super::cgroups::Placement;
+use super::console::Console;
 use super::hooks::{self, Point};
 use super::init::{self, Init};
 use super::process::Process;
@@ -156,7 +157,7 @@ pub fn begin(runtime: &Runtime, id: &str, options: &Options, start: Start) -> Re
     }
     let preserve_fds = pass_fds(process.as_mut(), options.preserve_fds)?;
     let wants_terminal = process.as_ref().is_some_and(|process| process.terminal);
-    let console = console(options, wants_terminal, start)?;
+    let console = Console::open(options.console_socket.as_deref(), wants_terminal, start == Start::Attached)?;
 
     let mut placement = Placement::plan(runtime, spec, id)?;
     let root = rootfs::plan(
@@ -274,37 +275,6 @@ pub fn begin(runtime: &Runtime, id: &str, options: &Options, start: Start) -> Re
         Ok(()) => Ok(created),
         // When the child failed, what the parent stumbled over is only the consequence.
         Err(error) => Err(created.child.link.failure().unwrap_or(error)),
-    }
-}
-
-/// Where the outer end of the terminal goes, and where it comes out when it is this runtime's.
-struct Console {
-    inner: OwnedFd,
-    outer: Option<OwnedFd>,
-}
-
-fn console(options: &Options, wanted: bool, start: Start) -> Result<Option<Console>> {
-    match (&options.console_socket, start) {
-        (Some(_), Start::Attached) => {
-            Err(Error::invalid("cannot use console socket if runc will not detach or allocate tty"))
-        }
-        (Some(_), _) if !wanted => {
-            Err(Error::invalid("cannot use console socket if runc will not detach or allocate tty"))
-        }
-        (Some(socket), _) => {
-            let inner = terminal::connect(socket).attempt(|| "console socket")?;
-            Ok(Some(Console { inner, outer: None }))
-        }
-        (None, Start::Attached) if wanted => {
-            let (outer, inner) =
-                rustix::net::socketpair(AddressFamily::UNIX, SocketType::STREAM, SocketFlags::CLOEXEC, None)
-                    .attempt(|| "create a socket for the terminal")?;
-            Ok(Some(Console { inner, outer: Some(outer) }))
-        }
-        (None, _) if wanted => {
-            Err(Error::invalid("cannot allocate tty if runc will detach without setting console socket"))
-        }
-        (None, _) => Ok(None),
     }
 }
 

@@ -6,9 +6,9 @@ use std::path::PathBuf;
 
 use oci_spec::runtime::{Process as SpecProcess, Spec};
 use rustix::io::Errno;
-use rustix::net::{AddressFamily, SocketFlags, SocketType};
 use rustix::process::Pid;
 
+use super::console::Console;
 use super::create::pass_fds;
 use super::instance::Container;
 use super::process::{self, Process};
@@ -72,7 +72,7 @@ pub fn exec(
     let plan = namespace::plan(Kinds::NONE, &[kinds], runtime.privileged());
 
     let signals = if options.detach { None } else { Some(Signals::hold()?) };
-    let console = console(options, process.terminal)?;
+    let console = Console::open(options.console_socket.as_deref(), process.terminal, !options.detach)?;
     let keyring = program::c_string(format!("_ses.{id}"), "keyring name")?;
     let proc = if process.is_labelled() { Some(Proc::open()?) } else { None };
     let body = |born: &mut Born| -> Result<Infallible> {
@@ -195,32 +195,5 @@ fn start(
             Ok((launch(plan, targets, below.fd_for_clone()?, &body)?, None))
         }
         launched => Ok((launched?, None)),
-    }
-}
-
-struct Console {
-    inner: OwnedFd,
-    outer: Option<OwnedFd>,
-}
-
-fn console(options: &Options, wanted: bool) -> Result<Option<Console>> {
-    match &options.console_socket {
-        Some(_) if !options.detach || !wanted => {
-            Err(Error::invalid("cannot use console socket if runc will not detach or allocate tty"))
-        }
-        Some(socket) => {
-            let inner = terminal::connect(socket).attempt(|| "console socket")?;
-            Ok(Some(Console { inner, outer: None }))
-        }
-        None if wanted && options.detach => {
-            Err(Error::invalid("cannot allocate tty if runc will detach without setting console socket"))
-        }
-        None if wanted => {
-            let (outer, inner) =
-                rustix::net::socketpair(AddressFamily::UNIX, SocketType::STREAM, SocketFlags::CLOEXEC, None)
-                    .attempt(|| "create a socket for the terminal")?;
-            Ok(Some(Console { inner, outer: Some(outer) }))
-        }
-        None => Ok(None),
     }
 }
