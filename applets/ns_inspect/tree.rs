@@ -97,7 +97,7 @@ fn describe(world: &World, index: usize, paint: Paint) -> String {
     if host {
         text.push_str(" host");
     }
-    let containers = world.containers_in(index);
+    let containers = if host { Vec::new() } else { world.containers_in(index) };
     if !containers.is_empty() {
         let mut names: Vec<String> = containers.iter().take(4).map(|container| container.title()).collect();
         if containers.len() > names.len() {

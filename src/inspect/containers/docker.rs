@@ -29,11 +29,12 @@ pub(super) fn complete(container: &mut Container) {
     read(container, &folder);
 }
 
-/// The folder `DATA/containers/ID`, which hostname, hosts and resolv.conf are mounted from.
+/// The folder `DATA/containers/ID`: hostname, hosts and resolv.conf are mounted from there, or from that of the
+/// container whose network it shares.
 fn data_folder(config: &Value, id: &str) -> Option<PathBuf> {
     let mounts = config["mounts"].as_array()?.iter().filter_map(|mount| mount["source"].as_str());
-    let folders = mounts.filter_map(|source| Path::new(source).parent());
-    folders.into_iter().find(|folder| folder.ends_with(Path::new("containers").join(id))).map(Path::to_owned)
+    let mut all = mounts.filter_map(|source| Path::new(source).parent()?.parent());
+    all.find(|all| all.ends_with("containers")).map(|all| all.join(id))
 }
 
 fn read(container: &mut Container, folder: &Path) -> bool {
@@ -57,6 +58,8 @@ mod tests {
             {"destination": "/etc/hosts", "source": "/data/d/containers/abc/hosts"}
         ]});
         assert_eq!(data_folder(&config, "abc"), Some(PathBuf::from("/data/d/containers/abc")));
-        assert_eq!(data_folder(&config, "abd"), None);
+        // One that shares the network of abc.
+        assert_eq!(data_folder(&config, "def"), Some(PathBuf::from("/data/d/containers/def")));
+        assert_eq!(data_folder(&serde_json::json!({"mounts": [{"source": "proc"}]}), "abc"), None);
     }
 }
