@@ -280,7 +280,11 @@ pub fn begin(runtime: &Runtime, id: &str, options: &Options, start: Start) -> Re
 
 fn receive_terminal(outer: &OwnedFd, child: &mut Child) -> Result<OwnedFd> {
     match crate::launch::link::receive_fd(outer.as_fd()).attempt(|| "receive the terminal")? {
-        Some(terminal) => Ok(terminal),
+        Some(terminal) => {
+            // Before the program starts, which may ask at once.
+            terminal::copy_size(terminal.as_fd());
+            Ok(terminal)
+        }
         // It died first, and says of what.
         None => Err(child.failed("before it had a terminal")),
     }

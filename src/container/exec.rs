@@ -106,10 +106,12 @@ pub fn exec(
         }
         process.set_final_affinity(pid)?;
         process.limit(pid)?;
-        child.proceed()?;
         if let Some(outer) = &outer {
             shown = crate::launch::link::receive_fd(outer.as_fd()).attempt(|| "receive the terminal")?;
+            // Before the program starts, which may ask at once.
+            shown.iter().for_each(|shown| terminal::copy_size(shown.as_fd()));
         }
+        child.proceed()?;
         notify::wait_for_exec(
             &mut child.link,
             child.pidfd.as_fd(),

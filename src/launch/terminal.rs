@@ -118,6 +118,13 @@ impl Drop for Raw {
     }
 }
 
+/// Gives a terminal the size of the caller's, if that is one.
+pub fn copy_size(outer: BorrowedFd<'_>) {
+    if let Ok(size) = rustix::termios::tcgetwinsize(rustix::stdio::stdin()) {
+        let _ = rustix::termios::tcsetwinsize(outer, size);
+    }
+}
+
 /// Copies between the caller's standard streams and the outer end of a terminal.
 #[derive(Debug)]
 pub struct Relay {
@@ -143,9 +150,7 @@ impl Relay {
 
     /// Gives the terminal the size of the caller's.
     pub fn resize(&self) {
-        if let Ok(size) = rustix::termios::tcgetwinsize(rustix::stdio::stdin()) {
-            let _ = rustix::termios::tcsetwinsize(&self.outer, size);
-        }
+        copy_size(self.outer.as_fd());
     }
 
     /// Whether standard input is among, and the last of, what to wait for.

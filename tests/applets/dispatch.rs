@@ -118,7 +118,7 @@ fn install_makes_hard_links_when_asked() {
     // Hard links need the same file system: the binary is copied beside them.
     let dir = TempDir::new();
     let binary = dir.join("nskit");
-    fs::copy(nskit(), &binary).expect("copy the binary");
+    crate::harness::copy_program(&nskit(), &binary);
     let bin = dir.join("bin");
     fs::create_dir(&bin).expect("make a folder");
     program(&binary).args(["install", "--hard-links", "--dir"]).arg(&bin).run().ok();

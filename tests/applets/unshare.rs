@@ -193,7 +193,7 @@ fn an_unprivileged_user_may_make_a_user_namespace_and_more() {
     let dir = TempDir::new();
     // Other users may not reach the folder that the binary was built in.
     let copy = dir.join("nskit");
-    fs::copy(&binary, &copy).expect("copy the binary");
+    crate::harness::copy_program(&binary, &copy);
     let output = program("setpriv")
         .args(["--reuid", "1000", "--regid", "1000", "--clear-groups"])
         .arg(&copy)
@@ -206,7 +206,7 @@ fn an_unprivileged_user_may_make_a_user_namespace_and_more() {
 fn an_unprivileged_user_may_not_make_others_and_is_told_which() {
     let dir = TempDir::new();
     let copy = dir.join("nskit");
-    fs::copy(nskit(), &copy).expect("copy the binary");
+    crate::harness::copy_program(&nskit(), &copy);
     let output = program("setpriv")
         .args(["--reuid", "1000", "--regid", "1000", "--clear-groups"])
         .arg(&copy)

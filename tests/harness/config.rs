@@ -17,6 +17,15 @@ pub(crate) fn busybox() -> PathBuf {
         .expect("busybox is installed (package busybox-static; tests/install-deps installs it)")
 }
 
+/// Copies a program that is to be executed.
+///
+/// By another process: while this one had the copy open for writing, another thread could start a program, which would
+/// have it open too until its exec; and what is open for writing cannot be executed.
+#[track_caller]
+pub(crate) fn copy_program(from: &Path, to: &Path) {
+    super::program("cp").arg(from).arg(to).run().ok();
+}
+
 /// The names under which busybox can be called.
 fn applets() -> &'static [String] {
     static APPLETS: OnceLock<Vec<String>> = OnceLock::new();
@@ -31,7 +40,7 @@ pub(crate) fn make_rootfs(dir: &Path) {
     for folder in ["bin", "dev", "etc", "proc", "root", "sys", "tmp", "var"] {
         fs::create_dir_all(dir.join(folder)).expect("make a root file system");
     }
-    fs::copy(busybox(), dir.join("bin/busybox")).expect("copy busybox");
+    copy_program(&busybox(), &dir.join("bin/busybox"));
     for applet in applets().iter().filter(|applet| *applet != "busybox") {
         symlink("busybox", dir.join("bin").join(applet)).expect("link an applet of busybox");
     }

@@ -21,7 +21,7 @@ mod skips;
 
 pub(crate) use cgroups::{Hierarchy, cgroup_dir, has_controller, hierarchy};
 pub(crate) use command::{Invocation, Output, Running, program};
-pub(crate) use config::{busybox, default_config, make_rootfs, set};
+pub(crate) use config::{busybox, copy_program, default_config, make_rootfs, set};
 pub(crate) use console::{Pty, Socket};
 pub(crate) use container::{Container, TempDir};
 pub(crate) use engine::Containerd;

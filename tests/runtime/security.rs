@@ -21,7 +21,7 @@ fn the_runtime_cannot_be_overwritten_through_proc_self_exe() {
         echo done > /done; sleep 1000";
     let container = Container::script(attacker).set("/process/capabilities", all_capabilities());
     let copy = container.dir.join("nskit");
-    fs::copy(&runtime_words()[0], &copy).expect("copy the runtime");
+    crate::harness::copy_program(Path::new(&runtime_words()[0]), &copy);
     let before = fs::read(&copy).expect("read the runtime");
     container.write_config();
     let state = container.state_root();

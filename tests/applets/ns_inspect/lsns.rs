@@ -99,13 +99,13 @@ fn prints_what_util_linux_prints() {
         "-p 1 4026531836",
     ] {
         let script = format!(
-            "sleep 30 & exec 2>&1; {{ (exec -a lsns {folder}/lsns {words}); echo $?; }} >/tmp/a.$$; \
-             ln -s $NSKIT /tmp/lsns.$$; {{ (exec -a lsns /tmp/lsns.$$ {words}); echo $?; }} >/tmp/b.$$; \
-             diff /tmp/a.$$ /tmp/b.$$ | grep '^[<>]'; s=$?; rm /tmp/a.$$ /tmp/b.$$ /tmp/lsns.$$; kill %1; test $s != 0"
+            "sleep 30 & exec 2>&1; {{ (exec -a lsns {folder}/lsns {words}); echo $?; }} >/mnt/a.$$; \
+             ln -s $NSKIT /mnt/lsns.$$; {{ (exec -a lsns /mnt/lsns.$$ {words}); echo $?; }} >/mnt/b.$$; \
+             diff /mnt/a.$$ /mnt/b.$$ | grep '^[<>]'; s=$?; rm /mnt/a.$$ /mnt/b.$$ /mnt/lsns.$$; kill %1; test $s != 0"
         );
         // `exec -a` is bash's.
         let script = format!("bash -c '{}'", script.replace('\'', "'\\''"));
-        let output = alone(&format!("mount -t tmpfs none /tmp; {script}"));
+        let output = alone(&format!("mount -t tmpfs none /mnt; {script}"));
         assert!(output.code() == 0, "lsns {words}\n{}{}", output.stdout(), output.stderr());
     }
 }
@@ -181,20 +181,20 @@ fn an_ordinary_user_sees_their_own_and_is_told_what_is_missing() {
         let prefix = ["--reuid", "65534", "--regid", "65534", "--clear-groups", "--inh-caps=-all"];
         // The binary may be where nobody can reach it.
         let script = format!(
-            "cp {} /tmp/nskit; chmod 755 /tmp/nskit; exec setpriv {} /tmp/nskit {}",
+            "cp {} /mnt/nskit; chmod 755 /mnt/nskit; exec setpriv {} /mnt/nskit {}",
             nskit().display(),
             prefix.join(" "),
             words.join(" ")
         );
         program(nskit())
-            .args(["unshare", "--mount", "sh", "-c", &format!("mount -t tmpfs -o mode=1777 none /tmp; {script}")])
+            .args(["unshare", "--mount", "sh", "-c", &format!("mount -t tmpfs -o mode=1777 none /mnt; {script}")])
             .run()
     };
     as_nobody(&["lsns", "-p", "self"]).exits(1);
     as_nobody(&["ns-inspect"]).ok().mentions("processes: Permission denied");
     as_nobody(&["lsns"]).ok();
-    let hidden = "mount -t proc -o hidepid=2 proc /proc; cp $NSKIT /tmp/nskit; exec setpriv --reuid 65534 --regid 65534 --clear-groups /tmp/nskit ns-inspect";
-    alone(&format!("mount -t tmpfs -o mode=1777 none /tmp; {hidden}"))
+    let hidden = "mount -t proc -o hidepid=2 proc /proc; cp $NSKIT /mnt/nskit; exec setpriv --reuid 65534 --regid 65534 --clear-groups /mnt/nskit ns-inspect";
+    alone(&format!("mount -t tmpfs -o mode=1777 none /mnt; {hidden}"))
         .ok()
         .mentions("hidepid=")
         .mentions("inside a pid namespace");
@@ -208,10 +208,10 @@ fn each_process_costs_at_most_twelve_system_calls() {
     let calls = |processes: u32| -> f64 {
         let script = format!(
             "i=0; while [ $i -lt {processes} ]; do sleep 30 & i=$((i+1)); done; \
-             strace -f -c -S calls -o /tmp/count.$$ $NSKIT lsns --sources=processes >/dev/null; \
-             awk '$NF == \"total\" {{ print $(NF-1) == \"total\" ? 0 : $0 }}' /tmp/count.$$"
+             strace -f -c -S calls -o /mnt/count.$$ $NSKIT lsns --sources=processes >/dev/null; \
+             awk '$NF == \"total\" {{ print $(NF-1) == \"total\" ? 0 : $0 }}' /mnt/count.$$"
         );
-        let output = alone(&format!("mount -t tmpfs none /tmp; {script}")).ok().stdout();
+        let output = alone(&format!("mount -t tmpfs none /mnt; {script}")).ok().stdout();
         output.split_ascii_whitespace().filter_map(|word| word.parse::<f64>().ok()).fold(0.0, f64::max)
     };
     let (few, many) = (calls(10), calls(60));
