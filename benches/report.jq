@@ -55,7 +55,9 @@ def table($head): [($head | row), ($head | to_entries | map(if .key == 0 then "-
     "",
     "    RUNS=\($facts.runs) PEERS=\"\($facts.peers | rtrimstr(" ") | split(" ") | map(. + "=PROGRAM") | join(" "))\" make bench",
     "",
-    "## Targets", ""
+    "## Targets", "",
+    "Ratios are against \($crun), which is \($facts.versions[$crun].version // "not there"). A slower peer flatters: the targets were set"
+    + " against crun 1.29.", ""
 ]
 + ([
     target("`run /bin/true`"; "run"; $crun; 0.6),
