@@ -55,7 +55,9 @@ def table($head): [($head | row), ($head | to_entries | map(if .key == 0 then "-
     "",
     "    RUNS=\($facts.runs) PEERS=\"\($facts.peers | rtrimstr(" ") | split(" ") | map(. + "=PROGRAM") | join(" "))\" make bench",
     "",
-    "## Targets", ""
+    "## Targets", "",
+    "Ratios are against \($crun), which is \($facts.versions[$crun].version // "not there"). A slower peer flatters: the targets were set"
+    + " against crun 1.29.", ""
 ]
 + ([
     target("`run /bin/true`"; "run"; $crun; 0.6),
@@ -96,6 +98,6 @@ def table($head): [($head | row), ($head | to_entries | map(if .key == 0 then "-
    + " processes share. The rest of the floor's `run` is its own start and end.", ""]
 + (.floor as $groups
    | [($groups[] | [.group, (.times | median | milliseconds), (.times | min | milliseconds)]),
-      ["all", ($groups | map(.times | median) | add | milliseconds), ($groups | map(.times | min) | add | milliseconds)]]
+      ($groups | map(.times) | transpose | map(add) | ["all of a run", (median | milliseconds), (min | milliseconds)])]
    | table(["group of calls", "median, ms", "fastest, ms"]))
 | .[]

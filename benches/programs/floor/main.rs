@@ -46,8 +46,9 @@ fn run(rootfs: &CStr, name: &CStr, program: &CStr, clock: &Clock) -> c_int {
     clock.lap(0);
 
     let pid = clone(&cgroups);
-    clock.lap(1);
     if pid == 0 {
+        // Only the child reads the clock until it ends: the parent would book what the child does meanwhile as clone3.
+        clock.lap(1);
         cgroups.attach_self();
         clock.lap(2);
         root::mount(rootfs);
