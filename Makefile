@@ -58,13 +58,17 @@ install: build ## install the binary, links to its applets, man pages and comple
 	  install -D -m 644 completions/_nskit $(DESTDIR)$(PREFIX)/share/zsh/site-functions/_nskit
 	@[ ! -e completions/nskit.fish ] || \
 	  install -D -m 644 completions/nskit.fish $(DESTDIR)$(PREFIX)/share/fish/vendor_completions.d/nskit.fish
+	@for name in nskit-runtime ns-inspect; do \
+	  ln -sf nskit $(DESTDIR)$(PREFIX)/share/bash-completion/completions/$$name; \
+	  ln -sf nskit.fish $(DESTDIR)$(PREFIX)/share/fish/vendor_completions.d/$$name.fish; \
+	done
 
 uninstall: ## remove what install made
 	rm -f $(addprefix $(DESTDIR)$(PREFIX)/bin/,nskit nskit-runtime ns-inspect)
 	rm -f $(addprefix $(DESTDIR)$(PREFIX)/share/man/man1/,$(notdir $(wildcard man/*.1)))
-	rm -f $(DESTDIR)$(PREFIX)/share/bash-completion/completions/nskit
+	rm -f $(addprefix $(DESTDIR)$(PREFIX)/share/bash-completion/completions/,nskit nskit-runtime ns-inspect)
 	rm -f $(DESTDIR)$(PREFIX)/share/zsh/site-functions/_nskit
-	rm -f $(DESTDIR)$(PREFIX)/share/fish/vendor_completions.d/nskit.fish
+	rm -f $(addprefix $(DESTDIR)$(PREFIX)/share/fish/vendor_completions.d/,nskit.fish nskit-runtime.fish ns-inspect.fish)
 
 clean: ## remove all that was built
 	$(CARGO) clean

@@ -6,6 +6,7 @@ mod accounts;
 mod confine;
 mod credentials;
 mod exec;
+mod generate;
 mod getopt;
 mod hints;
 mod install;
@@ -78,6 +79,8 @@ fn run() -> ExitCode {
         Some(b"--help" | b"-h" | b"help") => print(&help()),
         Some(b"--version" | b"-V") => print(&format!("nskit {}\n", env!("CARGO_PKG_VERSION"))),
         Some(b"--list") => print(&APPLETS.iter().map(|applet| format!("{}\n", applet.name)).collect::<String>()),
+        Some(b"generate") => generate::run(&args[2..]),
+        Some(b"complete") => generate::complete(),
         Some(b"install") => install::run(&args[2..]),
         Some(name) => match find(OsStr::from_bytes(name)) {
             Some(applet) => start(applet, args[1..].to_vec()),

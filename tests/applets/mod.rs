@@ -1,6 +1,8 @@
 //! The command lines beside the runtime: which applet a name starts, unshare, nsenter.
 
 mod dispatch;
+mod hints;
 mod ns_inspect;
 mod nsenter;
+mod own_options;
 mod unshare;

@@ -1,0 +1,401 @@
+//! `nskit generate [DIR]`: man pages and completions for bash, zsh and fish, from the commands that the applets describe
+//! themselves by. Hidden: `make generate` calls it, and a test compares what is committed with what it writes.
+//!
+//! The completions ask `nskit complete` for what only the machine knows: processes and containers.
+
+use std::ffi::OsString;
+use std::fmt::Write as _;
+use std::path::Path;
+use std::process::ExitCode;
+
+use clap::{Arg, Command};
+use nskit::error::Attempt;
+
+use super::APPLETS;
+use super::exec::Voice;
+
+/// Runs it on the arguments behind `generate`.
+pub(crate) fn run(args: &[OsString]) -> ExitCode {
+    let folder = args.first().map_or(Path::new("."), Path::new);
+    for (name, text) in files() {
+        let path = folder.join(&name);
+        let written = std::fs::create_dir_all(path.parent().unwrap_or(folder))
+            .and_then(|()| std::fs::write(&path, text))
+            .attempt(|| format!("write {}", path.display()));
+        if let Err(error) = written {
+            return Voice { name: "nskit generate".to_owned(), verbose: false }.fail(&error.into());
+        }
+    }
+    ExitCode::SUCCESS
+}
+
+/// Runs `nskit complete`: names of containers and ids of processes, one a line.
+pub(crate) fn complete() -> ExitCode {
+    let inventory = nskit::inspect::containers::Inventory::on_disk();
+    let mut text = String::new();
+    for container in inventory.containers {
+        let _ = writeln!(text, "{}", container.name.as_deref().unwrap_or(container.short_id()));
+    }
+    let processes = std::fs::read_dir("/proc").into_iter().flatten().flatten();
+    for process in processes.filter_map(|entry| entry.file_name().into_string().ok()) {
+        if process.bytes().all(|byte| byte.is_ascii_digit()) {
+            let _ = writeln!(text, "{process}");
+        }
+    }
+    super::exec::print("nskit complete", &text)
+}
+
+/// One command of the completions: the words that lead to it, and what may follow.
+struct Entry {
+    words: String,
+    options: Vec<OptionEntry>,
+    subcommands: Vec<(String, String)>,
+}
+
+struct OptionEntry {
+    names: Vec<String>,
+    about: String,
+    takes_value: bool,
+    attached: bool,
+}
+
+/// Every file, by its path in the project.
+fn files() -> Vec<(String, String)> {
+    let mut files = vec![("man/nskit.1".to_owned(), man_of_all())];
+    let mut entries = Vec::new();
+    for applet in APPLETS {
+        let mut command = (applet.command)();
+        command.build();
+        let page = if applet.name == "runtime" { "nskit-runtime" } else { applet.name };
+        files.push((format!("man/{page}.1"), man(page, &command)));
+        collect(applet.name.to_owned(), &command, &mut entries);
+    }
+    files.push(("completions/nskit.bash".to_owned(), bash(&entries)));
+    files.push(("completions/_nskit".to_owned(), zsh(&entries)));
+    files.push(("completions/nskit.fish".to_owned(), fish(&entries)));
+    files
+}
+
+fn collect(words: String, command: &Command, entries: &mut Vec<Entry>) {
+    let visible = || command.get_subcommands().filter(|sub| !sub.is_hide_set() && sub.get_name() != "help");
+    entries.push(Entry {
+        options: options(command).map(option).collect(),
+        subcommands: visible().map(|sub| (sub.get_name().to_owned(), about(sub))).collect(),
+        words: words.clone(),
+    });
+    for sub in visible() {
+        collect(format!("{words} {}", sub.get_name()), sub, entries);
+    }
+}
+
+fn options(command: &Command) -> impl Iterator<Item = &Arg> {
+    command.get_arguments().filter(|arg| !arg.is_positional() && !arg.is_hide_set())
+}
+
+fn option(arg: &Arg) -> OptionEntry {
+    let long = arg.get_long().map(|name| format!("--{name}"));
+    let short = arg.get_short().map(|letter| format!("-{letter}"));
+    let takes_value = arg.get_action().takes_values();
+    OptionEntry {
+        names: long.into_iter().chain(short).collect(),
+        about: first_line(arg.get_help().map(ToString::to_string)),
+        takes_value,
+        attached: takes_value && arg.is_require_equals_set(),
+    }
+}
+
+fn about(command: &Command) -> String {
+    first_line(command.get_about().map(ToString::to_string))
+}
+
+fn first_line(text: Option<String>) -> String {
+    text.unwrap_or_default().lines().next().unwrap_or_default().to_owned()
+}
+
+const TARGETS: &str = "nskit complete 2>/dev/null";
+
+/// The names by which commands are completed: nskit itself, and links to it that do not belong to other packages.
+fn programs() -> Vec<(String, String)> {
+    let of = |applet: &super::Applet| match applet.name {
+        "runtime" => ("nskit-runtime".to_owned(), applet.name.to_owned()),
+        name => (name.to_owned(), name.to_owned()),
+    };
+    APPLETS.iter().map(of).collect()
+}
+
+fn bash(entries: &[Entry]) -> String {
+    let mut text = String::from(
+        "# bash completion for nskit and its applets; written by `nskit generate`\n\n_nskit() {\n\
+         \x20   local word=${COMP_WORDS[COMP_CWORD]} before=${COMP_WORDS[COMP_CWORD-1]} place= index=1 options= verbs=\n\
+         \x20   COMPREPLY=()\n    case ${COMP_WORDS[0]##*/} in\n",
+    );
+    for (program, applet) in programs() {
+        let _ = writeln!(text, "        {program}) place={applet} ;;");
+    }
+    text.push_str(
+        "    esac\n    while ((index < COMP_CWORD)); do\n        case \"${place:+$place }${COMP_WORDS[index]}\" in\n",
+    );
+    let paths: Vec<String> = entries.iter().map(|entry| format!("\"{}\"", entry.words)).collect();
+    let _ = writeln!(text, "            {}) place=\"${{place:+$place }}${{COMP_WORDS[index]}}\" ;;", paths.join(" | "));
+    text.push_str("        esac\n        ((index++))\n    done\n    case $place in\n");
+    let applets: Vec<&str> = APPLETS.iter().map(|applet| applet.name).collect();
+    let _ = writeln!(text, "        '') verbs='{} install'; options='--help --version --list' ;;", applets.join(" "));
+    for entry in entries {
+        let names: Vec<String> = entry
+            .options
+            .iter()
+            .flat_map(|option| {
+                let equals = if option.attached { "=" } else { "" };
+                let long = option.names.iter().filter(|name| name.starts_with("--"));
+                long.flat_map(move |name| {
+                    let plain = Some(name.clone());
+                    plain.into_iter().chain((!equals.is_empty()).then(|| format!("{name}=")))
+                })
+            })
+            .collect();
+        let verbs: Vec<&str> = entry.subcommands.iter().map(|(name, _)| name.as_str()).collect();
+        let _ =
+            writeln!(text, "        '{}') verbs='{}'; options='{}' ;;", entry.words, verbs.join(" "), names.join(" "));
+    }
+    let _ = write!(
+        text,
+        "    esac\n\
+         \x20   if [[ $place == nsenter && ( $before == -t || $before == --target ) ]]; then\n\
+         \x20       COMPREPLY=($(compgen -W \"$({TARGETS})\" -- \"$word\"))\n\
+         \x20   elif [[ $word == -* ]]; then\n\
+         \x20       COMPREPLY=($(compgen -W \"$options\" -- \"$word\"))\n\
+         \x20       [[ ${{COMPREPLY[0]}} == *= ]] && compopt -o nospace\n\
+         \x20   elif [[ -n $verbs ]]; then\n\
+         \x20       COMPREPLY=($(compgen -W \"$verbs\" -- \"$word\"))\n\
+         \x20   elif [[ $place == nsenter ]]; then\n\
+         \x20       COMPREPLY=($(compgen -W \"$({TARGETS} | grep -v '^[0-9]*$')\" -- \"$word\") $(compgen -c -- \"$word\"))\n\
+         \x20   elif [[ $place == unshare ]]; then\n\
+         \x20       COMPREPLY=($(compgen -c -- \"$word\"))\n\
+         \x20   fi\n}}\n\n\
+         complete -o default -F _nskit nskit {}\n",
+        programs().into_iter().map(|(program, _)| program).collect::<Vec<_>>().join(" ")
+    );
+    text
+}
+
+fn zsh(entries: &[Entry]) -> String {
+    let names: Vec<String> = programs().into_iter().map(|(program, _)| program).collect();
+    let mut text = format!("#compdef nskit {}\n# written by `nskit generate`\n\n_nskit() {{\n", names.join(" "));
+    text.push_str("    local place= word\n    local -a options verbs\n    case ${words[1]:t} in\n");
+    for (program, applet) in programs() {
+        let _ = writeln!(text, "        {program}) place={applet} ;;");
+    }
+    text.push_str("    esac\n    for word in ${words[2,CURRENT-1]}; do\n        case \"${place:+$place }$word\" in\n");
+    let paths: Vec<String> = entries.iter().map(|entry| format!("\"{}\"", entry.words)).collect();
+    let _ = writeln!(text, "            {}) place=\"${{place:+$place }}$word\" ;;", paths.join("|"));
+    text.push_str("        esac\n    done\n    case $place in\n        '')\n            verbs=(\n");
+    for applet in APPLETS {
+        let _ = writeln!(text, "                {}", quoted(&format!("{}:{}", applet.name, applet.about)));
+    }
+    text.push_str("                'install:Install links to this binary'\n            ) ;;\n");
+    for entry in entries {
+        let _ = writeln!(text, "        '{}')\n            options=(", entry.words);
+        for option in &entry.options {
+            for name in &option.names {
+                let described = format!("{}:{}", name.replace(':', "\\:"), option.about.replace(':', "\\:"));
+                let _ = writeln!(text, "                {}", quoted(&described));
+            }
+        }
+        text.push_str("            )\n            verbs=(\n");
+        for (name, about) in &entry.subcommands {
+            let _ = writeln!(text, "                {}", quoted(&format!("{name}:{}", about.replace(':', "\\:"))));
+        }
+        text.push_str("            ) ;;\n");
+    }
+    let _ = write!(
+        text,
+        "    esac\n\
+         \x20   if [[ $place == nsenter && ( ${{words[CURRENT-1]}} == -t || ${{words[CURRENT-1]}} == --target ) ]]; then\n\
+         \x20       compadd -- ${{(f)\"$({TARGETS})\"}}\n\
+         \x20   elif [[ ${{words[CURRENT]}} == -* ]]; then\n\
+         \x20       _describe -o option options\n\
+         \x20   elif (( ${{#verbs}} )); then\n\
+         \x20       _describe command verbs\n\
+         \x20   elif [[ $place == nsenter || $place == unshare ]]; then\n\
+         \x20       [[ $place == nsenter ]] && compadd -- ${{(f)\"$({TARGETS} | grep -v '^[0-9]*$')\"}}\n\
+         \x20       _command_names -e\n\
+         \x20   else\n\
+         \x20       _files\n\
+         \x20   fi\n}}\n\n_nskit \"$@\"\n"
+    );
+    text
+}
+
+fn fish(entries: &[Entry]) -> String {
+    let mut text = String::from("# fish completion for nskit and its applets; written by `nskit generate`\n\n");
+    for applet in APPLETS {
+        let _ = writeln!(
+            text,
+            "complete -c nskit -n __fish_use_subcommand -f -a {} -d {}",
+            applet.name,
+            quoted(applet.about)
+        );
+    }
+    let programs = programs();
+    for entry in entries {
+        let words: Vec<&str> = entry.words.split(' ').collect();
+        let seen =
+            |words: &[&str]| words.iter().map(|word| format!("__fish_seen_subcommand_from {word}")).collect::<Vec<_>>();
+        let link = programs.iter().find(|(_, applet)| applet == words[0]).map(|(program, _)| program.clone());
+        let mut places = vec![("nskit".to_owned(), seen(&words).join("; and "))];
+        places.extend(link.map(|program| (program, seen(&words[1..]).join("; and "))));
+        for (program, condition) in places {
+            let when = if condition.is_empty() { String::new() } else { format!(" -n '{condition}'") };
+            for option in &entry.options {
+                let _ = write!(text, "complete -c {program}{when}");
+                for name in &option.names {
+                    match name.strip_prefix("--") {
+                        Some(long) => {
+                            let _ = write!(text, " -l {long}");
+                        }
+                        None => {
+                            let _ = write!(text, " -s {}", &name[1..]);
+                        }
+                    }
+                }
+                let target = words[0] == "nsenter" && option.names.iter().any(|name| name == "--target");
+                let value = match option.takes_value && !option.attached {
+                    true if target => format!(" -x -a '({TARGETS})'"),
+                    true => " -r".to_owned(),
+                    false => String::new(),
+                };
+                let _ = writeln!(text, "{value} -d {}", quoted(&option.about));
+            }
+            for (name, about) in &entry.subcommands {
+                let _ = writeln!(text, "complete -c {program}{when} -f -a {name} -d {}", quoted(about));
+            }
+            if words == ["nsenter"] {
+                let _ = writeln!(
+                    text,
+                    "complete -c {program}{when} -a '({TARGETS} | string match -rv \"^\\d+$\")' -d container"
+                );
+            }
+        }
+    }
+    text
+}
+
+/// In single quotes, for shells.
+fn quoted(text: &str) -> String {
+    format!("'{}'", text.replace('\'', "'\\''"))
+}
+
+/// Text as roff takes it.
+fn roff(text: &str) -> String {
+    let escaped = text.replace('\\', "\\e").replace('-', "\\-");
+    escaped
+        .lines()
+        .map(|line| if line.starts_with(['.', '\'']) { format!("\\&{line}") } else { line.to_owned() })
+        .collect::<Vec<_>>()
+        .join("\n")
+}
+
+fn man(page: &str, command: &Command) -> String {
+    let mut text = format!(
+        ".\\\" written by `nskit generate`\n.TH {} 1 \"\" \"nskit {}\" \"User Commands\"\n.SH NAME\n{} \\- {}\n",
+        roff(&page.to_uppercase()),
+        env!("CARGO_PKG_VERSION"),
+        roff(page),
+        roff(&about(command))
+    );
+    let usage = command.clone().render_usage().to_string();
+    let _ = writeln!(text, ".SH SYNOPSIS\n{}", roff(usage.strip_prefix("Usage: ").unwrap_or(&usage)));
+    if let Some(long) = command.get_long_about().map(ToString::to_string) {
+        let _ = writeln!(text, ".SH DESCRIPTION\n{}", roff(&long).replace("\n\n", "\n.PP\n"));
+    }
+    man_options(&mut text, command);
+    let subcommands: Vec<&Command> =
+        command.get_subcommands().filter(|sub| !sub.is_hide_set() && sub.get_name() != "help").collect();
+    if !subcommands.is_empty() {
+        text.push_str(".SH COMMANDS\n");
+        for sub in subcommands {
+            let _ = writeln!(text, ".SS {}\n{}", roff(sub.get_name()), roff(&about(sub)));
+            for arg in options(sub).chain(sub.get_arguments().filter(|arg| arg.is_positional())) {
+                man_option(&mut text, arg);
+            }
+        }
+    }
+    if let Some(after) = command.get_after_help().map(ToString::to_string) {
+        let _ = writeln!(text, ".SH NOTES\n{}", roff(&after).replace("\n\n", "\n.PP\n"));
+    }
+    text.push_str(if matches!(page, "unshare" | "nsenter") { NOTES } else { "" });
+    let others = APPLETS.iter().map(|applet| if applet.name == "runtime" { "nskit\\-runtime" } else { applet.name });
+    let others: Vec<String> = others
+        .filter(|other| *other != page)
+        .map(|other| format!(".BR {} (1)", other.replace("s-i", "s\\-i")))
+        .collect();
+    let _ = writeln!(text, ".SH SEE ALSO\n{},\n.BR namespaces (7)", others.join(",\n"));
+    text
+}
+
+const NOTES: &str = "\
+.SH EXIT STATUS
+That of the program; 126 when it cannot be executed, 127 when it is not there, 1 when anything before it fails.
+A program that a signal killed ends its waiting parent by the same signal.
+.SH ENVIRONMENT
+.TP
+.B SHELL
+The program by default.
+.TP
+.B NSKIT_HINTS
+When 0, errors are not followed by hints at their causes.
+";
+
+fn man_options(text: &mut String, command: &Command) {
+    text.push_str(".SH OPTIONS\n");
+    for arg in options(command).chain(command.get_arguments().filter(|arg| arg.is_positional())) {
+        man_option(text, arg);
+    }
+}
+
+fn man_option(text: &mut String, arg: &Arg) {
+    let mut names: Vec<String> = Vec::new();
+    names.extend(arg.get_short().map(|letter| format!("\\fB\\-{letter}\\fR")));
+    names.extend(arg.get_long().map(|name| format!("\\fB\\-\\-{}\\fR", roff(name))));
+    let value = arg.get_value_names().map(|names| names.iter().map(|name| roff(name)).collect::<Vec<_>>().join(" "));
+    let value = value.filter(|_| arg.get_action().takes_values());
+    let head = match value {
+        Some(value) if arg.is_positional() => format!("\\fI{value}\\fR"),
+        Some(value) if arg.is_require_equals_set() => format!("{}[=\\fI{value}\\fR]", names.join(", ")),
+        Some(value) => format!("{} \\fI{value}\\fR", names.join(", ")),
+        None => names.join(", "),
+    };
+    let help = arg.get_long_help().or(arg.get_help()).map(ToString::to_string).unwrap_or_default();
+    let _ = writeln!(text, ".TP\n{head}\n{}", roff(&help));
+}
+
+fn man_of_all() -> String {
+    let mut text = format!(
+        ".\\\" written by `nskit generate`\n.TH NSKIT 1 \"\" \"nskit {}\" \"User Commands\"\n.SH NAME\nnskit \\- Linux namespaces in one \
+         binary\n.SH SYNOPSIS\nnskit APPLET [ARGUMENT]...\n.br\nnskit \\-\\-list | \\-\\-help | \\-\\-version\n.br\nnskit install [\\-\\-dir DIR] \
+         [\\-\\-hard\\-links] [APPLET]...\n.SH APPLETS\n",
+        env!("CARGO_PKG_VERSION")
+    );
+    for applet in APPLETS {
+        let _ = writeln!(text, ".TP\n.B {}\n{}", roff(applet.name), roff(applet.about));
+    }
+    text.push_str(
+        ".SH DESCRIPTION\nA link to the binary by the name of an applet, with or without \\fBnskit\\-\\fR in front, starts that \
+         applet.\n",
+    );
+    text
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_committed_is_what_is_generated() {
+        for (name, text) in files() {
+            let path = Path::new(env!("CARGO_MANIFEST_DIR")).join(&name);
+            let committed = std::fs::read_to_string(&path).unwrap_or_default();
+            assert!(committed == text, "{name} is stale: run `make generate`");
+        }
+    }
+}

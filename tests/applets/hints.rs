@@ -1,0 +1,222 @@
+//! Every errno that unshare and nsenter may get for more than one reason is followed by the one it was. Causes that this
+//! machine cannot have (sysctls of other kernels, AppArmor, Yama) are tested beside applets/hints.rs.
+
+use std::fs;
+use std::os::unix::fs::PermissionsExt;
+
+use crate::harness::{TempDir, nskit, program};
+
+/// Asserts that `script`, in which `unshare` and `nsenter` are ours, fails with these two lines on standard error.
+#[track_caller]
+fn fails_with(script: &str, error: &str, hint: &str) {
+    let dir = TempDir::new();
+    let place = dir.path();
+    fs::set_permissions(place, fs::Permissions::from_mode(0o755)).expect("open the folder to all");
+    fs::copy(nskit(), place.join("unshare")).expect("copy the binary");
+    fs::hard_link(place.join("unshare"), place.join("nsenter")).expect("link the binary");
+    let path = format!("{}:/usr/sbin:/usr/bin:/sbin:/bin", place.display());
+    let as_user = "as_user() { setpriv --reuid 12345 --regid 12345 --clear-groups \"$@\"; }";
+    let script = format!("{as_user}; cd {}; {script}", place.display());
+    let words = ["--mount", "--propagation", "private", "sh", "-c", &script];
+    let output = program("/usr/bin/unshare").args(words).env("PATH", path).run();
+    let complaint = output.stderr();
+    let lines: Vec<&str> = complaint.lines().collect();
+    assert!(lines.iter().any(|line| line.contains(error)), "{error:?} is missing: {complaint}");
+    assert!(
+        lines.iter().any(|line| line.contains(": hint: ") && line.contains(hint)),
+        "{hint:?} is missing: {complaint}"
+    );
+    assert!(output.code() != 0, "{script} succeeds");
+}
+
+#[test]
+fn a_limit_on_namespaces_of_a_kind() {
+    fails_with(
+        "unshare -r sh -c 'echo 0 >/proc/sys/user/max_net_namespaces; exec unshare -n true'",
+        "unshare failed: No space left on device",
+        "sysctl user.max_net_namespaces is 0",
+    );
+}
+
+#[test]
+fn user_namespaces_nested_too_deep() {
+    fails_with(
+        "set --; for level in $(seq 40); do set -- unshare -r \"$@\"; done; exec \"$@\" true",
+        "unshare failed: No space left on device",
+        "nested 32 deep",
+    );
+}
+
+#[test]
+fn a_namespace_that_needs_privilege() {
+    fails_with(
+        "as_user unshare -n true",
+        "unshare failed: Operation not permitted",
+        "needs CAP_SYS_ADMIN; with --map-root-user",
+    );
+}
+
+#[test]
+fn a_user_namespace_of_an_unmapped_user() {
+    fails_with(
+        "unshare -U unshare -U true",
+        "unshare failed: Operation not permitted",
+        "not mapped in the user namespace",
+    );
+}
+
+#[test]
+fn a_user_namespace_in_a_chroot() {
+    let script = "mkdir r; cp unshare r; mkdir r/proc; mount --bind /proc r/proc; chroot r /unshare -U /unshare";
+    fails_with(script, "unshare failed: Operation not permitted", "a process in a chroot");
+}
+
+#[test]
+fn a_seccomp_filter() {
+    let profile = r#"{"defaultAction":"SCMP_ACT_ALLOW","syscalls":[{"names":["unshare"],"action":"SCMP_ACT_ERRNO","errnoRet":1}]}"#;
+    let script = format!("echo '{profile}' >filter; unshare -u --seccomp filter unshare -n true");
+    fails_with(&script, "unshare failed: Operation not permitted", "a seccomp filter is in force");
+}
+
+#[test]
+fn ranges_that_overlap() {
+    fails_with(
+        "unshare --map-users=0:0:5 --map-users=3:100:5 true",
+        "uid_map: Invalid argument",
+        "two ranges have id 3 in common inside",
+    );
+}
+
+#[test]
+fn ids_that_the_parent_namespace_lacks() {
+    fails_with(
+        "unshare -r unshare --map-users=0:100000:10 true",
+        "uid_map: Operation not permitted",
+        "id 100000 is not mapped in the user namespace that you are in",
+    );
+}
+
+#[test]
+fn ids_that_no_file_grants() {
+    let script =
+        "printf '12345:100000:10\\n' >sub; mount --bind sub /etc/subuid; as_user unshare --map-users=0:500:10 true";
+    fails_with(script, "newuidmap", "/etc/subuid grants 12345:100000:10");
+}
+
+#[test]
+fn a_map_of_ids_that_are_not_the_callers_own() {
+    fails_with(
+        "as_user unshare -r unshare -c --map-user=4294967294 unshare -r -S 7 true",
+        "setuid() failed: Invalid argument",
+        "user 7 is not mapped",
+    );
+}
+
+#[test]
+fn setgroups_that_is_denied() {
+    fails_with(
+        "as_user unshare -r -G 0 true",
+        "setgroups failed: Operation not permitted",
+        "setgroups is denied in this user namespace",
+    );
+}
+
+#[test]
+fn a_user_that_is_not_mapped() {
+    fails_with(
+        "unshare -r -S 5 true",
+        "setuid() failed: Invalid argument",
+        "user 5 is not mapped in this user namespace",
+    );
+}
+
+#[test]
+fn a_group_that_needs_privilege() {
+    fails_with("as_user unshare -U -S 5 true", "setuid() failed", "user 5 is not mapped");
+    fails_with("as_user nsenter --user=/proc/self/ns/user true", "Invalid argument", "in that user namespace already");
+}
+
+#[test]
+fn a_file_on_a_shared_mount() {
+    fails_with(
+        "mount -t tmpfs none /mnt; mount --make-shared /mnt; touch /mnt/f; unshare --mount=/mnt/f true",
+        "/mnt/f failed: Invalid argument",
+        "/mnt/f is on a shared mount",
+    );
+}
+
+#[test]
+fn proc_without_a_pid_namespace_of_ones_own() {
+    fails_with(
+        "as_user unshare -r --mount-proc true",
+        "mount /proc failed: Operation not permitted",
+        "add --pid --fork",
+    );
+}
+
+#[test]
+fn proc_without_a_child_in_the_pid_namespace() {
+    fails_with(
+        "as_user unshare -rp --mount-proc true",
+        "mount /proc failed",
+        "only a child is in the new pid namespace",
+    );
+}
+
+#[test]
+fn proc_that_would_show_what_is_masked() {
+    fails_with(
+        "mount -t tmpfs none /proc/fs; as_user unshare -rpf --mount-proc true",
+        "mount /proc failed: Operation not permitted",
+        "parts of /proc are masked",
+    );
+}
+
+#[test]
+fn a_file_that_is_no_namespace_or_another() {
+    fails_with("nsenter --uts=/etc/passwd true", "'ns/uts' failed: Invalid argument", "/etc/passwd is no namespace");
+    fails_with("nsenter --uts=/proc/self/ns/net true", "'ns/uts' failed: Invalid argument", "is a network namespace");
+}
+
+#[test]
+fn the_user_namespace_that_one_is_in() {
+    fails_with(
+        "nsenter -t $$ -U true",
+        "reassociate to namespaces failed: Invalid argument",
+        "in that user namespace already",
+    );
+}
+
+#[test]
+fn a_pid_namespace_above() {
+    fails_with(
+        "exec 7</proc/self/ns/pid; unshare -pf nsenter --pid=/proc/self/fd/7 true",
+        "'ns/pid' failed: Invalid argument",
+        "only from one that contains it",
+    );
+}
+
+#[test]
+fn namespaces_of_somebody_else() {
+    let script = "/usr/bin/unshare -u sleep 9 & sleep 0.2; as_user nsenter -t $! -u true; s=$?; kill $!; exit $s";
+    fails_with(
+        script,
+        "reassociate to namespaces failed: Operation not permitted",
+        "needs CAP_SYS_ADMIN in the user namespace that owns it",
+    );
+}
+
+#[test]
+fn a_descriptor_of_somebody_else() {
+    fails_with(
+        "sleep 9 & as_user nsenter -t $! -N 0 true; s=$?; kill $!; exit $s",
+        "Operation not permitted",
+        "a process",
+    );
+}
+
+#[test]
+fn hints_can_be_turned_off() {
+    let output = program(nskit()).args(["nsenter", "--uts=/etc/passwd", "true"]).env("NSKIT_HINTS", "0").run();
+    output.exits(1).in_one_line();
+}

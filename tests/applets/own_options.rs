@@ -1,0 +1,144 @@
+//! What unshare and nsenter do that util-linux's do not: less for the program, containers by name, tools of one's own,
+//! each step told.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use crate::harness::{Container, Output, TempDir, nskit, program};
+
+fn run(words: &[&str]) -> Output {
+    program(nskit()).args(words).run()
+}
+
+#[test]
+fn capabilities_are_dropped_from_every_set() {
+    let output = run(&["unshare", "-u", "--cap-drop", "net_admin,CAP_SYS_TIME", "grep", "^Cap", "/proc/self/status"]);
+    for line in output.ok().stdout().lines() {
+        let set = u64::from_str_radix(line.split_whitespace().nth(1).expect("a set"), 16).expect("hexadecimal");
+        assert_eq!(set & (1 << 12 | 1 << 25), 0, "{line}");
+    }
+    run(&["unshare", "-u", "--cap-drop", "all", "sh", "-c", "mount -t tmpfs none /mnt 2>/dev/null || echo refused"])
+        .ok()
+        .says("refused");
+    run(&["unshare", "--cap-drop", "bogus", "true"]).exits(1).complains("unknown capability: bogus").in_one_line();
+}
+
+#[test]
+fn privileges_cannot_be_gained_anew() {
+    run(&["unshare", "-u", "--no-new-privs", "grep", "NoNewPrivs", "/proc/self/status"]).ok().says("NoNewPrivs:\t1");
+}
+
+#[test]
+fn resources_are_limited() {
+    run(&["unshare", "-u", "--rlimit", "nofile=64:128", "sh", "-c", "ulimit -Sn; ulimit -Hn"]).ok().says("64\n128");
+    run(&["unshare", "--rlimit", "nofile=x", "true"]).exits(1).complains("failed to parse rlimit: 'nofile=x'");
+}
+
+#[test]
+fn system_calls_are_filtered() {
+    let dir = TempDir::new();
+    let file = dir.path().join("profile.json");
+    let rules =
+        r#"{"defaultAction":"SCMP_ACT_ALLOW","syscalls":[{"names":["mkdir","mkdirat"],"action":"SCMP_ACT_ERRNO"}]}"#;
+    fs::write(&file, rules).expect("write a profile");
+    let (file, place) = (file.to_str().expect("UTF-8"), dir.path().join("new"));
+    run(&["unshare", "-u", "--seccomp", file, "mkdir", place.to_str().expect("UTF-8")])
+        .exits(1)
+        .complains("Operation not permitted");
+    run(&["unshare", "--seccomp", "/etc/passwd", "true"]).exits(1).complains("/etc/passwd is not JSON").in_one_line();
+}
+
+#[test]
+fn each_step_is_told_when_asked() {
+    let output = run(&["unshare", "-v", "-rm", "--mount-proc", "-pf", "true"]).ok().stderr();
+    for step in
+        ["create a new mount, pid and user namespaces", "map uid_map as 0 0 1", "mount proc on /proc", "execute true"]
+    {
+        assert!(output.contains(step), "{step} is missing: {output}");
+    }
+    assert_eq!(run(&["unshare", "-u", "true"]).ok().stderr(), "");
+}
+
+/// A container's state where the runtime keeps it when nobody says.
+struct Listed(PathBuf);
+
+impl Listed {
+    fn new(container: &Container) -> Listed {
+        let folder = Path::new("/run/nskit").join(&container.id);
+        fs::create_dir_all(&folder).expect("create the folder of states");
+        let state = container.state_root().join(&container.id).join("state.json");
+        fs::copy(state, folder.join("state.json")).expect("copy the state");
+        Listed(folder)
+    }
+}
+
+impl Drop for Listed {
+    fn drop(&mut self) {
+        let _ = fs::remove_dir_all(&self.0);
+    }
+}
+
+#[test]
+fn a_container_is_entered_by_name() {
+    let container = Container::running();
+    let id = container.id.as_str();
+    let _listed = Listed::new(&container);
+    run(&["nsenter", id, "hostname"]).ok().says("test");
+    run(&["nsenter", "-u", id, "hostname"]).ok().says("test");
+    run(&["nsenter", "-t", id, "-u", "hostname"]).ok().says("test");
+    run(&["nsenter", "nskit-test-no-such", "true"]).exits(1).complains("no namespace specified");
+}
+
+#[test]
+fn a_container_without_a_shell_gets_tools_of_the_caller() {
+    let container = Container::running();
+    let pid = container.pid().to_string();
+    run(&["nsenter", "-t", &pid, "-a", "--tools", "unshare", "--version"]).ok().mentions("unshare from nskit");
+    let words = [
+        "nsenter",
+        "-t",
+        &pid,
+        "-a",
+        "--tools",
+        "unshare",
+        "-u",
+        "--",
+        "/bin/sh",
+        "-c",
+        "readlink /proc/$PPID/exe; echo > /proc/self/exe",
+    ];
+    let output = run(&words);
+    assert!(!output.stdout().contains("target"), "the host's path shows");
+}
+
+#[test]
+fn the_copy_of_the_tools_cannot_be_written_to() {
+    let container = Container::running();
+    let pid = container.pid().to_string();
+    let script = "sleep 1 & exec 9<>/proc/self/exe";
+    run(&["nsenter", "-t", &pid, "-a", "--tools=/bin/busybox", "sh", "-c", script]).complains("/proc/self/exe");
+}
+
+#[test]
+fn the_pid_namespace_of_the_children_is_entered() {
+    let holder = program(nskit()).args(["unshare", "-p", "sh", "-c", "sleep 20 & wait"]).start();
+    let pid = holder.pid().to_string();
+    crate::harness::eventually("the children's namespace", || {
+        fs::read_link(format!("/proc/{pid}/ns/pid_for_children"))
+            .is_ok_and(|of| fs::read_link("/proc/self/ns/pid").is_ok_and(|own| own != of))
+    });
+    let expected = fs::read_link(format!("/proc/{pid}/ns/pid_for_children")).expect("read a namespace");
+    run(&["nsenter", "-t", &pid, "--pid-for-children", "sh", "-c", "[ $$ -gt 1 ] && echo inside"]).ok().says("inside");
+    assert_ne!(expected, fs::read_link("/proc/self/ns/pid").expect("read a namespace"));
+}
+
+#[test]
+fn a_program_does_not_start_when_its_namespace_cannot_be_kept() {
+    let dir = TempDir::new();
+    let mark = dir.path().join("started");
+    run(&["unshare", "--uts=/nonexistent", "--fork", "touch", mark.to_str().expect("UTF-8")])
+        .exits(1)
+        .complains("mount /proc/")
+        .complains("/nonexistent failed: No such file or directory");
+    assert!(!mark.exists(), "the program ran");
+}
