@@ -212,7 +212,9 @@ fn an_unprivileged_user_may_not_make_others_and_is_told_which() {
         .arg(&copy)
         .args(["unshare", "--uts", "true"])
         .run();
-    output.exits(1).complains("Operation not permitted").in_one_line();
+    // util-linux's line, and ours that says what would help.
+    let said = output.exits(1).complains("unshare: unshare failed: Operation not permitted\n").stderr();
+    assert!(said.lines().nth(1).is_some_and(|hint| hint.starts_with("unshare: hint: ")), "{said}");
 }
 
 #[test]
