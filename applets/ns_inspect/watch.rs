@@ -22,7 +22,7 @@ const EVENTS: usize = 12;
 /// Keeps looking until the key `q`, or forever where there is no terminal.
 pub(crate) fn run(every: Duration, count: Option<u64>, mut choice: Choice, paint: Paint) -> anyhow::Result<()> {
     let screen = Screen::open();
-    let mut before: Option<BTreeMap<u64, String>> = None;
+    let mut before: Option<BTreeMap<(u64, u64), String>> = None;
     let mut events = VecDeque::new();
     let mut sort = 0;
     let mut rounds = 0;
@@ -32,10 +32,10 @@ pub(crate) fn run(every: Duration, count: Option<u64>, mut choice: Choice, paint
         let mut came = Vec::new();
         if let Some(before) = &before {
             came.extend(
-                before.iter().filter(|(inode, _)| !now.contains_key(inode)).map(|(_, name)| ('-', name.clone())),
+                before.iter().filter(|(identity, _)| !now.contains_key(identity)).map(|(_, name)| ('-', name.clone())),
             );
             came.extend(
-                now.iter().filter(|(inode, _)| !before.contains_key(inode)).map(|(_, name)| ('+', name.clone())),
+                now.iter().filter(|(identity, _)| !before.contains_key(identity)).map(|(_, name)| ('+', name.clone())),
             );
         }
         before = Some(now);
@@ -78,7 +78,7 @@ pub(crate) fn run(every: Duration, count: Option<u64>, mut choice: Choice, paint
     }
 }
 
-fn names(world: &World) -> BTreeMap<u64, String> {
+fn names(world: &World) -> BTreeMap<(u64, u64), String> {
     let name = |index: usize| {
         let namespace = &world.snapshot.namespaces[index];
         let containers: Vec<String> = world.containers_in(index).iter().map(|container| container.title()).collect();
@@ -87,7 +87,8 @@ fn names(world: &World) -> BTreeMap<u64, String> {
             (true, Some(process)) => format!("{} {}", process.pid, facts::command(process.pid)),
             (true, None) => overview::keepers(world, index).first().cloned().unwrap_or_default(),
         };
-        (namespace.inode, width::printable(&format!("{namespace} {whose}")))
+        // The inode number alone is used again as soon as it is free.
+        ((namespace.inode, namespace.id.unwrap_or_default()), width::printable(&format!("{namespace} {whose}")))
     };
     (0..world.snapshot.namespaces.len()).map(name).collect()
 }

@@ -124,6 +124,9 @@ pub struct Namespace {
     pub kind: Kind,
     /// The inode number on nsfs, as in `net:[4026531840]`. Unique among all kinds while the namespace lives.
     pub inode: u64,
+    /// The 64-bit id, which is never used again in one boot, where the kernel has it (Linux 6.18) and relations were
+    /// asked for.
+    pub id: Option<u64>,
     /// How many processes (thread groups) are in it.
     pub processes: u32,
     leader: u32,
@@ -146,6 +149,7 @@ impl Namespace {
         Namespace {
             kind,
             inode,
+            id: None,
             processes: 0,
             leader: NONE,
             parent: 0,

@@ -259,6 +259,9 @@ mod tests {
         assert_eq!(namespace_kind(&net), Ok(Some(Kind::Net)));
         let owner = namespace_owner(&net).unwrap();
         assert_eq!(namespace_kind(&owner), Ok(Some(Kind::User)));
+        let again = File::open("/proc/self/ns/net").unwrap();
+        assert_eq!(namespace_id(&net), namespace_id(&again));
+        assert_ne!(namespace_id(&net).ok(), namespace_id(&owner).ok().or(Some(0)));
     }
 
     #[test]

@@ -44,6 +44,9 @@ pub(super) fn relate(survey: &mut Survey<'_>, index: usize, ns: BorrowedFd<'_>) 
         return;
     }
     let kind = namespace.kind;
+    if survey.scope.relations {
+        namespace.id = ioctl::namespace_id(ns).ok();
+    }
     if kind == Kind::Net
         && let Some(query) = &mut survey.netnsid
     {

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 use std::fs;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use super::{inode, lsns, ns_inspect};
 use crate::harness::{Output, nskit, program, skip};
@@ -18,8 +18,9 @@ fn numbers(text: &str) -> BTreeSet<u64> {
     text.split_ascii_whitespace().filter_map(|word| word.parse().ok()).collect()
 }
 
-/// All namespaces that links in `/proc` name, of processes, threads and descriptors.
-fn brute_force() -> BTreeSet<u64> {
+/// All namespaces that links in `/proc` name, of processes, threads and descriptors, and where the link is: numbers of
+/// namespaces are used again.
+fn brute_force() -> BTreeSet<(PathBuf, u64)> {
     let mut found = BTreeSet::new();
     let numbered = |path: &Path| {
         let entries = fs::read_dir(path).into_iter().flatten().flatten();
@@ -35,7 +36,7 @@ fn brute_force() -> BTreeSet<u64> {
                     let link = link.to_string_lossy();
                     let kinds = ["mnt", "uts", "ipc", "net", "pid", "user", "cgroup", "time"];
                     if kinds.iter().any(|kind| link.starts_with(&format!("{kind}:["))) {
-                        found.insert(inode(&link));
+                        found.insert((entry.path(), inode(&link)));
                     }
                 }
             }
@@ -51,10 +52,10 @@ fn finds_all_that_a_plain_reading_of_proc_and_the_systems_lsns_find() {
     let listed = reference(&["-n", "-r", "-o", "NS"]).map(|output| numbers(&output.stdout()));
     let ours = numbers(&lsns(&["-n", "-r", "-o", "NS"]).run().ok().stdout());
     let after = brute_force();
-    let stayed: BTreeSet<u64> = before.intersection(&after).copied().collect();
+    let stayed: BTreeSet<u64> = before.intersection(&after).map(|(_, inode)| *inode).collect();
     assert!(stayed.is_subset(&ours), "missed: {:?}", stayed.difference(&ours).collect::<Vec<_>>());
     if let Some(listed) = listed {
-        let missed: Vec<u64> = listed.intersection(&after).filter(|inode| !ours.contains(inode)).copied().collect();
+        let missed: Vec<u64> = listed.intersection(&stayed).filter(|inode| !ours.contains(inode)).copied().collect();
         assert!(missed.is_empty(), "lsns finds {missed:?}");
     }
 }

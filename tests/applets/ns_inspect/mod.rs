@@ -3,6 +3,7 @@
 mod blind_spots;
 mod containers;
 mod lsns;
+mod scene;
 mod views;
 
 use std::collections::BTreeSet;

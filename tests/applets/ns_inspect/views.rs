@@ -141,14 +141,15 @@ fn explains_for_an_ordinary_process_why_it_may_not_enter() {
 
 #[test]
 fn watching_tells_what_came_and_went() {
-    let watch = ns_inspect(&["watch", "--every", "100ms", "--count", "40"]).start();
+    let watch = ns_inspect(&["watch", "--every", "100ms"]).start();
     std::thread::sleep(std::time::Duration::from_millis(500));
     let (running, said) = started(&["--uts"], "readlink /proc/self/ns/uts");
     let line = said.lines().next().expect("a line").to_owned();
     eventually("it came", || watch.stdout().contains(&format!("+ {line}")));
     drop(running);
     eventually("it went", || watch.stdout().contains(&format!("- {line}")));
-    watch.wait().ok();
+    drop(watch);
+    ns_inspect(&["watch", "--every", "1ms", "--count", "3"]).run().ok();
 }
 
 #[test]
