@@ -12,6 +12,9 @@ def table($head): [($head | row), ($head | to_entries | map(if .key == 0 then "-
 . as $all
 | .facts as $facts
 | ($facts.versions | keys_unsorted - ["nskit"]) as $peers
+| (($facts.load | tonumber) > ($facts.cpus | tonumber) / 2) as $busy
+# A busy machine moves a ratio by more than its distance to the target.
+| (if $busy then " (busy machine)" else "" end) as $doubt
 | ($peers | map(select(. == "crun")) + map(select(startswith("crun"))) | .[0] // "crun") as $crun
 # What fails is not fast: such times are shown, and compared with nothing.
 | (.times | map_values(map_values(if .failed == 0 then .wall | median else null end))) as $median
@@ -22,7 +25,7 @@ def table($head): [($head | row), ($head | to_entries | map(if .key == 0 then "-
       | (if $ours != null and $theirs != null then $ours / $theirs else null end) as $ratio
       | ($all.times[$measure] | if $ratio then .nskit.cpu / .[$of].cpu else null end) as $cpu
       | [$what, ($ours | milliseconds), "\($of) \($theirs | milliseconds)", ($ratio | digits(2)), ($cpu | digits(2)), "≤ \($most)",
-         (if $ratio == null then "not measured" elif $ratio <= $most then "kept" else "**missed**" end)];
+         (if $ratio == null then "not measured" elif $ratio <= $most then "kept" + $doubt else "**missed**" + $doubt end)];
   def times($measure; $title; $note):
       ($all.times[$measure] // {}) as $times | ($median[$measure] // {}) as $medians
       | ["### \($title)", "", $note, ""]
@@ -45,7 +48,7 @@ def table($head): [($head | row), ($head | to_entries | map(if .key == 0 then "-
     + " seccomp filters is warm.", "",
     "- \($facts.date), \($facts.kernel), \($facts.cpus) × \($facts.cpu), cgroup \($facts.cgroup), load \($facts.load) at the start",
     "- nskit at \($facts.commit), \($facts.versions.nskit.size / 1048576 | digits(2)) MiB; util-linux: \($facts.util_linux)",
-    (if ($facts.load | tonumber) > ($facts.cpus | tonumber) / 2 then
+    (if $busy then
         "- **The machine was busy with other work: times are drawn out, most where the kernel waits for every processor,"
         + " and ratios of one run are rough; the fastest and the CPU time say more.**" else empty end),
     (if $facts.note == "" then empty else "- \($facts.note)" end),
@@ -67,7 +70,7 @@ def table($head): [($head | row), ($head | to_entries | map(if .key == 0 then "-
      | (if $with and $without then $with - $without else null end) as $more
      | ["the profile alone", ($more | if . == null then "–" elif . < 0 then "-" + (-. | milliseconds) else milliseconds end),
         "–", "–", "–", "≤ 0.5 ms",
-        (if $more == null then "not measured" elif $more <= 0.0005 then "kept" else "**missed**" end)]),
+        (if $more == null then "not measured" elif $more <= 0.0005 then "kept" + $doubt else "**missed**" + $doubt end)]),
     target("create, start, kill, delete"; "lifecycle"; $crun; 0.6),
     target("`exec /bin/true`"; "exec"; $crun; 0.6),
     (["run", "seccomp", "lifecycle", "exec"][] as $case
