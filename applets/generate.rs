@@ -272,7 +272,7 @@ fn fish(entries: &[Entry]) -> String {
             if words == ["nsenter"] {
                 let _ = writeln!(
                     text,
-                    "complete -c {program}{when} -a '({TARGETS} | string match -rv \"^\\d+$\")' -d container"
+                    "complete -c {program}{when} -a '({TARGETS} | string match -rv \"^[0-9]+\\$\")' -d container"
                 );
             }
         }

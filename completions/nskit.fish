@@ -119,7 +119,7 @@ complete -c nskit -n '__fish_seen_subcommand_from nsenter' -l cap-drop -r -d 'Ru
 complete -c nskit -n '__fish_seen_subcommand_from nsenter' -l no-new-privs -d 'Run without a way to gain privilege by executing files'
 complete -c nskit -n '__fish_seen_subcommand_from nsenter' -l rlimit -r -d 'Run with this limit on a resource'
 complete -c nskit -n '__fish_seen_subcommand_from nsenter' -l seccomp -r -d 'Run with the seccomp profile of FILE, as engines have it'
-complete -c nskit -n '__fish_seen_subcommand_from nsenter' -a '(nskit complete 2>/dev/null | string match -rv "^\d+$")' -d container
+complete -c nskit -n '__fish_seen_subcommand_from nsenter' -a '(nskit complete 2>/dev/null | string match -rv "^[0-9]+\$")' -d container
 complete -c nsenter -l all -s a -d 'Enter all namespaces of the target'
 complete -c nsenter -l help -s h -d 'Print this help'
 complete -c nsenter -l version -s V -d 'Print the version'
@@ -152,7 +152,7 @@ complete -c nsenter -l cap-drop -r -d 'Run without these capabilities, or all'
 complete -c nsenter -l no-new-privs -d 'Run without a way to gain privilege by executing files'
 complete -c nsenter -l rlimit -r -d 'Run with this limit on a resource'
 complete -c nsenter -l seccomp -r -d 'Run with the seccomp profile of FILE, as engines have it'
-complete -c nsenter -a '(nskit complete 2>/dev/null | string match -rv "^\d+$")' -d container
+complete -c nsenter -a '(nskit complete 2>/dev/null | string match -rv "^[0-9]+\$")' -d container
 complete -c nskit -n '__fish_seen_subcommand_from ns-inspect' -l color -r -d 'When to colour: auto, always or never'
 complete -c nskit -n '__fish_seen_subcommand_from ns-inspect' -l json -s J -d 'Print everything as JSON (docs/ns-inspect.schema.json)'
 complete -c nskit -n '__fish_seen_subcommand_from ns-inspect' -l sort -r -d 'Sort by this column; a dash in front turns the order round'
