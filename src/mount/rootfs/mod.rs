@@ -233,20 +233,20 @@ impl Built<'_> {
     pub fn pivot(self) -> Result<()> {
         match self.plan.pivot {
             Pivot::PivotRoot => {
+                let old = place(Path::new("/"), OFlags::DIRECTORY)?;
                 rustix::process::fchdir(self.root).attempt(|| "enter the root")?;
                 rustix::process::pivot_root(".", ".")
                     .attempt(|| format!("pivot_root to {}", self.plan.path.display()))?;
-                if self.plan.propagation.is_some_and(|(propagation, _)| propagation == Propagation::Shared) {
-                    // Unmounting must not travel to the host.
-                    rustix::mount::mount_change(
-                        ".",
-                        rustix::mount::MountPropagationFlags::DOWNSTREAM | rustix::mount::MountPropagationFlags::REC,
-                    )
-                    .attempt(|| "make the old root a slave")?;
-                }
+                // The working directory is the new root, the old one lies over it. It is held by descriptor: unmounting a
+                // tree that is still shared would unmount the host's.
+                set_propagation(old.as_fd(), Propagation::Slave, true).attempt(|| "make the old root a slave")?;
+                rustix::process::fchdir(old).attempt(|| "enter the old root")?;
                 rustix::mount::unmount(".", UnmountFlags::DETACH).attempt(|| "unmount the old root")?;
             }
             Pivot::Move => {
+                // Before anything is unmounted: nothing of that may reach the host.
+                let host = place(Path::new("/"), OFlags::DIRECTORY)?;
+                set_propagation(host.as_fd(), Propagation::Slave, true).attempt(|| "make the host's mounts slaves")?;
                 hide_system_mounts(&self.plan.path);
                 rustix::process::fchdir(self.root).attempt(|| "enter the root")?;
                 let host = rustix::fs::open("/", OFlags::PATH | OFlags::CLOEXEC, Mode::empty()).attempt(|| "open /")?;
