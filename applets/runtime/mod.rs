@@ -174,9 +174,7 @@ fn run(args: Vec<OsString>) -> ExitCode {
         Ok(matches) => matches,
         Err(error) if !error.use_stderr() => return crate::print(&error.render().to_string()),
         Err(error) => {
-            let message = arguments::explain(&error);
-            log::error!("{message}");
-            return usage(verb.name, &message);
+            return fail(verb.name, &anyhow::anyhow!(arguments::explain(&error)), verb.failure);
         }
     };
     match protected.and_then(|()| (verb.run)(&globals, &matches)) {
