@@ -10,7 +10,7 @@ RELEASE := target/$(TARGET)/release/nskit
 DEBUG   := target/$(TARGET)/debug/nskit
 
 .DEFAULT_GOAL := help
-.PHONY: help run build test test-vm lint bench generate install uninstall clean
+.PHONY: help run build test test-vm lint bench order generate install uninstall clean
 
 help: ## name every target
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  \1\t\2/p' $(MAKEFILE_LIST) | expand -t 14
@@ -38,11 +38,14 @@ lint: ## rustfmt and clippy, and shellcheck where it is installed
 	$(CARGO) clippy --all-targets --quiet -- -D warnings
 	@if command -v shellcheck >/dev/null; then shellcheck -x $(SCRIPTS); fi
 
-SCRIPTS := .ci/run examples/first-container tests/install-deps tests/run tests/skips.sh tests/vm/image tests/vm/guest \
+SCRIPTS := .ci/run benches/order examples/first-container tests/install-deps tests/run tests/skips.sh tests/vm/image tests/vm/guest \
            tests/vm/run tests/vm/suite
 
 bench: ## measure beside crun, runc and a floor, and write docs/benchmarks.md
 	@benches/run
+
+order: ## find anew which functions the linker is to put side by side
+	@benches/order
 
 generate: ## write the man pages and shell completions anew
 	$(CARGO) run --quiet -- generate

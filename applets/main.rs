@@ -53,6 +53,8 @@ Usage: nskit APPLET [ARGUMENT]...
    or: nskit --help | --version
 ";
 
+nskit::early_start!();
+
 #[cfg(not(test))]
 nskit::entry!(run);
 

@@ -4,6 +4,7 @@
 
 pub mod bpf;
 pub mod clone;
+pub mod early;
 pub mod fd;
 pub mod handle;
 pub mod ioctl;
