@@ -118,6 +118,7 @@ pub fn exec(
             pid.as_raw_nonzero().get(),
             &spec,
             &container.state,
+            signals.as_ref(),
         )?;
         if let Some(socket) = &options.pidfd_socket {
             let socket = terminal::connect(socket)?;

@@ -85,7 +85,7 @@ pub fn run(init: &Init<'_>, born: &mut Born) -> Result<Infallible> {
     let hooks_here = hooks::at(init.spec, Point::CreateContainer);
     if !hooks_here.is_empty() {
         state.pid = own_pid(proc.as_ref())?;
-        hooks::run(hooks_here, Point::CreateContainer, &state, &[])?;
+        hooks::run(hooks_here, Point::CreateContainer, &state, &[], None)?;
     }
     if let (Some(process), Some(console)) = (init.process.filter(|process| process.terminal), init.console) {
         let terminal = terminal::open(built.root(), process.size)?;
@@ -129,7 +129,7 @@ pub fn run(init: &Init<'_>, born: &mut Born) -> Result<Infallible> {
         let pid = rustix::process::getpid().as_raw_nonzero().get();
         let state = Reported { status: Status::Created, pid, ..state };
         let environment = init.process.map(Process::environment).unwrap_or_default();
-        hooks::run(hooks_here, Point::StartContainer, &state, &environment)?;
+        hooks::run(hooks_here, Point::StartContainer, &state, &environment, None)?;
     }
     ready.execute(&mut born.link, init.preserve_fds)
 }

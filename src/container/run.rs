@@ -26,15 +26,11 @@ pub struct RunOptions {
 /// As `create` and `start`.
 pub fn run(runtime: &Runtime, id: &str, options: &Options, how: &RunOptions) -> Result<u8> {
     let start = if how.detach { Start::Detached } else { Start::Attached };
-    let signals = if how.detach {
-        None
-    } else {
-        if !how.no_subreaper {
-            rustix::process::set_child_subreaper(Some(rustix::process::getpid())).attempt(|| "become a subreaper")?;
-        }
-        Some(Signals::hold()?)
-    };
-    let mut created = begin(runtime, id, options, start)?;
+    if !how.detach && !how.no_subreaper {
+        rustix::process::set_child_subreaper(Some(rustix::process::getpid())).attempt(|| "become a subreaper")?;
+    }
+    let signals = Signals::hold()?;
+    let mut created = begin(runtime, id, options, start, &signals)?;
     created.child.proceed()?;
     let pidfd = std::os::fd::AsFd::as_fd(&created.child.pidfd);
     notify::wait_for_exec(
@@ -43,12 +39,13 @@ pub fn run(runtime: &Runtime, id: &str, options: &Options, how: &RunOptions) -> 
         created.state.init_process_pid,
         &created.bundle.spec,
         &created.state,
+        Some(&signals),
     )?;
     run_hooks(&created, Point::Poststart, Status::Running)?;
-    let Some(signals) = signals else {
+    if how.detach {
         created.keep();
         return Ok(0);
-    };
+    }
     let terminal = created.terminal.take();
     let status = signals.wait(created.child.pid, &created.child.pidfd, terminal)?;
     let container = Container { folder: created.folder.clone(), state: created.state.clone() };
@@ -56,6 +53,6 @@ pub fn run(runtime: &Runtime, id: &str, options: &Options, how: &RunOptions) -> 
     if how.keep {
         return Ok(status);
     }
-    delete::destroy(&container, cgroup, Some(&spec))?;
+    delete::destroy(&container, cgroup, Some(&spec), Some(&signals))?;
     Ok(status)
 }

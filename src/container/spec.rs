@@ -1,6 +1,8 @@
 //! config.json: reading it, and what must hold before anything is done.
 
 use std::fs;
+use std::io::Read;
+use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 
 use oci_spec::runtime::{LinuxNamespaceType, LinuxResources, Process, Spec};
@@ -34,7 +36,7 @@ impl Bundle {
             return Err(Error::os(rustix::io::Errno::NOTDIR, format!("open bundle {}", path.display())));
         }
         let file = path.join("config.json");
-        let text = fs::read(&file).attempt(|| format!("read {}", file.display()))?;
+        let text = read_regular(&file).attempt(|| format!("read {}", file.display()))?;
         let spec = parse(&text).attempt(|| format!("read {}", file.display()))?;
         Ok(Bundle { path, spec, text })
     }
@@ -63,6 +65,22 @@ impl Bundle {
     pub fn kinds(&self) -> Kinds {
         namespaces(&self.spec).map(|(kind, _)| kind).collect()
     }
+}
+
+/// The content of a file; a FIFO or a device in its place could keep the reader for ever.
+fn read_regular(path: &Path) -> Result<Vec<u8>> {
+    let file = fs::OpenOptions::new()
+        .read(true)
+        .custom_flags(libc::O_NONBLOCK)
+        .open(path)
+        .map_err(|error| Error::io(&error, ""))?;
+    let metadata = file.metadata().map_err(|error| Error::io(&error, ""))?;
+    if !metadata.is_file() {
+        return Err(Error::invalid("not a regular file"));
+    }
+    let mut text = Vec::with_capacity(metadata.len() as usize + 1);
+    file.take(u64::MAX).read_to_end(&mut text).map_err(|error| Error::io(&error, ""))?;
+    Ok(text)
 }
 
 /// The configuration in `text`.

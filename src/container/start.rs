@@ -40,11 +40,12 @@ pub fn start(runtime: &Runtime, id: &str) -> Result<()> {
         container.state.init_process_pid,
         &spec,
         &container.state,
+        None,
     );
     let _ = std::fs::remove_file(container.folder.gate());
     started?;
     let state = container.state.reported(Status::Running);
-    hooks::run(hooks::at(&spec, Point::Poststart), Point::Poststart, &state, &[]).inspect_err(|_| {
+    hooks::run(hooks::at(&spec, Point::Poststart), Point::Poststart, &state, &[], None).inspect_err(|_| {
         // As in runc: what was to follow the start did not, so the container does not go on.
         let _ = rustix::process::pidfd_send_signal(&pidfd, rustix::process::Signal::KILL);
     })

@@ -223,6 +223,11 @@ impl Link {
         rustix::event::poll(&mut [PollFd::new(&self.fd, PollFlags::IN)], Some(&now)) == Ok(1)
     }
 
+    /// Whether a message is here already, for which nobody need wait.
+    pub fn has_early(&self) -> bool {
+        self.put_back.is_some()
+    }
+
     pub(super) fn put_back(&mut self, message: Option<Message>) {
         self.put_back = message;
     }

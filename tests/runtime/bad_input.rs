@@ -4,7 +4,7 @@ use std::fs;
 
 use serde_json::{Value, json};
 
-use crate::harness::{Container, Peer, peer, skip_on};
+use crate::harness::{Container, Peer, peer, program, skip_on};
 
 /// The container is refused with every one of `words` in the complaint, and leaves nothing, its log one error.
 #[track_caller]
@@ -59,6 +59,16 @@ fn a_configuration_that_is_no_json() {
         create.run().exits(1).complains("config.json").in_one_line();
         container.assert_gone();
     }
+}
+
+#[test]
+fn a_configuration_that_is_no_file() {
+    skip_on!(Runc | Crun, "the peers wait for ever");
+    let container = Container::without_rootfs();
+    program("mkfifo").arg(container.bundle().join("config.json")).run().ok();
+    let create = container.runtime(&["create", "--bundle"]).arg(container.bundle()).arg(&container.id);
+    create.at_most(5.0).run().exits(1).complains("config.json: not a regular file").in_one_line();
+    container.assert_gone();
 }
 
 #[test]

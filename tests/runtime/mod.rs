@@ -12,6 +12,7 @@ mod events;
 mod exec;
 mod features;
 mod hooks;
+mod interrupt;
 mod kill;
 mod list;
 mod logs;
