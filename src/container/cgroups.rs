@@ -66,6 +66,7 @@ impl Placement {
             let path = self.places.first().map(|place| place.path.clone());
             return CgroupView::V2(path.unwrap_or_else(|| PathBuf::from("/sys/fs/cgroup")));
         }
+        let may_lack = self.rootless && !self.location.is_explicit();
         let has_namespace = new.contains(Kind::Cgroup);
         let hierarchies = self
             .places
@@ -84,6 +85,8 @@ impl Placement {
                     name,
                     options: has_namespace.then_some(options),
                     path: place.path.clone(),
+                    // A place that nobody asked for is below the caller's own.
+                    fallback: may_lack.then(|| place.path.parent().map(Into::into)).flatten(),
                 }
             })
             .collect();
