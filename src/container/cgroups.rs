@@ -135,6 +135,11 @@ impl Placement {
     }
 
     /// The cgroup that was made.
+    pub fn cgroup(&self) -> Option<&Cgroup> {
+        self.cgroup.as_ref()
+    }
+
+    /// As [`Placement::cgroup`], for keeps.
     pub fn take_cgroup(&mut self) -> Option<Cgroup> {
         self.cgroup.take()
     }
@@ -144,7 +149,7 @@ impl Placement {
         if let Some(cgroup) = &self.cgroup {
             let _ = cgroup.kill(Signal::KILL);
             if let Err(error) = cgroup.remove() {
-                log::warn!("{error}");
+                log::warn!("{}", error.as_go_prints_it());
             }
         }
     }

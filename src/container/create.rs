@@ -87,6 +87,26 @@ impl Created<'_> {
     }
 }
 
+impl Created<'_> {
+    /// `error` with what the cgroup knows of the end of the first process.
+    pub(super) fn explain(&self, error: Error) -> Error {
+        explain(error, self.placement.cgroup())
+    }
+
+    /// Why the kernel may have killed its program.
+    pub(super) fn why_killed(&self) -> Option<String> {
+        self.placement.cgroup()?.explain_kill()
+    }
+}
+
+/// `error` with what `cgroup` knows of the end of its process, if that is what went wrong.
+pub(super) fn explain(error: Error, cgroup: Option<&crate::cgroup::Cgroup>) -> Error {
+    match cgroup.filter(|_| error.kind() == ErrorKind::Died).and_then(crate::cgroup::Cgroup::explain_kill) {
+        Some(why) => Error::new(ErrorKind::Died, format!("{}: {why}", error.message())),
+        None => error,
+    }
+}
+
 /// Whatever goes wrong, nothing is left.
 impl Drop for Created<'_> {
     fn drop(&mut self) {
@@ -99,7 +119,7 @@ impl Drop for Created<'_> {
         let state = self.state.reported(Status::Stopped);
         let hooks = hooks::at(&self.bundle.spec, Point::Poststop);
         if let Err(error) = hooks::run(hooks, Point::Poststop, &state, &[], Some(self.signals)) {
-            log::warn!("{error}");
+            log::warn!("{}", error.as_go_prints_it());
         }
     }
 }
@@ -287,7 +307,10 @@ pub fn begin<'a>(
         Ok(()) => Ok(created),
         // When the child failed, what the parent stumbled over is only the consequence.
         Err(error) if error.kind() == ErrorKind::Interrupted => Err(error),
-        Err(error) => Err(created.child.link.failure().unwrap_or(error)),
+        Err(error) => {
+            let error = created.child.link.failure().unwrap_or(error);
+            Err(created.explain(error))
+        }
     }
 }
 

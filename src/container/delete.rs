@@ -116,7 +116,7 @@ pub fn destroy(
         for hook in hooks::at(spec, Point::Poststop) {
             // Each has its chance; the container is gone already.
             if let Err(error) = hooks::run(std::slice::from_ref(hook), Point::Poststop, &state, &[], signals) {
-                log::warn!("{error}");
+                log::warn!("{}", error.as_go_prints_it());
             }
         }
     }

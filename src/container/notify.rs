@@ -5,11 +5,11 @@ use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use oci_spec::runtime::Spec;
 use rustix::process::PidfdGetfdFlags;
 
-use super::state::{State, Status};
+use super::state::{State, Status, has_executed};
 use super::wait::Signals;
 use crate::error::{Attempt, Error, Kind, Result};
-use crate::launch::Child;
 use crate::launch::link::{Link, Message, Stage};
+use crate::launch::{Child, died};
 
 /// Waits until `child` has reached `stage`, handing over a listener on the way.
 ///
@@ -24,9 +24,9 @@ pub fn wait_for(child: &mut Child, stage: Stage, spec: &Spec, state: &State, sig
             }
             Some(Message::Failed(error)) => return Err(error),
             Some(other) => {
-                return Err(Error::new(Kind::Died, format!("the child said {other:?} when {stage:?} was due")));
+                return Err(Error::new(Kind::Died, format!("{other} came before {stage}")));
             }
-            None => return Err(child.failed(&format!("before it was {stage:?}"))),
+            None => return Err(child.failed(&format!("before {stage}"))),
         }
     }
 }
@@ -48,9 +48,10 @@ pub fn wait_for_exec(
             Some(Message::Listener(fd)) => hand_over(pidfd, fd, pid, spec, state, link)?,
             Some(Message::Failed(error)) => return Err(error),
             Some(other) => {
-                return Err(Error::new(Kind::Died, format!("the child said {other:?} when it was to execute")));
+                return Err(Error::new(Kind::Died, format!("{other} came where the program was to be executed")));
             }
-            None => return Ok(()),
+            None if has_executed(pid) => return Ok(()),
+            None => return Err(died(pidfd, pid, "before it executed its program")),
         }
     }
 }

@@ -31,7 +31,7 @@ pub fn run(runtime: &Runtime, id: &str, options: &Options, how: &RunOptions) -> 
     }
     let signals = Signals::hold()?;
     let mut created = begin(runtime, id, options, start, &signals)?;
-    created.child.proceed()?;
+    created.child.proceed().map_err(|error| created.explain(error))?;
     let pidfd = std::os::fd::AsFd::as_fd(&created.child.pidfd);
     notify::wait_for_exec(
         &mut created.child.link,
@@ -40,7 +40,8 @@ pub fn run(runtime: &Runtime, id: &str, options: &Options, how: &RunOptions) -> 
         &created.bundle.spec,
         &created.state,
         Some(&signals),
-    )?;
+    )
+    .map_err(|error| created.explain(error))?;
     run_hooks(&created, Point::Poststart, Status::Running)?;
     if how.detach {
         created.keep();
@@ -48,6 +49,9 @@ pub fn run(runtime: &Runtime, id: &str, options: &Options, how: &RunOptions) -> 
     }
     let terminal = created.terminal.take();
     let status = signals.wait(created.child.pid, &created.child.pidfd, terminal)?;
+    if let (137, Some(why)) = (status, created.why_killed()) {
+        log::warn!("container {id} was killed: {why}");
+    }
     let container = Container { folder: created.folder.clone(), state: created.state.clone() };
     let (cgroup, spec) = created.into_parts();
     if how.keep {

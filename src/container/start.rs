@@ -1,6 +1,6 @@
 //! `start`: leave for a created container's first process to execute its program.
 
-use super::create::open_gate_of;
+use super::create::{explain, open_gate_of};
 use super::hooks::{self, Point};
 use super::instance::Container;
 use super::notify;
@@ -43,7 +43,7 @@ pub fn start(runtime: &Runtime, id: &str) -> Result<()> {
         None,
     );
     let _ = std::fs::remove_file(container.folder.gate());
-    started?;
+    started.map_err(|error| explain(error, container.cgroup().ok().as_ref()))?;
     let state = container.state.reported(Status::Running);
     hooks::run(hooks::at(&spec, Point::Poststart), Point::Poststart, &state, &[], None).inspect_err(|_| {
         // As in runc: what was to follow the start did not, so the container does not go on.
