@@ -26,5 +26,6 @@ pub mod seccomp;
 pub mod spec;
 pub mod start;
 pub mod state;
+pub mod strict;
 pub mod update;
 pub mod wait;

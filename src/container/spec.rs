@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 
 use oci_spec::runtime::{LinuxNamespaceType, LinuxResources, Process, Spec};
 
-use super::resources;
+use super::{resources, strict};
 use crate::error::{Attempt, Error, Result};
 use crate::namespace::{Kind, Kinds};
 
@@ -88,7 +88,7 @@ fn read_regular(path: &Path) -> Result<Vec<u8>> {
 /// # Errors
 /// What does not fit, with line and column.
 pub fn parse(text: &[u8]) -> Result<Spec> {
-    let mut spec = match serde_json::from_slice::<Spec>(text) {
+    let mut spec = match strict::from_slice::<Spec>(text) {
         Ok(spec) => spec,
         // A capability that this build does not know fails the whole; runc warns and goes on.
         Err(error) => without_unknown_capabilities(text)
@@ -105,13 +105,13 @@ pub fn parse(text: &[u8]) -> Result<Spec> {
 /// # Errors
 /// What does not fit, with line and column.
 pub fn parse_process(text: &[u8]) -> Result<Process> {
-    match serde_json::from_slice::<Process>(text) {
+    match strict::from_slice::<Process>(text) {
         Ok(process) => Ok(process),
         Err(error) => serde_json::from_slice(text)
             .ok()
             .and_then(|mut value| {
                 let dropped = drop_unknown_capabilities(&mut value);
-                (dropped > 0).then(|| serde_json::from_str(&value.to_string()).ok())?
+                (dropped > 0).then(|| strict::from_slice(value.to_string().as_bytes()).ok())?
             })
             .ok_or_else(|| Error::invalid(format!("not a valid process: {error}"))),
     }
@@ -123,7 +123,7 @@ pub fn parse_process(text: &[u8]) -> Result<Process> {
 /// What does not fit, with line and column.
 pub fn parse_resources(text: &[u8]) -> Result<LinuxResources> {
     let mut resources =
-        serde_json::from_slice(text).map_err(|error| Error::invalid(format!("not valid resources: {error}")))?;
+        strict::from_slice(text).map_err(|error| Error::invalid(format!("not valid resources: {error}")))?;
     resources::forget_absent_limit(Some(&mut resources), text, "/pids/limit");
     Ok(resources)
 }
@@ -131,7 +131,8 @@ pub fn parse_resources(text: &[u8]) -> Result<LinuxResources> {
 fn without_unknown_capabilities(text: &[u8]) -> Option<Spec> {
     let mut value: serde_json::Value = serde_json::from_slice(text).ok()?;
     // By way of text: reading a configuration from values would be a second parser of everything in the binary.
-    (drop_unknown_capabilities(value.get_mut("process")?) > 0).then(|| serde_json::from_str(&value.to_string()).ok())?
+    (drop_unknown_capabilities(value.get_mut("process")?) > 0)
+        .then(|| strict::from_slice(value.to_string().as_bytes()).ok())?
 }
 
 /// Takes capabilities out of a process that this build does not know, with a warning each; says how many.
