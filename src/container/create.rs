@@ -17,10 +17,10 @@ use super::init::{self, Init};
 use super::process::Process;
 use super::rootfs;
 use super::runtime::Runtime;
-use super::spec::{Bundle, namespaces};
+use super::spec::{Bundle, KEEP_GROUPS, annotation, namespaces};
 use super::state::{self, Folder, Reported, State, Status};
 use super::wait::Signals;
-use super::{idmaps, notify};
+use super::{idmaps, notify, sd_notify};
 use crate::error::{Attempt, Error, Kind as ErrorKind, Result};
 use crate::launch::link::{Link, Stage};
 use crate::launch::{Child, launch, program, terminal};
@@ -157,11 +157,12 @@ pub fn begin<'a>(
     signals: &'a Signals,
 ) -> Result<Created<'a>> {
     let folder = Folder::of(&runtime.root, id)?;
-    let bundle = Bundle::load(&options.bundle)?;
-    let spec = &bundle.spec;
-    let linux = spec.linux().as_ref();
+    let mut bundle = Bundle::load(&options.bundle)?;
     folder.create()?;
     let mut unfinished = Unfinished(Some(&folder));
+    sd_notify::prepare(&folder, &mut bundle.spec)?;
+    let spec = &bundle.spec;
+    let linux = spec.linux().as_ref();
 
     let kinds = bundle.kinds();
     let mut targets = Vec::new();
@@ -184,6 +185,9 @@ pub fn begin<'a>(
     let maps = idmaps::plan(spec, new, runtime)?;
     if let (Some(process), true) = (&mut process, maps.denies_setgroups()) {
         process.keep_groups()?;
+    }
+    if let (Some(process), true) = (&mut process, annotation(spec, KEEP_GROUPS).is_some()) {
+        process.keep_original_groups();
     }
     let preserve_fds = pass_fds(process.as_mut(), options.preserve_fds)?;
     let wants_terminal = process.as_ref().is_some_and(|process| process.terminal);

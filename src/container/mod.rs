@@ -22,6 +22,7 @@ pub mod resources;
 pub mod rootfs;
 pub mod run;
 pub mod runtime;
+pub mod sd_notify;
 pub mod seccomp;
 pub mod spec;
 pub mod start;

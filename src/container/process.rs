@@ -171,6 +171,11 @@ impl Process {
         Ok(())
     }
 
+    /// Leaves groups as they are, whatever the configuration lists.
+    pub fn keep_original_groups(&mut self) {
+        self.credentials.groups = None;
+    }
+
     /// For `exec`: confines the child to processors before it joins the container's cgroup.
     ///
     /// # Errors

@@ -4,6 +4,7 @@ use super::create::{Options, Start, begin, run_hooks};
 use super::delete;
 use super::hooks::Point;
 use super::runtime::Runtime;
+use super::sd_notify::Notify;
 use super::state::Status;
 use super::wait::Signals;
 use super::{instance::Container, notify};
@@ -31,6 +32,7 @@ pub fn run(runtime: &Runtime, id: &str, options: &Options, how: &RunOptions) -> 
     }
     let signals = Signals::hold()?;
     let mut created = begin(runtime, id, options, start, &signals)?;
+    let notify = Notify::open(&created.folder)?;
     created.child.proceed().map_err(|error| created.explain(error))?;
     let pidfd = std::os::fd::AsFd::as_fd(&created.child.pidfd);
     notify::wait_for_exec(
@@ -44,11 +46,17 @@ pub fn run(runtime: &Runtime, id: &str, options: &Options, how: &RunOptions) -> 
     .map_err(|error| created.explain(error))?;
     run_hooks(&created, Point::Poststart, Status::Running)?;
     if how.detach {
+        let notify = notify.map(|notify| (notify, created.child.pid, created.child.pidfd.try_clone()));
         created.keep();
+        if let Some((notify, pid, pidfd)) = notify {
+            // The container stays, whatever ends this process.
+            crate::sys::signal::unblock_all();
+            notify.wait(pid.as_raw_nonzero().get(), &pidfd.attempt(|| "keep the pidfd of the container's process")?)?;
+        }
         return Ok(0);
     }
     let terminal = created.terminal.take();
-    let status = signals.wait(created.child.pid, &created.child.pidfd, terminal)?;
+    let status = signals.wait(created.child.pid, &created.child.pidfd, terminal, notify)?;
     if let (137, Some(why)) = (status, created.why_killed()) {
         log::warn!("container {id} was killed: {why}");
     }

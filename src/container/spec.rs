@@ -14,6 +14,9 @@ use crate::namespace::{Kind, Kinds};
 /// The version of the runtime-spec that this runtime implements.
 pub const SPEC_VERSION: &str = "1.3.0";
 
+/// crun's annotation for a process that keeps the supplementary groups of the runtime.
+pub const KEEP_GROUPS: &str = "run.oci.keep_original_groups";
+
 /// A bundle: its folder and its configuration.
 #[derive(Debug)]
 pub struct Bundle {
@@ -152,6 +155,11 @@ fn drop_unknown_capabilities(process: &mut serde_json::Value) -> usize {
         }
     }
     dropped
+}
+
+/// The value of an annotation.
+pub fn annotation<'a>(spec: &'a Spec, name: &str) -> Option<&'a str> {
+    spec.annotations().as_ref()?.get(name).map(String::as_str)
 }
 
 /// The namespaces that a configuration lists, with the path of those that are joined.

@@ -11,6 +11,7 @@ use rustix::event::{PollFd, PollFlags, Timespec};
 use rustix::io::Errno;
 use rustix::process::{Pid, WaitOptions};
 
+use super::sd_notify::Notify;
 use crate::error::{Attempt, Error, Kind, Result};
 use crate::launch::terminal::Relay;
 use crate::sys;
@@ -74,19 +75,21 @@ impl Signals {
     }
 
     /// Waits for the end of `pid`, whose pidfd is `pidfd`, and for that of every process that is left to this one.
-    /// Signals are passed on; `terminal` is the outer end of its terminal.
+    /// Signals are passed on, and to the service manager, by `notify`, that the container is ready; `terminal` is the
+    /// outer end of its terminal.
     ///
     /// Returns its exit status, 128 + the signal that it died of.
     ///
     /// # Errors
     /// As poll(2) and waitpid(2).
-    pub fn wait(&self, pid: Pid, pidfd: &OwnedFd, terminal: Option<OwnedFd>) -> Result<u8> {
+    pub fn wait(&self, pid: Pid, pidfd: &OwnedFd, terminal: Option<OwnedFd>, mut notify: Option<Notify>) -> Result<u8> {
         let mut relay = terminal.map(Relay::start).transpose()?;
         for signal in self.early.take() {
             pass_on(signal, pidfd, relay.as_ref());
         }
         loop {
             let mut fds = vec![PollFd::new(&self.fd, PollFlags::IN)];
+            fds.extend(notify.iter().map(Notify::poll_fd));
             fds.extend(relay.iter().flat_map(Relay::poll_fds));
             match rustix::event::poll(&mut fds, None) {
                 Ok(_) | Err(Errno::INTR) => {}
@@ -95,6 +98,15 @@ impl Signals {
             // The relay's last is standard input, when it still reads that.
             let input = relay.as_ref().is_some_and(Relay::awaits_input)
                 && fds.last().is_some_and(|fd| !fd.revents().is_empty());
+            let has_news = notify.is_some() && !fds[1].revents().is_empty();
+            if let (Some(news), true) = (&notify, has_news) {
+                // That nobody hears it is no reason to stop the container.
+                match news.pass_on() {
+                    Ok(false) => {}
+                    Ok(true) => notify = None,
+                    Err(error) => log::warn!("{}", error.as_go_prints_it()),
+                }
+            }
             if let Some(relay) = &mut relay {
                 relay.copy(input)?;
             }

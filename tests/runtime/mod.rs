@@ -24,6 +24,7 @@ mod propagation;
 mod ps;
 mod rlimits;
 mod run;
+mod sd_notify;
 mod seccomp;
 mod seccomp_notify;
 mod security;
