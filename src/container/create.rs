@@ -231,6 +231,8 @@ pub fn begin<'a>(
     let parent_has_hooks =
         [Point::Prestart, Point::CreateRuntime].iter().any(|point| !hooks::at(spec, *point).is_empty());
     let reported = state.reported(Status::Creating);
+    // Here, not in the child, for which the names may mean something else.
+    let hook_output = hooks::Output::open(&state.annotations)?;
     let init = Init {
         spec,
         rootfs: &root,
@@ -243,6 +245,7 @@ pub fn begin<'a>(
         gate: gate.as_ref(),
         keyring: keyring(id, options)?,
         parent_has_hooks,
+        hook_output: &hook_output,
         preserve_fds,
     };
     log::debug!("container {id}: new namespaces {new:?}, joined {:?}, cgroups {:?}", kinds - new, state.cgroup_paths);

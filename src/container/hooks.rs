@@ -1,9 +1,11 @@
 //! Hooks: programs that the configuration wants run at points of a container's life; runtime-spec, "POSIX-platform
 //! Hooks".
 
+use std::collections::BTreeMap;
 use std::fs::File;
 use std::io::{Read, Seek, Write};
-use std::os::fd::AsFd;
+use std::os::fd::{AsFd, AsRawFd, RawFd};
+use std::os::unix::fs::OpenOptionsExt;
 use std::os::unix::process::{CommandExt, ExitStatusExt};
 use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
@@ -72,6 +74,33 @@ pub fn at(spec: &Spec, point: Point) -> &[Hook] {
     list.as_deref().unwrap_or_default()
 }
 
+/// The files that crun's annotations name for what hooks write; else that is for the error alone.
+#[derive(Debug, Default)]
+pub struct Output {
+    stdout: Option<File>,
+    stderr: Option<File>,
+}
+
+impl Output {
+    /// Opens them.
+    ///
+    /// # Errors
+    /// As open(2).
+    pub fn open(annotations: &BTreeMap<String, String>) -> Result<Output> {
+        let open = |name: &str| {
+            let Some(path) = annotations.get(name) else { return Ok(None) };
+            let file = File::options().append(true).create(true).mode(0o700).open(path);
+            file.attempt(|| format!("{name}: open {path}")).map(Some)
+        };
+        Ok(Output { stdout: open("run.oci.hooks.stdout")?, stderr: open("run.oci.hooks.stderr")? })
+    }
+
+    /// Their descriptors.
+    pub(super) fn fds(&self) -> impl Iterator<Item = RawFd> {
+        [&self.stdout, &self.stderr].into_iter().flatten().map(AsRawFd::as_raw_fd)
+    }
+}
+
 /// Runs hooks in their order, the state on their standard input. `environment` is for those that bring none. One of
 /// `signals` that asks this process to end ends the hook first.
 ///
@@ -87,15 +116,36 @@ pub fn run(
     if hooks.is_empty() {
         return Ok(());
     }
+    run_with(hooks, point, state, environment, signals, &Output::open(&state.annotations)?)
+}
+
+/// As [`run`], where the files that hooks write to cannot be opened any more.
+///
+/// # Errors
+/// As [`run`].
+pub fn run_with(
+    hooks: &[Hook],
+    point: Point,
+    state: &Reported,
+    environment: &[(String, String)],
+    signals: Option<&Signals>,
+    output: &Output,
+) -> Result<()> {
     let state = serde_json::to_vec(state).map_err(|error| Error::invalid(format!("write the state: {error}")))?;
     for (number, hook) in hooks.iter().enumerate() {
-        run_one(hook, &state, environment, signals)
+        run_one(hook, &state, environment, signals, output)
             .attempt(|| format!("error running {} hook #{number} ({})", point.name(), hook.path().display()))?;
     }
     Ok(())
 }
 
-fn run_one(hook: &Hook, state: &[u8], environment: &[(String, String)], signals: Option<&Signals>) -> Result<()> {
+fn run_one(
+    hook: &Hook,
+    state: &[u8],
+    environment: &[(String, String)],
+    signals: Option<&Signals>,
+    kept: &Output,
+) -> Result<()> {
     let output = memory_file()?;
     let input = {
         let mut file = memory_file()?;
@@ -112,8 +162,9 @@ fn run_one(hook: &Hook, state: &[u8], environment: &[(String, String)], signals:
         Some(variables) => command.envs(variables.iter().filter_map(|variable| variable.split_once('='))),
         None => command.envs(environment.iter().map(|(name, value)| (name, value))),
     };
-    let copy = || output.try_clone().attempt(|| "prepare the hook's output");
-    command.stdin(Stdio::from(input)).stdout(Stdio::from(copy()?)).stderr(Stdio::from(copy()?));
+    let copy =
+        |kept: &Option<File>| kept.as_ref().unwrap_or(&output).try_clone().attempt(|| "prepare the hook's output");
+    command.stdin(Stdio::from(input)).stdout(Stdio::from(copy(&kept.stdout)?)).stderr(Stdio::from(copy(&kept.stderr)?));
     let timeout = hook.timeout().and_then(|seconds| u64::try_from(seconds).ok()).filter(|seconds| *seconds > 0);
     let may_end_early = timeout.is_some() || signals.is_some();
     if may_end_early {
