@@ -28,12 +28,14 @@ pub enum Kind {
     Program,
     /// A process that was needed went away.
     Died,
+    /// A signal asked this process to end.
+    Interrupted,
 }
 
 impl Kind {
     /// The kind whose `repr` is `n`: kinds travel between processes as one byte.
     pub fn from_u8(n: u8) -> Kind {
-        const ALL: [Kind; 8] = [
+        const ALL: [Kind; 9] = [
             Kind::Os,
             Kind::Invalid,
             Kind::NotFound,
@@ -42,6 +44,7 @@ impl Kind {
             Kind::Unsupported,
             Kind::Program,
             Kind::Died,
+            Kind::Interrupted,
         ];
         ALL.get(usize::from(n)).copied().unwrap_or(Kind::Os)
     }

@@ -205,13 +205,21 @@ fn usage(verb: &str, message: &str) -> ExitCode {
     ExitCode::FAILURE
 }
 
+/// What one cause has to say, an errno as Go programs print it.
+fn text(cause: &(dyn std::error::Error + 'static)) -> String {
+    if let Some(error) = cause.downcast_ref::<nskit::Error>() {
+        return error.as_go_prints_it();
+    }
+    let io = cause.downcast_ref::<std::io::Error>().and_then(std::io::Error::raw_os_error);
+    match io.or_else(|| cause.downcast_ref::<nix::Error>().map(|errno| *errno as i32)) {
+        Some(errno) => nskit::error::go_text(nskit::error::Errno::from_raw_os_error(errno)),
+        None => cause.to_string(),
+    }
+}
+
 /// One line on standard error, one in the log.
 fn fail(verb: &str, error: &anyhow::Error, status: u8) -> ExitCode {
-    let causes = error.chain().map(|cause| match cause.downcast_ref::<nskit::Error>() {
-        Some(error) => error.as_go_prints_it(),
-        None => cause.to_string(),
-    });
-    let message = causes.collect::<Vec<_>>().join(": ");
+    let message = error.chain().map(text).collect::<Vec<_>>().join(": ");
     log::error!("{message}");
     if logger::writes_to_file() {
         usage(verb, &message);

@@ -136,7 +136,7 @@ fn from_options(args: &Update) -> anyhow::Result<LinuxResources> {
     if let Some(limit) = args.pids_limit {
         resources["pids"] = json!({ "limit": limit });
     }
-    Ok(serde_json::from_str(&resources.to_string())?)
+    Ok(nskit::container::strict::from_slice(resources.to_string().as_bytes())?)
 }
 
 /// A size in bytes, with a suffix of powers of 1024 if there is one: `512m`, `1.5GiB`; -1 is no limit.

@@ -63,7 +63,7 @@ impl Cgroup {
 
     fn no_directory(&self, controller: Controller) -> Error {
         let why = match self.denied.iter().find(|(denied, _)| self.unified || *denied == controller) {
-            Some((_, error)) => format!(" ({error})"),
+            Some((_, error)) => format!(" ({})", error.as_go_prints_it()),
             None if self.dirs.is_empty() => String::new(),
             None => format!(" (no {controller} hierarchy is mounted)"),
         };
@@ -158,7 +158,7 @@ impl Cgroup {
         if name == "cgroup" || available.split_ascii_whitespace().any(|word| word == name) {
             return None;
         }
-        let why = self.not_enabled.as_ref().map_or(String::new(), |error| format!(": {error}"));
+        let why = self.not_enabled.as_ref().map_or(String::new(), |error| format!(": {}", error.as_go_prints_it()));
         Some(format!("controller {name:?} is not available in this cgroup{why}"))
     }
 

@@ -46,6 +46,23 @@ impl Cgroup {
     }
 }
 
+impl Cgroup {
+    /// What to say of a process that was killed in this cgroup, if the kernel has killed any here for want of memory.
+    pub fn explain_kill(&self) -> Option<String> {
+        let dir = self.path(Controller::Memory)?;
+        let (events, limit) = if self.unified {
+            ("memory.events", "memory.max")
+        } else {
+            ("memory.oom_control", "memory.limit_in_bytes")
+        };
+        if file::value_of(&file::read(dir, events).ok()?, "oom_kill") == 0 {
+            return None;
+        }
+        let limit = file::read(dir, limit).ok()?;
+        Some(format!("its cgroup ran out of memory, of which it may have {} bytes", limit.trim()))
+    }
+}
+
 impl OomWatch {
     fn v1(dir: &Path) -> Result<OomWatch> {
         const CONTROL: &str = "memory.oom_control";

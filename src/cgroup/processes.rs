@@ -31,7 +31,7 @@ impl Cgroup {
             return Ok(());
         }
         let was_frozen = self.freezer_state()? == FreezerState::Frozen;
-        let frozen = was_frozen || self.freeze().inspect_err(|error| log::warn!("{error}")).is_ok();
+        let frozen = was_frozen || self.freeze().inspect_err(|error| log::warn!("{}", error.as_go_prints_it())).is_ok();
         let sent = self.signal_each(signal, frozen);
         if signal == Signal::KILL {
             self.thaw_all();
@@ -64,7 +64,9 @@ impl Cgroup {
             for (pid, fd) in targets {
                 match pidfd_send_signal(&fd, signal) {
                     Ok(()) | Err(Errno::SRCH) => {}
-                    Err(errno) => log::warn!("{}", Error::os(errno, format!("kill {}", pid.as_raw_pid()))),
+                    Err(errno) => {
+                        log::warn!("{}", Error::os(errno, format!("kill {}", pid.as_raw_pid())).as_go_prints_it())
+                    }
                 }
             }
         }

@@ -56,7 +56,7 @@ fn settle_type(dir: &Path, need_a_domain: bool, failure: Option<&Error>) -> Resu
             "domain invalid" => "it is in an invalid state: a cgroup above it is threaded",
             kind => &format!("it is in {kind} mode"),
         };
-        let why = failure.map_or(String::new(), |error| format!(" ({error})"));
+        let why = failure.map_or(String::new(), |error| format!(" ({})", error.as_go_prints_it()));
         let message = format!(
             "cannot enter cgroupv2 {} with domain controllers (memory, io, cpu, hugetlb) -- {state}{why}",
             dir.display()

@@ -66,6 +66,7 @@ impl Placement {
             let path = self.places.first().map(|place| place.path.clone());
             return CgroupView::V2(path.unwrap_or_else(|| PathBuf::from("/sys/fs/cgroup")));
         }
+        let may_lack = self.rootless && !self.location.is_explicit();
         let has_namespace = new.contains(Kind::Cgroup);
         let hierarchies = self
             .places
@@ -84,6 +85,8 @@ impl Placement {
                     name,
                     options: has_namespace.then_some(options),
                     path: place.path.clone(),
+                    // A place that nobody asked for is below the caller's own.
+                    fallback: may_lack.then(|| place.path.parent().map(Into::into)).flatten(),
                 }
             })
             .collect();
@@ -132,6 +135,11 @@ impl Placement {
     }
 
     /// The cgroup that was made.
+    pub fn cgroup(&self) -> Option<&Cgroup> {
+        self.cgroup.as_ref()
+    }
+
+    /// As [`Placement::cgroup`], for keeps.
     pub fn take_cgroup(&mut self) -> Option<Cgroup> {
         self.cgroup.take()
     }
@@ -141,7 +149,7 @@ impl Placement {
         if let Some(cgroup) = &self.cgroup {
             let _ = cgroup.kill(Signal::KILL);
             if let Err(error) = cgroup.remove() {
-                log::warn!("{error}");
+                log::warn!("{}", error.as_go_prints_it());
             }
         }
     }

@@ -17,10 +17,11 @@ use super::init::{self, Init};
 use super::process::Process;
 use super::rootfs;
 use super::runtime::Runtime;
-use super::spec::{Bundle, namespaces};
+use super::spec::{Bundle, KEEP_GROUPS, annotation, namespaces};
 use super::state::{self, Folder, Reported, State, Status};
-use super::{idmaps, notify};
-use crate::error::{Attempt, Error, Result};
+use super::wait::Signals;
+use super::{idmaps, notify, sd_notify};
+use crate::error::{Attempt, Error, Kind as ErrorKind, Result};
 use crate::launch::link::{Link, Stage};
 use crate::launch::{Child, launch, program, terminal};
 use crate::namespace::{self, Kind, Kinds, Target};
@@ -57,7 +58,7 @@ pub enum Start {
 
 /// A container whose first process waits for leave to start.
 #[derive(Debug)]
-pub struct Created {
+pub struct Created<'a> {
     /// Its folder.
     pub folder: Folder,
     /// Its state.
@@ -69,10 +70,11 @@ pub struct Created {
     /// The outer end of its terminal, when it is this runtime's to show.
     pub terminal: Option<OwnedFd>,
     placement: Placement,
+    signals: &'a Signals,
     done: bool,
 }
 
-impl Created {
+impl Created<'_> {
     /// It stays: dropping it no longer removes it.
     pub fn keep(mut self) {
         self.done = true;
@@ -85,8 +87,28 @@ impl Created {
     }
 }
 
+impl Created<'_> {
+    /// `error` with what the cgroup knows of the end of the first process.
+    pub(super) fn explain(&self, error: Error) -> Error {
+        explain(error, self.placement.cgroup())
+    }
+
+    /// Why the kernel may have killed its program.
+    pub(super) fn why_killed(&self) -> Option<String> {
+        self.placement.cgroup()?.explain_kill()
+    }
+}
+
+/// `error` with what `cgroup` knows of the end of its process, if that is what went wrong.
+pub(super) fn explain(error: Error, cgroup: Option<&crate::cgroup::Cgroup>) -> Error {
+    match cgroup.filter(|_| error.kind() == ErrorKind::Died).and_then(crate::cgroup::Cgroup::explain_kill) {
+        Some(why) => Error::new(ErrorKind::Died, format!("{}: {why}", error.message())),
+        None => error,
+    }
+}
+
 /// Whatever goes wrong, nothing is left.
-impl Drop for Created {
+impl Drop for Created<'_> {
     fn drop(&mut self) {
         if self.done {
             return;
@@ -95,8 +117,9 @@ impl Drop for Created {
         self.placement.remove_quietly();
         let _ = self.folder.remove();
         let state = self.state.reported(Status::Stopped);
-        if let Err(error) = hooks::run(hooks::at(&self.bundle.spec, Point::Poststop), Point::Poststop, &state, &[]) {
-            log::warn!("{error}");
+        let hooks = hooks::at(&self.bundle.spec, Point::Poststop);
+        if let Err(error) = hooks::run(hooks, Point::Poststop, &state, &[], Some(self.signals)) {
+            log::warn!("{}", error.as_go_prints_it());
         }
     }
 }
@@ -117,21 +140,29 @@ impl Drop for Unfinished<'_> {
 /// # Errors
 /// Which step failed, on what, and why; nothing of the container is left then.
 pub fn create(runtime: &Runtime, id: &str, options: &Options) -> Result<()> {
-    begin(runtime, id, options, Start::AtGate)?.keep();
+    begin(runtime, id, options, Start::AtGate, &Signals::hold()?)?.keep();
     Ok(())
 }
 
-/// Creates the container `id` and leaves its first process waiting to be started as `start` says.
+/// Creates the container `id` and leaves its first process waiting to be started as `start` says. One of `signals` can
+/// end that.
 ///
 /// # Errors
 /// As [`create`].
-pub fn begin(runtime: &Runtime, id: &str, options: &Options, start: Start) -> Result<Created> {
+pub fn begin<'a>(
+    runtime: &Runtime,
+    id: &str,
+    options: &Options,
+    start: Start,
+    signals: &'a Signals,
+) -> Result<Created<'a>> {
     let folder = Folder::of(&runtime.root, id)?;
-    let bundle = Bundle::load(&options.bundle)?;
-    let spec = &bundle.spec;
-    let linux = spec.linux().as_ref();
+    let mut bundle = Bundle::load(&options.bundle)?;
     folder.create()?;
     let mut unfinished = Unfinished(Some(&folder));
+    sd_notify::prepare(&folder, &mut bundle.spec)?;
+    let spec = &bundle.spec;
+    let linux = spec.linux().as_ref();
 
     let kinds = bundle.kinds();
     let mut targets = Vec::new();
@@ -154,6 +185,9 @@ pub fn begin(runtime: &Runtime, id: &str, options: &Options, start: Start) -> Re
     let maps = idmaps::plan(spec, new, runtime)?;
     if let (Some(process), true) = (&mut process, maps.denies_setgroups()) {
         process.keep_groups()?;
+    }
+    if let (Some(process), true) = (&mut process, annotation(spec, KEEP_GROUPS).is_some()) {
+        process.keep_original_groups();
     }
     let preserve_fds = pass_fds(process.as_mut(), options.preserve_fds)?;
     let wants_terminal = process.as_ref().is_some_and(|process| process.terminal);
@@ -197,6 +231,8 @@ pub fn begin(runtime: &Runtime, id: &str, options: &Options, start: Start) -> Re
     let parent_has_hooks =
         [Point::Prestart, Point::CreateRuntime].iter().any(|point| !hooks::at(spec, *point).is_empty());
     let reported = state.reported(Status::Creating);
+    // Here, not in the child, for which the names may mean something else.
+    let hook_output = hooks::Output::open(&state.annotations)?;
     let init = Init {
         spec,
         rootfs: &root,
@@ -209,6 +245,7 @@ pub fn begin(runtime: &Runtime, id: &str, options: &Options, start: Start) -> Re
         gate: gate.as_ref(),
         keyring: keyring(id, options)?,
         parent_has_hooks,
+        hook_output: &hook_output,
         preserve_fds,
     };
     log::debug!("container {id}: new namespaces {new:?}, joined {:?}, cgroups {:?}", kinds - new, state.cgroup_paths);
@@ -221,10 +258,11 @@ pub fn begin(runtime: &Runtime, id: &str, options: &Options, start: Start) -> Re
     // From here on whatever goes wrong takes all of it back.
     unfinished.0 = None;
     drop(unfinished);
-    let mut created = Created { folder, state: state.clone(), bundle, child, terminal: None, placement, done: false };
+    let mut created =
+        Created { folder, state: state.clone(), bundle, child, terminal: None, placement, signals, done: false };
     let spec = &created.bundle.spec;
     let pid = created.child.pid;
-    let set_up = (|| {
+    let set_up: Result<()> = (|| {
         if new.contains(Kind::User) {
             maps.write(pid)?;
             created.child.proceed()?;
@@ -247,18 +285,19 @@ pub fn begin(runtime: &Runtime, id: &str, options: &Options, start: Start) -> Re
         log::debug!("container {id}: its first process is {}", state.init_process_pid);
         created.child.proceed()?;
         if parent_has_hooks {
-            notify::wait_for(&mut created.child, Stage::Mounted, spec, &state)?;
+            notify::wait_for(&mut created.child, Stage::Mounted, spec, &state, signals)?;
             let reported = state.reported(Status::Creating);
             for point in [Point::Prestart, Point::CreateRuntime] {
-                hooks::run(hooks::at(spec, point), point, &reported, &[])?;
+                hooks::run(hooks::at(spec, point), point, &reported, &[], Some(signals))?;
             }
             created.child.proceed()?;
         }
         if let Some(outer) = &outer {
+            signals.until_readable(outer.as_fd(), None)?;
             created.terminal = Some(receive_terminal(outer, &mut created.child)?);
         }
         if start == Start::AtGate {
-            notify::wait_for(&mut created.child, Stage::Ready, spec, &state)?;
+            notify::wait_for(&mut created.child, Stage::Ready, spec, &state, signals)?;
         }
         if let Some(socket) = &options.pidfd_socket {
             let socket = terminal::connect(socket)?;
@@ -274,7 +313,11 @@ pub fn begin(runtime: &Runtime, id: &str, options: &Options, start: Start) -> Re
     match set_up {
         Ok(()) => Ok(created),
         // When the child failed, what the parent stumbled over is only the consequence.
-        Err(error) => Err(created.child.link.failure().unwrap_or(error)),
+        Err(error) if error.kind() == ErrorKind::Interrupted => Err(error),
+        Err(error) => {
+            let error = created.child.link.failure().unwrap_or(error);
+            Err(created.explain(error))
+        }
     }
 }
 
@@ -363,7 +406,7 @@ fn namespace_paths(pid: i32) -> std::collections::BTreeMap<String, PathBuf> {
 }
 
 /// Hooks and the state they are told, for verbs beyond this file.
-pub(super) fn run_hooks(created: &Created, point: Point, status: Status) -> Result<()> {
+pub(super) fn run_hooks(created: &Created<'_>, point: Point, status: Status) -> Result<()> {
     let reported: Reported = created.state.reported(status);
-    hooks::run(hooks::at(&created.bundle.spec, point), point, &reported, &[])
+    hooks::run(hooks::at(&created.bundle.spec, point), point, &reported, &[], Some(created.signals))
 }

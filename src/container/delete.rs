@@ -10,6 +10,7 @@ use super::hooks::{self, Point};
 use super::instance::Container;
 use super::runtime::Runtime;
 use super::state::{Folder, Status};
+use super::wait::Signals;
 use crate::cgroup::Cgroup;
 use crate::error::{Error, Kind, Result};
 
@@ -45,7 +46,7 @@ pub fn delete(runtime: &Runtime, id: &str, force: bool) -> Result<()> {
         let _ = cgroup.kill(Signal::KILL);
     }
     let spec = container.folder.load_config().ok();
-    destroy(&container, Some(cgroup), spec.as_ref())
+    destroy(&container, Some(cgroup), spec.as_ref(), None)
 }
 
 /// A folder without a state: its creation was cut short, before there was anything else.
@@ -92,11 +93,16 @@ fn kill_all(container: &Container) -> Result<()> {
 }
 
 /// Removes what is left of a container whose first process is gone: processes, cgroups, state; then runs its poststop
-/// hooks.
+/// hooks, each of which one of `signals` can end.
 ///
 /// # Errors
 /// When a cgroup or the folder cannot be removed.
-pub fn destroy(container: &Container, cgroup: Option<Cgroup>, spec: Option<&Spec>) -> Result<()> {
+pub fn destroy(
+    container: &Container,
+    cgroup: Option<Cgroup>,
+    spec: Option<&Spec>,
+    signals: Option<&Signals>,
+) -> Result<()> {
     if let Some(cgroup) = cgroup {
         // Without a pid namespace of its own, the first process's end is not everybody's.
         if !container.state.has_own_pids() {
@@ -109,8 +115,8 @@ pub fn destroy(container: &Container, cgroup: Option<Cgroup>, spec: Option<&Spec
         let state = container.state.reported(Status::Stopped);
         for hook in hooks::at(spec, Point::Poststop) {
             // Each has its chance; the container is gone already.
-            if let Err(error) = hooks::run(std::slice::from_ref(hook), Point::Poststop, &state, &[]) {
-                log::warn!("{error}");
+            if let Err(error) = hooks::run(std::slice::from_ref(hook), Point::Poststop, &state, &[], signals) {
+                log::warn!("{}", error.as_go_prints_it());
             }
         }
     }

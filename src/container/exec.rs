@@ -13,7 +13,7 @@ use super::create::pass_fds;
 use super::instance::Container;
 use super::process::{self, Process};
 use super::runtime::Runtime;
-use super::spec::namespaces;
+use super::spec::{KEEP_GROUPS, annotation, namespaces};
 use super::state::{self, Status};
 use super::wait::Signals;
 use super::{init, notify};
@@ -68,6 +68,9 @@ pub fn exec(
     if has_userns && setgroups_denied(init_pid) {
         process.keep_groups()?;
     }
+    if annotation(&spec, KEEP_GROUPS).is_some() {
+        process.keep_original_groups();
+    }
     let targets = [Target::from_fd(init_pidfd, format!("container {id}"))];
     let plan = namespace::plan(Kinds::NONE, &[kinds], runtime.privileged());
 
@@ -118,6 +121,7 @@ pub fn exec(
             pid.as_raw_nonzero().get(),
             &spec,
             &container.state,
+            signals.as_ref(),
         )?;
         if let Some(socket) = &options.pidfd_socket {
             let socket = terminal::connect(socket)?;
@@ -134,7 +138,7 @@ pub fn exec(
         return Err(error);
     }
     match signals {
-        Some(signals) => signals.wait(pid, &child.pidfd, shown),
+        Some(signals) => signals.wait(pid, &child.pidfd, shown, None),
         None => Ok(0),
     }
 }

@@ -1,8 +1,11 @@
 //! Hooks: programs that the configuration wants run at points of a container's life; runtime-spec, "POSIX-platform
 //! Hooks".
 
+use std::collections::BTreeMap;
 use std::fs::File;
 use std::io::{Read, Seek, Write};
+use std::os::fd::{AsFd, AsRawFd, RawFd};
+use std::os::unix::fs::OpenOptionsExt;
 use std::os::unix::process::{CommandExt, ExitStatusExt};
 use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
@@ -12,6 +15,7 @@ use rustix::event::{PollFd, PollFlags};
 use rustix::process::{Pid, PidfdFlags, Signal};
 
 use super::state::Reported;
+use super::wait::{Signals, poll_until};
 use crate::error::{Attempt, Error, Result};
 
 /// The points at which hooks run.
@@ -70,23 +74,78 @@ pub fn at(spec: &Spec, point: Point) -> &[Hook] {
     list.as_deref().unwrap_or_default()
 }
 
-/// Runs hooks in their order, the state on their standard input. `environment` is for those that bring none.
+/// The files that crun's annotations name for what hooks write; else that is for the error alone.
+#[derive(Debug, Default)]
+pub struct Output {
+    stdout: Option<File>,
+    stderr: Option<File>,
+}
+
+impl Output {
+    /// Opens them.
+    ///
+    /// # Errors
+    /// As open(2).
+    pub fn open(annotations: &BTreeMap<String, String>) -> Result<Output> {
+        let open = |name: &str| {
+            let Some(path) = annotations.get(name) else { return Ok(None) };
+            let file = File::options().append(true).create(true).mode(0o700).open(path);
+            file.attempt(|| format!("{name}: open {path}")).map(Some)
+        };
+        Ok(Output { stdout: open("run.oci.hooks.stdout")?, stderr: open("run.oci.hooks.stderr")? })
+    }
+
+    /// Their descriptors.
+    pub(super) fn fds(&self) -> impl Iterator<Item = RawFd> {
+        [&self.stdout, &self.stderr].into_iter().flatten().map(AsRawFd::as_raw_fd)
+    }
+}
+
+/// Runs hooks in their order, the state on their standard input. `environment` is for those that bring none. One of
+/// `signals` that asks this process to end ends the hook first.
 ///
 /// # Errors
 /// Which hook failed, how, and what it wrote.
-pub fn run(hooks: &[Hook], point: Point, state: &Reported, environment: &[(String, String)]) -> Result<()> {
+pub fn run(
+    hooks: &[Hook],
+    point: Point,
+    state: &Reported,
+    environment: &[(String, String)],
+    signals: Option<&Signals>,
+) -> Result<()> {
     if hooks.is_empty() {
         return Ok(());
     }
+    run_with(hooks, point, state, environment, signals, &Output::open(&state.annotations)?)
+}
+
+/// As [`run`], where the files that hooks write to cannot be opened any more.
+///
+/// # Errors
+/// As [`run`].
+pub fn run_with(
+    hooks: &[Hook],
+    point: Point,
+    state: &Reported,
+    environment: &[(String, String)],
+    signals: Option<&Signals>,
+    output: &Output,
+) -> Result<()> {
     let state = serde_json::to_vec(state).map_err(|error| Error::invalid(format!("write the state: {error}")))?;
     for (number, hook) in hooks.iter().enumerate() {
-        run_one(hook, &state, environment)
+        run_one(hook, &state, environment, signals, output)
             .attempt(|| format!("error running {} hook #{number} ({})", point.name(), hook.path().display()))?;
     }
     Ok(())
 }
 
-fn run_one(hook: &Hook, state: &[u8], environment: &[(String, String)]) -> Result<()> {
+fn run_one(
+    hook: &Hook,
+    state: &[u8],
+    environment: &[(String, String)],
+    signals: Option<&Signals>,
+    kept: &Output,
+) -> Result<()> {
     let output = memory_file()?;
     let input = {
         let mut file = memory_file()?;
@@ -103,16 +162,26 @@ fn run_one(hook: &Hook, state: &[u8], environment: &[(String, String)]) -> Resul
         Some(variables) => command.envs(variables.iter().filter_map(|variable| variable.split_once('='))),
         None => command.envs(environment.iter().map(|(name, value)| (name, value))),
     };
-    let copy = || output.try_clone().attempt(|| "prepare the hook's output");
-    command.stdin(Stdio::from(input)).stdout(Stdio::from(copy()?)).stderr(Stdio::from(copy()?));
-    let mut child = command.spawn().attempt(|| "start")?;
+    let copy =
+        |kept: &Option<File>| kept.as_ref().unwrap_or(&output).try_clone().attempt(|| "prepare the hook's output");
+    command.stdin(Stdio::from(input)).stdout(Stdio::from(copy(&kept.stdout)?)).stderr(Stdio::from(copy(&kept.stderr)?));
     let timeout = hook.timeout().and_then(|seconds| u64::try_from(seconds).ok()).filter(|seconds| *seconds > 0);
-    if let Some(seconds) = timeout
-        && !ends_within(child.id(), Duration::from_secs(seconds))?
-    {
-        let _ = child.kill();
-        let _ = child.wait();
-        return Err(Error::invalid(format!("it ran longer than its timeout of {seconds} s{}", words_of(output))));
+    let may_end_early = timeout.is_some() || signals.is_some();
+    if may_end_early {
+        // What it has started goes with it.
+        command.process_group(0);
+    }
+    let mut child = command.spawn().attempt(|| "start")?;
+    if may_end_early {
+        let ended = ends_within(child.id(), timeout.map(Duration::from_secs), signals);
+        if !matches!(ended, Ok(true)) {
+            let group = Pid::from_child(&child);
+            let _ = rustix::process::kill_process_group(group, Signal::KILL);
+            let _ = child.wait();
+            ended?;
+            let seconds = timeout.unwrap_or_default();
+            return Err(Error::invalid(format!("it ran longer than its timeout of {seconds} s{}", words_of(output))));
+        }
     }
     let status = child.wait().attempt(|| "wait")?;
     if status.success() {
@@ -139,22 +208,13 @@ fn words_of(mut output: File) -> String {
     if read.is_err() || text.is_empty() { String::new() } else { format!(", output: {text}") }
 }
 
-fn ends_within(pid: u32, limit: Duration) -> Result<bool> {
+/// Whether the hook ends within `limit`, if there is one.
+fn ends_within(pid: u32, limit: Option<Duration>, signals: Option<&Signals>) -> Result<bool> {
     let pid = Pid::from_raw(pid as i32).expect("a child has a pid");
     let pidfd = rustix::process::pidfd_open(pid, PidfdFlags::empty()).attempt(|| "watch the hook")?;
-    let deadline = Instant::now() + limit;
-    loop {
-        let left = deadline.saturating_duration_since(Instant::now());
-        let timeout = rustix::event::Timespec { tv_sec: left.as_secs() as i64, tv_nsec: left.subsec_nanos().into() };
-        let mut fds = [PollFd::new(&pidfd, PollFlags::IN)];
-        match rustix::event::poll(&mut fds, Some(&timeout)) {
-            Ok(0) => {
-                let _ = rustix::process::pidfd_send_signal(&pidfd, Signal::KILL);
-                return Ok(false);
-            }
-            Ok(_) => return Ok(true),
-            Err(rustix::io::Errno::INTR) => {}
-            Err(errno) => return Err(Error::os(errno, "wait for the hook")),
-        }
+    let deadline = limit.map(|limit| Instant::now() + limit);
+    match signals {
+        Some(signals) => signals.until_readable(pidfd.as_fd(), deadline),
+        None => poll_until(&mut [PollFd::new(&pidfd, PollFlags::IN)], deadline),
     }
 }

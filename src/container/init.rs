@@ -46,6 +46,8 @@ pub struct Init<'a> {
     pub keyring: Option<CString>,
     /// The parent has hooks to run before pivot_root(2).
     pub parent_has_hooks: bool,
+    /// Where hooks write.
+    pub hook_output: &'a hooks::Output,
     /// Descriptors beyond the standard streams that the program inherits.
     pub preserve_fds: u32,
 }
@@ -85,7 +87,7 @@ pub fn run(init: &Init<'_>, born: &mut Born) -> Result<Infallible> {
     let hooks_here = hooks::at(init.spec, Point::CreateContainer);
     if !hooks_here.is_empty() {
         state.pid = own_pid(proc.as_ref())?;
-        hooks::run(hooks_here, Point::CreateContainer, &state, &[])?;
+        hooks::run_with(hooks_here, Point::CreateContainer, &state, &[], None, init.hook_output)?;
     }
     if let (Some(process), Some(console)) = (init.process.filter(|process| process.terminal), init.console) {
         let terminal = terminal::open(built.root(), process.size)?;
@@ -110,8 +112,9 @@ pub fn run(init: &Init<'_>, born: &mut Born) -> Result<Infallible> {
     drop(proc);
     if let Some(gate) = init.gate {
         // It may wait for long: nothing of the host stays open meanwhile.
-        sys::fd::close_kept(3 + init.preserve_fds as i32, &[gate.as_raw_fd(), born.link.as_fd().as_raw_fd()])
-            .attempt(|| "close what set-up has left open")?;
+        let of_hooks = init.hook_output.fds().filter(|_| !hooks::at(init.spec, Point::StartContainer).is_empty());
+        let stay: Vec<_> = [gate.as_raw_fd(), born.link.as_fd().as_raw_fd()].into_iter().chain(of_hooks).collect();
+        sys::fd::close_kept(3 + init.preserve_fds as i32, &stay).attempt(|| "close what set-up has left open")?;
         // The parent goes away as soon as it has heard; from here on the container outlives it.
         rustix::process::set_parent_process_death_signal(None).attempt(|| "outlive the parent")?;
         born.link.send(&Message::Reached(Stage::Ready))?;
@@ -129,7 +132,7 @@ pub fn run(init: &Init<'_>, born: &mut Born) -> Result<Infallible> {
         let pid = rustix::process::getpid().as_raw_nonzero().get();
         let state = Reported { status: Status::Created, pid, ..state };
         let environment = init.process.map(Process::environment).unwrap_or_default();
-        hooks::run(hooks_here, Point::StartContainer, &state, &environment)?;
+        hooks::run_with(hooks_here, Point::StartContainer, &state, &environment, None, init.hook_output)?;
     }
     ready.execute(&mut born.link, init.preserve_fds)
 }

@@ -44,13 +44,16 @@ impl Container {
             let being_made = matches!(process_start(pid), Some((true, now)) if now == start);
             return Ok(if being_made { Status::Creating } else { Status::Stopped });
         }
-        if !self.state.is_alive() {
-            return Ok(Status::Stopped);
-        }
+        let Some(stat) = self.state.living() else { return Ok(Status::Stopped) };
         if self.is_paused()? {
             return Ok(Status::Paused);
         }
-        Ok(if open_gate_of(&self.folder)?.is_some() { Status::Created } else { Status::Running })
+        Ok(match open_gate_of(&self.folder)? {
+            Some(_) => Status::Created,
+            None if stat.executed => Status::Running,
+            // Of `run`, on the way to its program.
+            None => Status::Creating,
+        })
     }
 
     /// Whether its cgroup is frozen.

@@ -31,7 +31,7 @@ pub fn list(runtime: &Runtime) -> Result<Vec<Reported>> {
         match state(runtime, &id) {
             Ok(state) => states.push(state),
             Err(error) if matches!(error.kind(), Kind::NotFound | Kind::Invalid) => {}
-            Err(error) => log::warn!("container {id}: {error}"),
+            Err(error) => log::warn!("container {id}: {}", error.as_go_prints_it()),
         }
     }
     Ok(states)

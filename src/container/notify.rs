@@ -5,27 +5,28 @@ use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use oci_spec::runtime::Spec;
 use rustix::process::PidfdGetfdFlags;
 
-use super::state::{State, Status};
+use super::state::{State, Status, has_executed};
+use super::wait::Signals;
 use crate::error::{Attempt, Error, Kind, Result};
-use crate::launch::Child;
 use crate::launch::link::{Link, Message, Stage};
+use crate::launch::{Child, died};
 
 /// Waits until `child` has reached `stage`, handing over a listener on the way.
 ///
 /// # Errors
-/// What the child failed at or died of.
-pub fn wait_for(child: &mut Child, stage: Stage, spec: &Spec, state: &State) -> Result<()> {
+/// What the child failed at or died of; of kind [`Kind::Interrupted`] when a signal asks this process to end.
+pub fn wait_for(child: &mut Child, stage: Stage, spec: &Spec, state: &State, signals: &Signals) -> Result<()> {
     loop {
-        match child.link.receive()? {
+        match receive(&mut child.link, Some(signals))? {
             Some(Message::Reached(reached)) if reached == stage => return Ok(()),
             Some(Message::Listener(fd)) => {
                 hand_over(child.pidfd.as_fd(), fd, child.pid.as_raw_nonzero().get(), spec, state, &child.link)?
             }
             Some(Message::Failed(error)) => return Err(error),
             Some(other) => {
-                return Err(Error::new(Kind::Died, format!("the child said {other:?} when {stage:?} was due")));
+                return Err(Error::new(Kind::Died, format!("{other} came before {stage}")));
             }
-            None => return Err(child.failed(&format!("before it was {stage:?}"))),
+            None => return Err(child.failed(&format!("before {stage}"))),
         }
     }
 }
@@ -33,18 +34,33 @@ pub fn wait_for(child: &mut Child, stage: Stage, spec: &Spec, state: &State) -> 
 /// Waits until the process `pid` behind `link` has executed its program, handing over a listener on the way.
 ///
 /// # Errors
-/// What it failed at.
-pub fn wait_for_exec(link: &mut Link, pidfd: BorrowedFd<'_>, pid: i32, spec: &Spec, state: &State) -> Result<()> {
+/// What it failed at; of kind [`Kind::Interrupted`] when one of `signals` asks this process to end.
+pub fn wait_for_exec(
+    link: &mut Link,
+    pidfd: BorrowedFd<'_>,
+    pid: i32,
+    spec: &Spec,
+    state: &State,
+    signals: Option<&Signals>,
+) -> Result<()> {
     loop {
-        match link.receive()? {
+        match receive(link, signals)? {
             Some(Message::Listener(fd)) => hand_over(pidfd, fd, pid, spec, state, link)?,
             Some(Message::Failed(error)) => return Err(error),
             Some(other) => {
-                return Err(Error::new(Kind::Died, format!("the child said {other:?} when it was to execute")));
+                return Err(Error::new(Kind::Died, format!("{other} came where the program was to be executed")));
             }
-            None => return Ok(()),
+            None if has_executed(pid) => return Ok(()),
+            None => return Err(died(pidfd, pid, "before it executed its program")),
         }
     }
+}
+
+fn receive(link: &mut Link, signals: Option<&Signals>) -> Result<Option<Message>> {
+    if let (Some(signals), false) = (signals, link.has_early()) {
+        signals.until_readable(link.as_fd(), None)?;
+    }
+    link.receive()
 }
 
 fn hand_over(pidfd: BorrowedFd<'_>, fd: i32, pid: i32, spec: &Spec, state: &State, link: &Link) -> Result<()> {

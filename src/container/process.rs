@@ -171,6 +171,11 @@ impl Process {
         Ok(())
     }
 
+    /// Leaves groups as they are, whatever the configuration lists.
+    pub fn keep_original_groups(&mut self) {
+        self.credentials.groups = None;
+    }
+
     /// For `exec`: confines the child to processors before it joins the container's cgroup.
     ///
     /// # Errors
@@ -199,7 +204,7 @@ impl Process {
             if is_higher {
                 let raised = Rlimit { current: own.current, maximum: limit.maximum };
                 rustix::process::prlimit(Some(pid), *resource, raised)
-                    .attempt(|| format!("raise rlimit {resource:?} to {}", shown(limit)))?;
+                    .attempt(|| format!("raise {} to {}", name(*resource), shown(limit)))?;
             }
         }
         if let Some(adjustment) = self.oom_score_adj {
@@ -219,7 +224,7 @@ impl Process {
             rustix::thread::set_no_new_privs(true).attempt(|| "set no_new_privs")?;
         }
         if let Some(scheduler) = &self.scheduler {
-            sched::set_scheduler(scheduler).attempt(|| format!("set the scheduler {scheduler:?}"))?;
+            sched::set_scheduler(scheduler).attempt(|| format!("set {}", shown_policy(scheduler)))?;
         }
         if let Some((class, priority)) = self.io_priority {
             sched::set_io_priority(class, priority)
@@ -243,7 +248,7 @@ impl Process {
         }
         for (resource, limit) in &self.rlimits {
             rustix::process::setrlimit(*resource, *limit)
-                .attempt(|| format!("set rlimit {resource:?} to {}", shown(limit)))?;
+                .attempt(|| format!("set {} to {}", name(*resource), shown(limit)))?;
         }
         program::limit_bounding_set(self.capabilities.bounding)?;
         // A folder that only root may enter, and one that only the user may: either is fine.
@@ -403,6 +408,17 @@ fn rlimits(process: &SpecProcess) -> Result<Vec<(Resource, Rlimit)>> {
     Ok(limits)
 }
 
+/// As setrlimit(2) has it.
+fn name(resource: Resource) -> String {
+    format!("RLIMIT_{resource:?}").to_uppercase()
+}
+
+fn shown_policy(attr: &SchedAttr) -> String {
+    const NAMES: [&str; 7] = ["OTHER", "FIFO", "RR", "BATCH", "ISO", "IDLE", "DEADLINE"];
+    let name = NAMES.get(attr.policy as usize).copied().unwrap_or("?");
+    format!("the scheduling policy SCHED_{name} (priority {}, nice {})", attr.priority, attr.nice)
+}
+
 fn scheduler(scheduler: &Scheduler) -> Result<SchedAttr> {
     let policy = match scheduler.policy() {
         LinuxSchedulerPolicy::SchedOther => 0,
@@ -483,10 +499,14 @@ fn memory_policy(policy: &oci_spec::runtime::LinuxMemoryPolicy) -> Result<(u32, 
                 MemoryPolicyFlagType::MpolFNumaBalancing => 1 << 13,
             }
     });
-    let nodes = number_list(policy.nodes().as_deref().unwrap_or_default())
-        .ok_or_else(|| Error::invalid(format!("invalid memoryPolicy.nodes: {:?}", policy.nodes())))?;
+    let nodes = number_list(policy.nodes().as_deref().unwrap_or_default()).ok_or_else(|| {
+        Error::invalid(format!("invalid memoryPolicy.nodes: {:?}", policy.nodes().as_deref().unwrap_or_default()))
+    })?;
     if matches!(mode, 0 | 4) && !nodes.is_empty() {
-        return Err(Error::invalid(format!("memory policy mode requires 0 nodes but got {:?}", policy.nodes())));
+        return Err(Error::invalid(format!(
+            "memory policy mode requires 0 nodes but got {:?}",
+            policy.nodes().as_deref().unwrap_or_default()
+        )));
     }
     Ok((mode | flags, nodes))
 }

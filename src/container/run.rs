@@ -4,6 +4,7 @@ use super::create::{Options, Start, begin, run_hooks};
 use super::delete;
 use super::hooks::Point;
 use super::runtime::Runtime;
+use super::sd_notify::Notify;
 use super::state::Status;
 use super::wait::Signals;
 use super::{instance::Container, notify};
@@ -26,16 +27,13 @@ pub struct RunOptions {
 /// As `create` and `start`.
 pub fn run(runtime: &Runtime, id: &str, options: &Options, how: &RunOptions) -> Result<u8> {
     let start = if how.detach { Start::Detached } else { Start::Attached };
-    let signals = if how.detach {
-        None
-    } else {
-        if !how.no_subreaper {
-            rustix::process::set_child_subreaper(Some(rustix::process::getpid())).attempt(|| "become a subreaper")?;
-        }
-        Some(Signals::hold()?)
-    };
-    let mut created = begin(runtime, id, options, start)?;
-    created.child.proceed()?;
+    if !how.detach && !how.no_subreaper {
+        rustix::process::set_child_subreaper(Some(rustix::process::getpid())).attempt(|| "become a subreaper")?;
+    }
+    let signals = Signals::hold()?;
+    let mut created = begin(runtime, id, options, start, &signals)?;
+    let notify = Notify::open(&created.folder)?;
+    created.child.proceed().map_err(|error| created.explain(error))?;
     let pidfd = std::os::fd::AsFd::as_fd(&created.child.pidfd);
     notify::wait_for_exec(
         &mut created.child.link,
@@ -43,19 +41,30 @@ pub fn run(runtime: &Runtime, id: &str, options: &Options, how: &RunOptions) -> 
         created.state.init_process_pid,
         &created.bundle.spec,
         &created.state,
-    )?;
+        Some(&signals),
+    )
+    .map_err(|error| created.explain(error))?;
     run_hooks(&created, Point::Poststart, Status::Running)?;
-    let Some(signals) = signals else {
+    if how.detach {
+        let notify = notify.map(|notify| (notify, created.child.pid, created.child.pidfd.try_clone()));
         created.keep();
+        if let Some((notify, pid, pidfd)) = notify {
+            // The container stays, whatever ends this process.
+            crate::sys::signal::unblock_all();
+            notify.wait(pid.as_raw_nonzero().get(), &pidfd.attempt(|| "keep the pidfd of the container's process")?)?;
+        }
         return Ok(0);
-    };
+    }
     let terminal = created.terminal.take();
-    let status = signals.wait(created.child.pid, &created.child.pidfd, terminal)?;
+    let status = signals.wait(created.child.pid, &created.child.pidfd, terminal, notify)?;
+    if let (137, Some(why)) = (status, created.why_killed()) {
+        log::warn!("container {id} was killed: {why}");
+    }
     let container = Container { folder: created.folder.clone(), state: created.state.clone() };
     let (cgroup, spec) = created.into_parts();
     if how.keep {
         return Ok(status);
     }
-    delete::destroy(&container, cgroup, Some(&spec))?;
+    delete::destroy(&container, cgroup, Some(&spec), Some(&signals))?;
     Ok(status)
 }

@@ -59,8 +59,12 @@ pub fn supported_flags() -> Vec<&'static str> {
 /// # Errors
 /// As [`profile`] and [`crate::seccomp::compile`].
 pub fn compile(spec: &Spec) -> Result<Option<Program>> {
-    let seccomp = spec.linux().as_ref().and_then(|linux| linux.seccomp().as_ref());
-    seccomp.map(|seccomp| crate::seccomp::compile(&profile(seccomp)?)).transpose()
+    let Some(seccomp) = spec.linux().as_ref().and_then(|linux| linux.seccomp().as_ref()) else { return Ok(None) };
+    let strict = super::spec::annotation(spec, "run.oci.seccomp_fail_unknown_syscall").is_some();
+    if let Some(name) = unknown_syscalls(seccomp).next().filter(|_| strict) {
+        return Err(Error::invalid(format!("linux.seccomp.syscalls: unknown syscall {name:?}")));
+    }
+    crate::seccomp::compile(&profile(seccomp)?).map(Some)
 }
 
 /// The profile in a JSON value: a `linux.seccomp` alone, or a configuration that has one.

@@ -1,16 +1,21 @@
 //! config.json: reading it, and what must hold before anything is done.
 
 use std::fs;
+use std::io::Read;
+use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 
 use oci_spec::runtime::{LinuxNamespaceType, LinuxResources, Process, Spec};
 
-use super::resources;
+use super::{resources, strict};
 use crate::error::{Attempt, Error, Result};
 use crate::namespace::{Kind, Kinds};
 
 /// The version of the runtime-spec that this runtime implements.
 pub const SPEC_VERSION: &str = "1.3.0";
+
+/// crun's annotation for a process that keeps the supplementary groups of the runtime.
+pub const KEEP_GROUPS: &str = "run.oci.keep_original_groups";
 
 /// A bundle: its folder and its configuration.
 #[derive(Debug)]
@@ -34,7 +39,7 @@ impl Bundle {
             return Err(Error::os(rustix::io::Errno::NOTDIR, format!("open bundle {}", path.display())));
         }
         let file = path.join("config.json");
-        let text = fs::read(&file).attempt(|| format!("read {}", file.display()))?;
+        let text = read_regular(&file).attempt(|| format!("read {}", file.display()))?;
         let spec = parse(&text).attempt(|| format!("read {}", file.display()))?;
         Ok(Bundle { path, spec, text })
     }
@@ -65,12 +70,28 @@ impl Bundle {
     }
 }
 
+/// The content of a file; a FIFO or a device in its place could keep the reader for ever.
+fn read_regular(path: &Path) -> Result<Vec<u8>> {
+    let file = fs::OpenOptions::new()
+        .read(true)
+        .custom_flags(libc::O_NONBLOCK)
+        .open(path)
+        .map_err(|error| Error::io(&error, ""))?;
+    let metadata = file.metadata().map_err(|error| Error::io(&error, ""))?;
+    if !metadata.is_file() {
+        return Err(Error::invalid("not a regular file"));
+    }
+    let mut text = Vec::with_capacity(metadata.len() as usize + 1);
+    file.take(u64::MAX).read_to_end(&mut text).map_err(|error| Error::io(&error, ""))?;
+    Ok(text)
+}
+
 /// The configuration in `text`.
 ///
 /// # Errors
 /// What does not fit, with line and column.
 pub fn parse(text: &[u8]) -> Result<Spec> {
-    let mut spec = match serde_json::from_slice::<Spec>(text) {
+    let mut spec = match strict::from_slice::<Spec>(text) {
         Ok(spec) => spec,
         // A capability that this build does not know fails the whole; runc warns and goes on.
         Err(error) => without_unknown_capabilities(text)
@@ -87,13 +108,13 @@ pub fn parse(text: &[u8]) -> Result<Spec> {
 /// # Errors
 /// What does not fit, with line and column.
 pub fn parse_process(text: &[u8]) -> Result<Process> {
-    match serde_json::from_slice::<Process>(text) {
+    match strict::from_slice::<Process>(text) {
         Ok(process) => Ok(process),
         Err(error) => serde_json::from_slice(text)
             .ok()
             .and_then(|mut value| {
                 let dropped = drop_unknown_capabilities(&mut value);
-                (dropped > 0).then(|| serde_json::from_str(&value.to_string()).ok())?
+                (dropped > 0).then(|| strict::from_slice(value.to_string().as_bytes()).ok())?
             })
             .ok_or_else(|| Error::invalid(format!("not a valid process: {error}"))),
     }
@@ -105,7 +126,7 @@ pub fn parse_process(text: &[u8]) -> Result<Process> {
 /// What does not fit, with line and column.
 pub fn parse_resources(text: &[u8]) -> Result<LinuxResources> {
     let mut resources =
-        serde_json::from_slice(text).map_err(|error| Error::invalid(format!("not valid resources: {error}")))?;
+        strict::from_slice(text).map_err(|error| Error::invalid(format!("not valid resources: {error}")))?;
     resources::forget_absent_limit(Some(&mut resources), text, "/pids/limit");
     Ok(resources)
 }
@@ -113,7 +134,8 @@ pub fn parse_resources(text: &[u8]) -> Result<LinuxResources> {
 fn without_unknown_capabilities(text: &[u8]) -> Option<Spec> {
     let mut value: serde_json::Value = serde_json::from_slice(text).ok()?;
     // By way of text: reading a configuration from values would be a second parser of everything in the binary.
-    (drop_unknown_capabilities(value.get_mut("process")?) > 0).then(|| serde_json::from_str(&value.to_string()).ok())?
+    (drop_unknown_capabilities(value.get_mut("process")?) > 0)
+        .then(|| strict::from_slice(value.to_string().as_bytes()).ok())?
 }
 
 /// Takes capabilities out of a process that this build does not know, with a warning each; says how many.
@@ -133,6 +155,11 @@ fn drop_unknown_capabilities(process: &mut serde_json::Value) -> usize {
         }
     }
     dropped
+}
+
+/// The value of an annotation.
+pub fn annotation<'a>(spec: &'a Spec, name: &str) -> Option<&'a str> {
+    spec.annotations().as_ref()?.get(name).map(String::as_str)
 }
 
 /// The namespaces that a configuration lists, with the path of those that are joined.

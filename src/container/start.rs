@@ -1,10 +1,11 @@
 //! `start`: leave for a created container's first process to execute its program.
 
-use super::create::open_gate_of;
+use super::create::{explain, open_gate_of};
 use super::hooks::{self, Point};
 use super::instance::Container;
 use super::notify;
 use super::runtime::Runtime;
+use super::sd_notify::Notify;
 use super::state::Status;
 use crate::error::{Error, Kind, Result};
 use crate::launch::link::{Message, Stage};
@@ -33,6 +34,7 @@ pub fn start(runtime: &Runtime, id: &str) -> Result<()> {
         Some(Message::Reached(Stage::Ready)) => {}
         _ => return Err(not_created(container.status()?)),
     }
+    let notify = Notify::open(&container.folder)?;
     link.send(&Message::Proceed)?;
     let started = notify::wait_for_exec(
         &mut link,
@@ -40,12 +42,17 @@ pub fn start(runtime: &Runtime, id: &str) -> Result<()> {
         container.state.init_process_pid,
         &spec,
         &container.state,
+        None,
     );
     let _ = std::fs::remove_file(container.folder.gate());
-    started?;
+    started.map_err(|error| explain(error, container.cgroup().ok().as_ref()))?;
     let state = container.state.reported(Status::Running);
-    hooks::run(hooks::at(&spec, Point::Poststart), Point::Poststart, &state, &[]).inspect_err(|_| {
+    hooks::run(hooks::at(&spec, Point::Poststart), Point::Poststart, &state, &[], None).inspect_err(|_| {
         // As in runc: what was to follow the start did not, so the container does not go on.
         let _ = rustix::process::pidfd_send_signal(&pidfd, rustix::process::Signal::KILL);
-    })
+    })?;
+    match notify {
+        Some(notify) => notify.wait(container.state.init_process_pid, &pidfd),
+        None => Ok(()),
+    }
 }

@@ -301,10 +301,26 @@ pub(super) fn read_once<'a>(path: &str, buffer: &'a mut [u8]) -> Option<&'a [u8]
     Some(&buffer[..length])
 }
 
-/// What /proc/PID/stat tells of a process: whether it still runs, and when it started, in clock ticks after boot.
+/// What /proc/PID/stat tells of a process.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Stat {
+    /// It still runs.
+    alive: bool,
+    /// It has executed a program since it was forked.
+    pub(super) executed: bool,
+    /// When it started, in clock ticks after boot.
+    started: u64,
+}
+
+/// Whether a process still runs, and when it started, in clock ticks after boot.
 ///
 /// `None` when there is no such process.
 pub fn process_start(pid: i32) -> Option<(bool, u64)> {
+    process_stat(pid).map(|stat| (stat.alive, stat.started))
+}
+
+/// What /proc/PID/stat tells; `None` when there is no such process.
+pub(super) fn process_stat(pid: i32) -> Option<Stat> {
     if pid <= 0 {
         return None;
     }
@@ -316,14 +332,32 @@ pub fn process_start(pid: i32) -> Option<(bool, u64)> {
     let rest = std::str::from_utf8(stat.get(after_name..)?).ok()?;
     let mut fields = rest.split(' ');
     let alive = !matches!(fields.next()?, "Z" | "X" | "x");
-    // Field 22; the state was 3.
-    Some((alive, fields.nth(18)?.parse().ok()?))
+    // PF_FORKNOEXEC of linux/sched.h, in field 9; the state was 3.
+    let executed = fields.nth(5)?.parse::<u32>().ok()? & 0x40 == 0;
+    // Field 22.
+    Some(Stat { alive, executed, started: fields.nth(12)?.parse().ok()? })
+}
+
+/// Whether `pid`, which has let go of its close-on-exec descriptors, did so by execve(2) and not by its end.
+///
+/// A process loses its memory before its descriptors, and with it the link to its program: with that there, one system
+/// call says that it lives on.
+pub(super) fn has_executed(pid: i32) -> bool {
+    let mut buffer = [std::mem::MaybeUninit::uninit(); 8];
+    rustix::fs::readlinkat_raw(rustix::fs::CWD, format!("/proc/{pid}/exe"), &mut buffer).is_ok()
+        // Gone altogether, it was somebody else's to reap, who knows.
+        || process_stat(pid).is_none_or(|stat| stat.executed)
 }
 
 impl State {
     /// Whether the first process still runs: the same one, not another with its pid.
     pub fn is_alive(&self) -> bool {
-        matches!(process_start(self.init_process_pid), Some((true, start)) if start == self.init_process_start)
+        self.living().is_some()
+    }
+
+    /// The first process, if it still runs.
+    pub(super) fn living(&self) -> Option<Stat> {
+        process_stat(self.init_process_pid).filter(|stat| stat.alive && stat.started == self.init_process_start)
     }
 
     /// A descriptor of the first process, by which signals reach it and no other.

@@ -26,7 +26,7 @@ pub fn update(runtime: &Runtime, id: &str, change: &LinuxResources) -> Result<()
     if let Err(error) = cgroup.apply(&resources::limits(&merged)?) {
         // Some limits may be set already: all or none.
         if let Err(again) = resources::limits(&before).and_then(|before| cgroup.apply(&before)) {
-            log::warn!("the limits from before the update could not be set again: {again}");
+            log::warn!("the limits from before the update could not be set again: {}", again.as_go_prints_it());
         }
         return Err(error);
     }

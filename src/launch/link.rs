@@ -19,6 +19,7 @@
 //!
 //! An end of file before its time means that the other side died; the parent asks waitid(2) what of.
 
+use std::fmt;
 use std::io::IoSlice;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 
@@ -41,6 +42,15 @@ pub enum Stage {
     Ready,
 }
 
+impl fmt::Display for Stage {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Stage::Mounted => "its file systems were mounted",
+            Stage::Ready => "it was ready to be started",
+        })
+    }
+}
+
 /// One message.
 #[derive(Debug)]
 pub enum Message {
@@ -56,6 +66,21 @@ pub enum Message {
     HandedOver,
     /// What went wrong.
     Failed(Error),
+}
+
+/// What it says, as an error names it.
+impl fmt::Display for Message {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Message::Proceed => "leave to go on",
+            Message::Reached(Stage::Mounted) => "word that file systems are mounted",
+            Message::Reached(Stage::Ready) => "word of being ready",
+            Message::Pid(_) => "a process id",
+            Message::Listener(_) => "a seccomp listener",
+            Message::HandedOver => "word that the seccomp listener is handed over",
+            Message::Failed(_) => "a failure",
+        })
+    }
 }
 
 /// A message's text beyond this is cut: it must fit a socket buffer.
@@ -129,7 +154,7 @@ impl Link {
     /// `EPIPE` when the other side is gone.
     pub fn send(&self, message: &Message) -> Result<()> {
         rustix::net::send(&self.fd, &message.encode(), SendFlags::NOSIGNAL)
-            .attempt(|| format!("send {message:?} between parent and child"))
+            .attempt(|| format!("send {message} between parent and child"))
             .map(drop)
     }
 
@@ -140,7 +165,7 @@ impl Link {
     /// As write(2); SIGPIPE, where it is not ignored, when the other side is gone.
     pub fn send_under_filter(&self, message: &Message) -> Result<()> {
         rustix::io::write(&self.fd, &message.encode())
-            .attempt(|| format!("send {message:?} between parent and child"))
+            .attempt(|| format!("send {message} between parent and child"))
             .map(drop)
     }
 
@@ -175,7 +200,7 @@ impl Link {
     pub fn wait(&mut self) -> Result<()> {
         match self.receive()? {
             Some(Message::Proceed) => Ok(()),
-            Some(other) => Err(Error::new(Kind::Died, format!("{other:?} came where leave to go on was due"))),
+            Some(other) => Err(Error::new(Kind::Died, format!("{other} came where leave to go on was due"))),
             None => Err(Error::new(Kind::Died, "the runtime died while it set the container up")),
         }
     }
@@ -194,7 +219,7 @@ impl Link {
                 Some(other) => {
                     return Err(Error::new(
                         Kind::Died,
-                        format!("{other:?} came where a listener was to be handed over"),
+                        format!("{other} came where a seccomp listener was to be handed over"),
                     ));
                 }
                 None => {
@@ -221,6 +246,11 @@ impl Link {
     fn has_message(&self) -> bool {
         let now = Timespec { tv_sec: 0, tv_nsec: 0 };
         rustix::event::poll(&mut [PollFd::new(&self.fd, PollFlags::IN)], Some(&now)) == Ok(1)
+    }
+
+    /// Whether a message is here already, for which nobody need wait.
+    pub fn has_early(&self) -> bool {
+        self.put_back.is_some()
     }
 
     pub(super) fn put_back(&mut self, message: Option<Message>) {

@@ -180,8 +180,8 @@ impl Child {
         match self.link.receive()? {
             Some(Message::Reached(reached)) if reached == stage => Ok(()),
             Some(Message::Failed(error)) => Err(error),
-            Some(other) => Err(Error::new(Kind::Died, format!("the child said {other:?} when {stage:?} was due"))),
-            None => Err(self.failed(&format!("before it was {stage:?}"))),
+            Some(other) => Err(Error::new(Kind::Died, format!("{other} came before {stage}"))),
+            None => Err(self.failed(&format!("before {stage}"))),
         }
     }
 
@@ -192,7 +192,7 @@ impl Child {
     pub fn wait_for_exec(&mut self) -> Result<()> {
         match self.link.receive()? {
             Some(Message::Failed(error)) => Err(error),
-            Some(other) => Err(Error::new(Kind::Died, format!("the child said {other:?} when it was to execute"))),
+            Some(other) => Err(Error::new(Kind::Died, format!("{other} came where the program was to be executed"))),
             None => Ok(()),
         }
     }
@@ -222,26 +222,27 @@ impl Child {
         if let Some(error) = self.link.failure() {
             return error;
         }
-        let status = rustix::process::waitid(
-            WaitId::PidFd(rustix::fd::AsFd::as_fd(&self.pidfd)),
-            WaitIdOptions::EXITED | WaitIdOptions::NOWAIT,
-        );
-        let how = match status {
-            Ok(Some(status)) => match (status.exit_status(), status.terminating_signal()) {
-                (Some(code), _) => format!("exited with status {code}"),
-                (_, Some(signal)) => format!("was killed by signal {signal}{}", hint(signal)),
-                _ => "ended".to_owned(),
-            },
-            _ => "closed its link".to_owned(),
-        };
-        Error::new(Kind::Died, format!("child process {} {how} {when}", self.pid.as_raw_nonzero()))
+        died(rustix::fd::AsFd::as_fd(&self.pidfd), self.pid.as_raw_nonzero().get(), when)
     }
+}
+
+/// What the process `pid` behind `pidfd`, which has closed its link, died of.
+pub fn died(pidfd: BorrowedFd<'_>, pid: i32, when: &str) -> Error {
+    let how = match rustix::process::waitid(WaitId::PidFd(pidfd), WaitIdOptions::EXITED | WaitIdOptions::NOWAIT) {
+        Ok(Some(status)) => match (status.exit_status(), status.terminating_signal()) {
+            (Some(code), _) => format!("exited with status {code}"),
+            (_, Some(signal)) => format!("was killed by signal {signal}{}", hint(signal)),
+            _ => "ended".to_owned(),
+        },
+        // Somebody else's child.
+        _ => "ended".to_owned(),
+    };
+    Error::new(Kind::Died, format!("the container's process {pid} {how} {when}"))
 }
 
 /// What most likely sent a signal that nobody explains.
 fn hint(signal: i32) -> &'static str {
     match signal {
-        9 => " (out of memory in its cgroup, or killed from outside)",
         31 => " (a seccomp filter)",
         _ => "",
     }

@@ -144,8 +144,10 @@ pub fn set_credentials(who: &Credentials) -> Result<()> {
     }
     if let Some(groups) = &who.groups {
         let groups: Vec<Gid> = groups.iter().map(|gid| Gid::from_raw(*gid)).collect();
-        rustix::thread::set_thread_groups(&groups)
-            .attempt(|| format!("set the supplementary groups {:?}", who.groups))?;
+        rustix::thread::set_thread_groups(&groups).attempt(|| {
+            let list: Vec<String> = groups.iter().map(|gid| gid.as_raw().to_string()).collect();
+            format!("set the supplementary groups {}", list.join(","))
+        })?;
     }
     let (uid, gid) = (Uid::from_raw(who.uid), Gid::from_raw(who.gid));
     rustix::thread::set_thread_res_gid(gid, gid, gid).attempt(|| format!("change to group {}", who.gid))?;

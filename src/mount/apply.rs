@@ -30,7 +30,7 @@ pub fn new_filesystem(fstype: &str, source: &str, words: &[String], attributes: 
     let explain = |errno: Errno, step: String| {
         let error = Error::os(errno, step);
         match kernel_words(fs.as_fd()) {
-            Some(words) => Error::new(Kind::Os, format!("{error} ({words})")),
+            Some(words) => Error::new(Kind::Os, format!("{} ({words})", error.as_go_prints_it())),
             None => error,
         }
     };

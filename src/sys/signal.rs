@@ -85,6 +85,15 @@ pub fn kill(child: rustix::process::Pid, signal: i32) -> Result<(), Errno> {
     check(unsafe { libc::kill(child.as_raw_nonzero().get(), signal) }.into()).map(drop)
 }
 
+/// Whether this process ignores `signal`.
+pub fn is_ignored(signal: i32) -> bool {
+    // SAFETY: sigaction is plain data, for which all zeroes is valid; without a new action nothing is changed.
+    unsafe {
+        let mut action: libc::sigaction = std::mem::zeroed();
+        libc::sigaction(signal, std::ptr::null(), &raw mut action) == 0 && action.sa_sigaction == libc::SIG_IGN
+    }
+}
+
 /// Gives `signal` its default action again, where it was ignored.
 pub fn set_default(signal: i32) {
     // SAFETY: SIG_DFL installs no code of ours.

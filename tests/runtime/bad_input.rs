@@ -4,7 +4,7 @@ use std::fs;
 
 use serde_json::{Value, json};
 
-use crate::harness::{Container, Peer, peer, skip_on};
+use crate::harness::{Container, Peer, peer, program, skip_on};
 
 /// The container is refused with every one of `words` in the complaint, and leaves nothing, its log one error.
 #[track_caller]
@@ -52,13 +52,43 @@ fn a_bundle_without_a_configuration() {
 #[test]
 fn a_configuration_that_is_no_json() {
     skip_on!(Runc | Crun, "the peers do not name the file");
-    for content in ["", "{", "not json", "[]", "{\"ociVersion\": 1}"] {
+    for content in ["", "{", "not json", "{\"ociVersion\": 1}"] {
         let container = Container::without_rootfs();
         fs::write(container.bundle().join("config.json"), content).expect("write config.json");
         let create = container.runtime(&["create", "--bundle"]).arg(container.bundle()).arg(&container.id);
         create.run().exits(1).complains("config.json").in_one_line();
         container.assert_gone();
     }
+}
+
+#[test]
+fn an_array_in_the_place_of_an_object() {
+    skip_on!(Runc | Crun, "the peers' words differ");
+    let words = ["config.json", "sequence, expected an object at line 1 column"];
+    refused(&Container::new().set("/process", json!([])), &words);
+    refused(&Container::new().set("/process/user", json!([0, 0])), &words);
+    refused(&Container::new().set("/linux", json!([])), &words);
+    refused(&Container::new().set("/mounts/0", json!(["/proc", "proc"])), &words);
+    refused(&Container::new().set("/annotations", json!([])), &words);
+    let mut container = Container::new();
+    container.config = json!([]);
+    refused(&container, &words);
+    let running = Container::running();
+    let file = running.dir.join("array.json");
+    fs::write(&file, "[]").expect("write a file");
+    let name = file.to_str().expect("UTF-8");
+    running.verb(&["exec", "--process", name]).exits(255).complains("expected an object").in_one_line();
+    running.verb(&["update", "--resources", name]).exits(1).complains("expected an object").in_one_line();
+}
+
+#[test]
+fn a_configuration_that_is_no_file() {
+    skip_on!(Runc | Crun, "the peers wait for ever");
+    let container = Container::without_rootfs();
+    program("mkfifo").arg(container.bundle().join("config.json")).run().ok();
+    let create = container.runtime(&["create", "--bundle"]).arg(container.bundle()).arg(&container.id);
+    create.at_most(5.0).run().exits(1).complains("config.json: not a regular file").in_one_line();
+    container.assert_gone();
 }
 
 #[test]

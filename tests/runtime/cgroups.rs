@@ -286,3 +286,31 @@ fn a_killed_container_of_many_processes_is_gone_at_once() {
     container.verb(&["delete", "--force"]).ok();
     container.assert_gone();
 }
+
+#[test]
+fn a_limit_of_memory_that_cannot_hold_the_program_is_named_as_the_cause() {
+    skip_on!(Runc | Crun, "the peers' words differ");
+    if !has_controller("memory") {
+        skip!("no memory controller");
+    }
+    let container = Container::new().set("/linux/resources/memory", json!({"limit": 1000}));
+    let output = container.run().exits(1).in_one_line().complains("memory");
+    if hierarchy() != Hierarchy::V2 {
+        // On v2 the process is born under the limit, if it can be.
+        output.complains("killed by signal 9 before").complains("its cgroup ran out of memory");
+    }
+    container.assert_gone();
+    container.create_with(&[]).exits(1).in_one_line().complains("memory");
+    container.assert_gone();
+}
+
+#[test]
+fn run_says_that_its_program_was_killed_for_want_of_memory() {
+    skip_on!(Runc | Crun, "the peers say nothing");
+    if !has_controller("memory") {
+        skip!("no memory controller");
+    }
+    let container = Container::new().args(&["dd", "if=/dev/zero", "of=/dev/null", "bs=64M", "count=1"]);
+    let container = container.set("/linux/resources/memory", json!({"limit": 8 << 20}));
+    container.run().exits(137).in_one_line().complains("ran out of memory, of which it may have 8388608 bytes");
+}

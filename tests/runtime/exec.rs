@@ -256,3 +256,12 @@ fn runs_on_the_processors_that_the_process_names() {
     let output = container.exec_with(&["--process", file.to_str().expect("UTF-8")], &[]);
     assert_eq!(output.ok().stdout().split_whitespace().last(), Some("0"));
 }
+
+#[test]
+fn in_a_folder_that_is_not_the_container_s_fails_as_the_runtime_s_own_error() {
+    let container = Container::running();
+    for number in [3, 5, 7] {
+        let folder = format!("/proc/self/fd/{number}");
+        container.exec_with(&["--cwd", &folder], &["true"]).exits(255).complains("cwd").in_one_line();
+    }
+}

@@ -195,3 +195,26 @@ fn may_change_the_network_of_the_container_before_its_program_runs() {
     }
     output.ok().mentions("hooked0");
 }
+
+#[test]
+fn write_to_the_files_that_annotations_name() {
+    skip_on!(Runc, "annotations of crun's");
+    let container = Container::new();
+    let (out, err) = (container.dir.join("out"), container.dir.join("err"));
+    let name = |path: &Path| path.to_str().expect("UTF-8").to_owned();
+    let annotations = json!({"run.oci.hooks.stdout": name(&out), "run.oci.hooks.stderr": name(&err)});
+    let says = |point: &str| hook(&format!("echo {point}; echo {point}-error >&2"));
+    let points = ["createRuntime", "createContainer", "startContainer", "poststart", "poststop"];
+    let mut container = container.set("/annotations", annotations);
+    for point in points {
+        container = container.set(&format!("/hooks/{point}"), says(point));
+    }
+    let mut container = container.created();
+    container.start();
+    container.wait_stopped();
+    container.verb(&["delete"]).ok();
+    assert_eq!(read(&out).lines().collect::<Vec<_>>(), points);
+    assert_eq!(read(&err).lines().count(), points.len(), "{}", read(&err));
+    container.config["annotations"]["run.oci.hooks.stdout"] = json!("/no/such/file");
+    container.run().exits(1).complains("/no/such/file: no such file or directory").in_one_line();
+}

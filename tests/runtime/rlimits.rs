@@ -2,7 +2,7 @@
 
 use serde_json::json;
 
-use crate::harness::{Container, Peer, peer};
+use crate::harness::{Container, Peer, peer, skip_on};
 
 #[test]
 fn are_set_for_the_process() {
@@ -42,4 +42,12 @@ fn one_that_is_given_twice_is_refused() {
     if peer() == Peer::Ours {
         container.run().exits(1).complains("RLIMIT_NOFILE").in_one_line();
     }
+}
+
+#[test]
+fn that_are_refused_are_named_as_setrlimit_has_them() {
+    skip_on!(Runc | Crun, "the peers' words differ");
+    let limits = json!([{"type": "RLIMIT_CORE", "soft": 2, "hard": 1}]);
+    let container = Container::new().set("/process/rlimits", limits);
+    container.run().exits(1).in_one_line().complains("set RLIMIT_CORE to 2:1: invalid argument");
 }

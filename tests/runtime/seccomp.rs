@@ -193,3 +193,14 @@ fn the_calls_of_another_architecture_are_killed_or_refused() {
     let output = perl(script).set("/linux/seccomp", profile).run();
     assert!(output.code() != 0 || output.stdout() != "0", "an x32 call passed the filter");
 }
+
+#[test]
+fn an_unknown_system_call_is_an_error_when_an_annotation_asks() {
+    skip_on!(Runc, "an annotation of crun's");
+    let rules = json!([{"names": ["read", "of_the_future"], "action": "SCMP_ACT_ALLOW"}]);
+    let seccomp = json!({"defaultAction": "SCMP_ACT_ALLOW", "syscalls": rules});
+    let container = Container::new().set("/linux/seccomp", seccomp);
+    container.run().ok();
+    let container = container.set("/annotations", json!({"run.oci.seccomp_fail_unknown_syscall": "1"}));
+    container.run().exits(1).complains("of_the_future").in_one_line();
+}

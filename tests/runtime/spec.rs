@@ -4,7 +4,7 @@ use std::fs;
 
 use serde_json::Value;
 
-use crate::harness::{Container, Hierarchy, Peer, hierarchy, peer, set, skip_on};
+use crate::harness::{Container, Hierarchy, Peer, copy_program, hierarchy, peer, program, set, skip_on};
 
 fn read_config(container: &Container) -> Value {
     let text = fs::read_to_string(container.bundle().join("config.json")).expect("read config.json");
@@ -110,4 +110,22 @@ fn host_shows_nothing_of_the_host_but_its_programs() {
     let container =
         container.args(&["/bin/sh", "-c", "ls -A /root /home /var /tmp 2>/dev/null | grep -v ':$' | xargs"]);
     container.run().ok().says("");
+}
+
+#[test]
+fn what_rootless_writes_runs_for_a_user_without_privilege() {
+    skip_on!(Runc | Crun, "the arguments after -- are ours");
+    let container = Container::new();
+    // Where the tests were built, the user may not look.
+    let own = container.dir.join("nskit");
+    copy_program(&crate::harness::nskit(), &own);
+    program("chown").args(["-hR", "nobody:nogroup"]).arg(container.dir.path()).run().ok();
+    let as_nobody = |words: &[&str]| {
+        let user = ["--reuid", "nobody", "--regid", "nogroup", "--clear-groups"];
+        program("setpriv").args(user).arg(&own).args(["runtime", "--root"]).arg(container.state_root()).args(words)
+    };
+    let script = "id -u; test -e /sys/fs/cgroup/pids/cgroup.procs -o -e /sys/fs/cgroup/cgroup.procs && echo shown";
+    as_nobody(&["spec", "--rootless", "-b"]).arg(container.bundle()).args(["--", "sh", "-c", script]).run().ok();
+    as_nobody(&["run", "-b"]).arg(container.bundle()).arg(&container.id).run().ok().says("0\nshown");
+    container.assert_gone();
 }

@@ -1,8 +1,10 @@
 //! `state`.
 
+use std::fs;
+
 use serde_json::{Value, json};
 
-use crate::harness::{Container, eventually};
+use crate::harness::{Container, eventually, skip_on};
 
 #[test]
 fn tells_what_the_specification_asks_for() {
@@ -65,4 +67,31 @@ fn is_valid_while_a_container_is_paused() {
     assert_eq!(state["status"], "paused");
     container.verb(&["resume"]).ok();
     assert_eq!(container.status(), "running");
+}
+
+#[test]
+fn is_not_running_before_the_program_is() {
+    skip_on!(Runc | Crun, "the peers say so once there is a process");
+    let container = Container::sleeper();
+    let (there, go) = (container.dir.join("there"), container.dir.join("go"));
+    let script = format!("touch {}; while ! test -e {}; do sleep 0.01; done", there.display(), go.display());
+    let container = container.set("/hooks/createContainer", json!([{"path": "/bin/sh", "args": ["sh", "-c", script]}]));
+    let run = container.launch(&["run"]).start();
+    eventually("the hook runs", || there.exists());
+    assert_eq!(container.status(), "creating");
+    fs::write(go, "").expect("let the hook end");
+    eventually("the program runs", || container.status() == "running");
+    run.signal(nix::sys::signal::Signal::SIGTERM);
+    run.wait().ok();
+}
+
+#[test]
+fn of_a_container_that_is_killed_as_soon_as_it_runs_is_that_of_its_program() {
+    for _ in 0..10 {
+        let container = Container::sleeper();
+        let run = container.launch(&["run"]).start();
+        eventually("the container runs", || container.verb(&["state"]).stdout().contains("\"running\""));
+        container.kill("KILL").ok();
+        run.wait().exits(137);
+    }
 }

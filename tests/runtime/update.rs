@@ -163,3 +163,13 @@ fn a_container_can_be_made_idle() {
     container.runtime(&["update", "--cpu-idle", "1", &container.id]).run().ok();
     assert_eq!(container.cgroup_value("cpu", "cpu.idle", "cpu.idle"), "1");
 }
+
+#[test]
+fn from_a_file_that_is_not_there_says_so_in_the_engines_words() {
+    let container = Container::running();
+    container
+        .verb(&["update", "-r", "/no/such"])
+        .exits(1)
+        .in_one_line()
+        .complains("/no/such: no such file or directory");
+}

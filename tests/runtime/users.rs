@@ -2,7 +2,7 @@
 
 use serde_json::json;
 
-use crate::harness::Container;
+use crate::harness::{Container, program, skip_on};
 
 #[test]
 fn the_process_has_the_ids_of_the_configuration() {
@@ -52,4 +52,16 @@ fn a_working_directory_that_only_root_may_enter_works_for_other_users_as_with_ru
     let mode = std::os::unix::fs::PermissionsExt::from_mode(0o700);
     std::fs::set_permissions(container.rootfs().join("closed"), mode).expect("chmod");
     container.args(&["readlink", "/proc/self/cwd"]).run().ok().says("/closed");
+}
+
+#[test]
+fn the_groups_of_the_runtime_are_kept_when_an_annotation_asks() {
+    skip_on!(Runc, "an annotation of crun's");
+    let container = Container::new().args(&["id", "-G"]).set("/process/user/additionalGids", json!([7]));
+    let container = container.set("/annotations", json!({"run.oci.keep_original_groups": "1"}));
+    container.write_config();
+    let words = crate::harness::runtime_words();
+    let run = program("setpriv").args(["--groups", "4321,4322"]).args(words).arg("--root").arg(container.state_root());
+    let run = run.args(["run", "--bundle"]).arg(container.bundle()).arg(&container.id);
+    run.run().ok().says("0 4321 4322");
 }

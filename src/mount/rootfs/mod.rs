@@ -60,6 +60,8 @@ pub struct Hierarchy {
     pub options: Option<String>,
     /// The container's cgroup as the host sees it.
     pub path: PathBuf,
+    /// Where the container is instead, when its own cgroup could not be made and may be done without.
+    pub fallback: Option<PathBuf>,
 }
 
 /// One mount of a container.

@@ -194,7 +194,11 @@ impl Built<'_> {
                     let words: Vec<String> = words.split(',').map(str::to_owned).collect();
                     created("cgroup", "cgroup", &words, 0).attempt(what)?
                 }
-                None => cloned(CWD, &hierarchy.path, true, true).attempt(what)?,
+                None => match (cloned(CWD, &hierarchy.path, true, true), &hierarchy.fallback) {
+                    (Err(Errno::NOENT), Some(fallback)) => cloned(CWD, fallback, true, true),
+                    (tree, _) => tree,
+                }
+                .attempt(what)?,
             };
             // Nobody else knows this tmpfs yet: names in it are what was made here.
             let flags = MoveMountFlags::MOVE_MOUNT_F_EMPTY_PATH;
