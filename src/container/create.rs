@@ -136,9 +136,12 @@ pub fn begin(runtime: &Runtime, id: &str, options: &Options, start: Start) -> Re
     let kinds = bundle.kinds();
     let mut targets = Vec::new();
     let mut joins = Vec::new();
+    let mut in_own_cgroup_namespace = !kinds.contains(Kind::Cgroup);
     for (kind, path) in namespaces(spec) {
         if let Some(path) = path {
-            targets.push(Target::open(path)?);
+            let target = Target::open(path)?;
+            in_own_cgroup_namespace |= kind == Kind::Cgroup && is_own_cgroup_namespace(&target)?;
+            targets.push(target);
             joins.push(Kinds::only(kind));
         }
     }
@@ -163,7 +166,7 @@ pub fn begin(runtime: &Runtime, id: &str, options: &Options, start: Start) -> Re
     let root = rootfs::plan(
         &bundle,
         options.no_pivot,
-        &placement.view(new),
+        &placement.view(kinds, new, in_own_cgroup_namespace),
         kinds.contains(Kind::User) && runtime.privileged(),
     )?;
 
@@ -212,8 +215,18 @@ pub fn begin(runtime: &Runtime, id: &str, options: &Options, start: Start) -> Re
         preserve_fds,
     };
     log::debug!("container {id}: new namespaces {new:?}, joined {:?}, cgroups {:?}", kinds - new, state.cgroup_paths);
-    placement.before_clone()?;
-    let child = launch(&plan, &targets, placement.fd_for_clone()?, |born| init::run(&init, born))?;
+    let is_born_in_cgroup = plan.is_cloned_in_own_cgroup_namespace();
+    let launched = placement.before_clone().and_then(|()| {
+        let cgroup = if is_born_in_cgroup { placement.fd_for_clone()? } else { None };
+        launch(&plan, &targets, cgroup, |born| init::run(&init, born))
+    });
+    let child = match launched {
+        Ok(child) => child,
+        Err(error) => {
+            placement.remove_quietly();
+            return Err(error);
+        }
+    };
     drop(gate);
     drop(targets);
     let outer = console.and_then(|console| console.outer);
@@ -233,7 +246,7 @@ pub fn begin(runtime: &Runtime, id: &str, options: &Options, start: Start) -> Re
         state.init_process_start = state::process_start(state.init_process_pid).map_or(0, |(_, start)| start);
         state.namespace_paths = namespace_paths(state.init_process_pid);
         created.folder.save(&state)?;
-        created.placement.after_clone(pid)?;
+        created.placement.after_clone(pid, is_born_in_cgroup)?;
         let cgroup_paths = created.placement.paths();
         if cgroup_paths != state.cgroup_paths {
             // Hierarchies that may be done without, and are.
@@ -276,6 +289,14 @@ pub fn begin(runtime: &Runtime, id: &str, options: &Options, start: Start) -> Re
         // When the child failed, what the parent stumbled over is only the consequence.
         Err(error) => Err(created.child.link.failure().unwrap_or(error)),
     }
+}
+
+/// Whether a cgroup namespace that is to be joined is the runtime's own.
+fn is_own_cgroup_namespace(target: &Target) -> Result<bool> {
+    let identity = |stat: rustix::fs::Stat| (stat.st_dev, stat.st_ino);
+    let own = rustix::fs::stat("/proc/self/ns/cgroup").attempt(|| "look at /proc/self/ns/cgroup")?;
+    let joined = rustix::fs::fstat(target).attempt(|| format!("look at {}", target.name()))?;
+    Ok(identity(own) == identity(joined))
 }
 
 fn receive_terminal(outer: &OwnedFd, child: &mut Child) -> Result<OwnedFd> {
