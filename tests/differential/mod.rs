@@ -78,8 +78,8 @@ fn parse(text: &str) -> Option<Outcome> {
     Some(Outcome { status: status.parse().ok()?, stdout, stderr })
 }
 
-/// Runs a script with the tools of a folder.
-fn run(tools: &Path, host: &str, script: &str) -> Outcome {
+/// Runs a script with the tools of a folder, its pauses this many times as long.
+fn run(tools: &Path, host: &str, script: &str, pauses: u32) -> Outcome {
     let scratch = TempDir::new();
     let place = scratch.path().display();
     let script = format!(
@@ -91,6 +91,7 @@ fn run(tools: &Path, host: &str, script: &str) -> Outcome {
         .env("UNSHARE", "/usr/bin/unshare")
         .env("PROGRAMS", format!("{FOLDER}/programs"))
         .env("HOST", host)
+        .env("PAUSES", pauses.to_string())
         .at_most(60.0)
         .run();
     let told = |text: String| text.replace(&scratch.path().display().to_string(), "SCRATCH");
@@ -181,11 +182,18 @@ fn no_script_can_tell_ours_from_the_originals() {
         for _ in 0..4 {
             scope.spawn(|| {
                 while let Some(case) = cases.get(next.fetch_add(1, Ordering::Relaxed)) {
-                    let got = run(ours.path(), &host, case.script);
-                    let wrong = judge(case, &version, &got, || run(reference.path(), &host, case.script));
-                    if let Some(wrong) = wrong {
-                        failures.lock().expect("lock").push(format!("{}\n  ours  {got}\n  {wrong}", case.script));
+                    // A script that waits by the clock may have waited too short on a busy machine; what is wrong stays so.
+                    let attempts = if case.script.contains("pause ") { 3 } else { 1 };
+                    let mut failure = None;
+                    for pauses in 1..=attempts {
+                        let got = run(ours.path(), &host, case.script, pauses);
+                        let wrong = judge(case, &version, &got, || run(reference.path(), &host, case.script, pauses));
+                        failure = wrong.map(|wrong| format!("{}\n  ours  {got}\n  {wrong}", case.script));
+                        if failure.is_none() {
+                            break;
+                        }
                     }
+                    failures.lock().expect("lock").extend(failure);
                 }
             });
         }
