@@ -59,12 +59,15 @@ impl Placement {
         }
     }
 
-    /// What mounts of type cgroup are to show.
-    pub fn view(&self, new: Kinds) -> CgroupView {
+    /// What mounts of type cgroup are to show: `kinds` are the container's namespaces, of which some are `new`.
+    pub fn view(&self, kinds: Kinds, new: Kinds, in_own_namespace: bool) -> CgroupView {
         let Some(layout) = &self.layout else { return CgroupView::V1(Vec::new()) };
         if layout.is_unified() {
-            let path = self.places.first().map(|place| place.path.clone());
-            return CgroupView::V2(path.unwrap_or_else(|| PathBuf::from("/sys/fs/cgroup")));
+            let Some(place) = self.places.first() else { return CgroupView::V2Bound(PathBuf::from("/sys/fs/cgroup")) };
+            if in_own_namespace && !kinds.contains(Kind::User) {
+                return CgroupView::V2Bound(place.mount.clone());
+            }
+            return CgroupView::V2(place.path.clone());
         }
         let may_lack = self.rootless && !self.location.is_explicit();
         let has_namespace = new.contains(Kind::Cgroup);
@@ -114,18 +117,18 @@ impl Placement {
         self.cgroup.as_ref().map_or(Ok(None), Cgroup::fd_for_clone)
     }
 
-    /// Makes on v1 the directories, while the child makes its namespaces, and moves it in.
+    /// Makes on v1 the directories, while the child makes its namespaces, and moves it in; on v2 moves it where it could
+    /// not be born.
     ///
     /// # Errors
     /// As [`Cgroup::create`], [`Cgroup::apply`] and [`Cgroup::join`].
-    pub fn after_clone(&mut self, pid: Pid) -> Result<()> {
-        if self.layout.as_ref().is_some_and(|layout| !layout.is_unified()) {
+    pub fn after_clone(&mut self, pid: Pid, is_born_in_cgroup: bool) -> Result<()> {
+        if !self.is_made_before_clone() {
             self.make()?;
-            if let Some(cgroup) = &mut self.cgroup {
-                cgroup.join(Some(pid))?;
-            }
+        } else if is_born_in_cgroup {
+            return Ok(());
         }
-        Ok(())
+        self.cgroup.as_mut().map_or(Ok(()), |cgroup| cgroup.join(Some(pid)))
     }
 
     fn make(&mut self) -> Result<()> {

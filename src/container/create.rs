@@ -167,9 +167,12 @@ pub fn begin<'a>(
     let kinds = bundle.kinds();
     let mut targets = Vec::new();
     let mut joins = Vec::new();
+    let mut in_own_cgroup_namespace = !kinds.contains(Kind::Cgroup);
     for (kind, path) in namespaces(spec) {
         if let Some(path) = path {
-            targets.push(Target::open(path)?);
+            let target = Target::open(path)?;
+            in_own_cgroup_namespace |= kind == Kind::Cgroup && is_own_cgroup_namespace(&target)?;
+            targets.push(target);
             joins.push(Kinds::only(kind));
         }
     }
@@ -197,7 +200,7 @@ pub fn begin<'a>(
     let root = rootfs::plan(
         &bundle,
         options.no_pivot,
-        &placement.view(new),
+        &placement.view(kinds, new, in_own_cgroup_namespace),
         kinds.contains(Kind::User) && runtime.privileged(),
     )?;
 
@@ -249,8 +252,18 @@ pub fn begin<'a>(
         preserve_fds,
     };
     log::debug!("container {id}: new namespaces {new:?}, joined {:?}, cgroups {:?}", kinds - new, state.cgroup_paths);
-    placement.before_clone()?;
-    let child = launch(&plan, &targets, placement.fd_for_clone()?, |born| init::run(&init, born))?;
+    let is_born_in_cgroup = plan.is_cloned_in_own_cgroup_namespace();
+    let launched = placement.before_clone().and_then(|()| {
+        let cgroup = if is_born_in_cgroup { placement.fd_for_clone()? } else { None };
+        launch(&plan, &targets, cgroup, |born| init::run(&init, born))
+    });
+    let child = match launched {
+        Ok(child) => child,
+        Err(error) => {
+            placement.remove_quietly();
+            return Err(error);
+        }
+    };
     drop(gate);
     drop(targets);
     let outer = console.and_then(|console| console.outer);
@@ -271,7 +284,7 @@ pub fn begin<'a>(
         state.init_process_start = state::process_start(state.init_process_pid).map_or(0, |(_, start)| start);
         state.namespace_paths = namespace_paths(state.init_process_pid);
         created.folder.save(&state)?;
-        created.placement.after_clone(pid)?;
+        created.placement.after_clone(pid, is_born_in_cgroup)?;
         let cgroup_paths = created.placement.paths();
         if cgroup_paths != state.cgroup_paths {
             // Hierarchies that may be done without, and are.
@@ -319,6 +332,14 @@ pub fn begin<'a>(
             Err(created.explain(error))
         }
     }
+}
+
+/// Whether a cgroup namespace that is to be joined is the runtime's own.
+fn is_own_cgroup_namespace(target: &Target) -> Result<bool> {
+    let identity = |stat: rustix::fs::Stat| (stat.st_dev, stat.st_ino);
+    let own = rustix::fs::stat("/proc/self/ns/cgroup").attempt(|| "look at /proc/self/ns/cgroup")?;
+    let joined = rustix::fs::fstat(target).attempt(|| format!("look at {}", target.name()))?;
+    Ok(identity(own) == identity(joined))
 }
 
 fn receive_terminal(outer: &OwnedFd, child: &mut Child) -> Result<OwnedFd> {

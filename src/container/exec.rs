@@ -105,7 +105,7 @@ pub fn exec(
     let started = (|| {
         process.set_initial_affinity(pid)?;
         if let Some(cgroup) = &mut cgroup {
-            cgroup.join(Some(pid))?;
+            join(&container, options, cgroup, pid)?;
         }
         process.set_final_affinity(pid)?;
         process.limit(pid)?;
@@ -137,10 +137,10 @@ pub fn exec(
         child.kill();
         return Err(error);
     }
-    match signals {
-        Some(signals) => signals.wait(pid, &child.pidfd, shown, None),
-        None => Ok(0),
-    }
+    let status = signals.map_or(Ok(0), |signals| signals.wait(pid, &child.pidfd, shown, None));
+    // This process ends now, and the kernel closes what it has open.
+    std::mem::forget((child, targets));
+    status
 }
 
 /// The first process of a container that another can be started in.
@@ -176,6 +176,22 @@ fn setgroups_denied(pid: i32) -> bool {
     std::fs::read_to_string(format!("/proc/{pid}/setgroups")).is_ok_and(|text| text.starts_with("deny"))
 }
 
+/// Moves the child into the container's cgroup.
+fn join(container: &Container, options: &Options, cgroup: &mut Cgroup, pid: Pid) -> Result<()> {
+    match cgroup.join(Some(pid)) {
+        Err(error) if error.errno() == Some(Errno::BUSY) && options.cgroup.is_empty() => {
+            below(container, cgroup)?.ok_or(error)?.join(Some(pid))
+        }
+        joined => joined,
+    }
+}
+
+/// Where the container's first process is in a cgroup that takes none: its processes moved down, so that it could pass
+/// controllers on.
+fn below(container: &Container, cgroup: &Cgroup) -> Result<Option<Cgroup>> {
+    Pid::from_raw(container.state.init_process_pid).map_or(Ok(None), |init| cgroup.of_process(init))
+}
+
 /// Launches the child in the container's cgroup where it can be born there (v2); else gives the cgroup for it to join.
 fn start(
     container: &Container,
@@ -192,12 +208,11 @@ fn start(
         sub if sub.is_empty() => cgroup,
         sub => cgroup.sub(&sub)?,
     };
-    let Some(fd) = cgroup.fd_for_clone()? else { return Ok((launch(plan, targets, None, body)?, Some(cgroup))) };
+    let fd = if plan.is_cloned_in_own_cgroup_namespace() { cgroup.fd_for_clone()? } else { None };
+    let Some(fd) = fd else { return Ok((launch(plan, targets, None, body)?, Some(cgroup))) };
     match launch(plan, targets, Some(fd), &body) {
-        // Its processes moved down, so that it could pass controllers on: go where its first process is.
         Err(error) if error.errno() == Some(Errno::BUSY) && options.cgroup.is_empty() => {
-            let init = Pid::from_raw(container.state.init_process_pid).ok_or(error.clone())?;
-            let below = cgroup.of_process(init)?.ok_or(error)?;
+            let below = below(container, &cgroup)?.ok_or(error)?;
             Ok((launch(plan, targets, below.fd_for_clone()?, &body)?, None))
         }
         launched => Ok((launched?, None)),

@@ -16,6 +16,9 @@ use crate::namespace::{Kind, idmap};
 pub enum CgroupView {
     /// The v2 tree, with the container's folder on the host.
     V2(PathBuf),
+    /// The v2 tree that is mounted here on the host. In the runtime's own cgroup namespace a new mount would show the same,
+    /// and would take the host's mount options (nsdelegate, memory_recursiveprot) away: they are the whole tree's.
+    V2Bound(PathBuf),
     /// The v1 hierarchies.
     V1(Vec<Hierarchy>),
 }
@@ -120,6 +123,10 @@ fn plan_mount(mount: &SpecMount, bundle: &Bundle, cgroup: &CgroupView, clone_sou
             CgroupView::V2(fallback) => {
                 options.filesystem.clear();
                 Source::CgroupV2 { fallback: fallback.clone() }
+            }
+            CgroupView::V2Bound(tree) => {
+                options.filesystem.clear();
+                Source::CgroupV2Bound(tree.clone())
             }
             CgroupView::V1(hierarchies) => Source::CgroupV1(hierarchies.clone()),
         },

@@ -243,7 +243,7 @@ impl Folder {
     /// Of kind [`Kind::NotFound`] when there is no such container.
     pub fn load(&self) -> Result<State> {
         let path = self.path.join(Self::STATE);
-        let text = fs::read(&path).map_err(|error| match error.kind() {
+        let text = read_file(&path).map_err(|error| match error.kind() {
             std::io::ErrorKind::NotFound => {
                 Error::new(Kind::NotFound, format!("container {:?} does not exist", self.id))
             }
@@ -258,7 +258,7 @@ impl Folder {
     /// As open(2), and when it is damaged.
     pub fn load_config(&self) -> Result<oci_spec::runtime::Spec> {
         let path = self.path.join(Self::CONFIG);
-        let text = fs::read(&path).attempt(|| format!("read {}", path.display()))?;
+        let text = read_file(&path).attempt(|| format!("read {}", path.display()))?;
         super::spec::parse(&text).attempt(|| format!("read {}", path.display()))
     }
 
@@ -269,6 +269,21 @@ impl Folder {
     pub fn replace_config(&self, spec: &oci_spec::runtime::Spec) -> Result<()> {
         let text = serde_json::to_vec(spec).map_err(|error| Error::invalid(format!("write config.json: {error}")))?;
         replace_file(&self.path.join(Self::CONFIG), &text, 0o600)
+    }
+}
+
+/// Reads a file that is replaced, never written to: a short read is its end, and mostly the first one.
+fn read_file(path: &Path) -> std::io::Result<Vec<u8>> {
+    let file = fs::File::open(path)?;
+    let mut content = Vec::with_capacity(16 << 10);
+    loop {
+        let room = content.capacity() - content.len();
+        match rustix::io::read(&file, rustix::buffer::spare_capacity(&mut content)) {
+            Ok(read) if read < room => return Ok(content),
+            Ok(_) => content.reserve(content.len()),
+            Err(rustix::io::Errno::INTR) => {}
+            Err(errno) => return Err(errno.into()),
+        }
     }
 }
 

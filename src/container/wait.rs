@@ -110,7 +110,7 @@ impl Signals {
             if let Some(relay) = &mut relay {
                 relay.copy(input)?;
             }
-            while let Some(signal) = self.next()? {
+            if let Some(signal) = self.next()? {
                 match signal {
                     libc::SIGCHLD => {
                         if let Some(status) = reap(pid)? {
@@ -158,20 +158,19 @@ fn pass_on(signal: i32, pidfd: &OwnedFd, relay: Option<&Relay>) {
     }
 }
 
-/// Reaps whoever has ended; the status of `pid` if it is among them.
+/// Reaps whoever has ended, up to `pid`, whose status it returns.
 fn reap(pid: Pid) -> Result<Option<u8>> {
-    let mut found = None;
     loop {
         match rustix::process::wait(WaitOptions::NOHANG) {
             Ok(Some((ended, status))) if ended == pid => {
-                found = Some(match (status.exit_status(), status.terminating_signal()) {
+                return Ok(Some(match (status.exit_status(), status.terminating_signal()) {
                     (Some(code), _) => code as u8,
                     (_, Some(signal)) => 128 + signal as u8,
                     _ => continue,
-                });
+                }));
             }
             Ok(Some(_)) | Err(Errno::INTR) => {}
-            Ok(None) | Err(Errno::CHILD) => return Ok(found),
+            Ok(None) | Err(Errno::CHILD) => return Ok(None),
             Err(errno) => return Err(Error::os(errno, "wait for children")),
         }
     }

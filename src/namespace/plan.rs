@@ -13,6 +13,9 @@
 //!   drops the privilege that the others need.
 //! - A new user namespace comes before whatever else is new, so that it owns it.
 //! - A cgroup namespace takes its root from the creator's cgroup: it is created when the child has been moved, last.
+//! - A joined cgroup namespace is the child's to join too: where v2 is mounted with nsdelegate, as systemd does, a process
+//!   whose own cgroup is not below the root of its cgroup namespace can have no child born into another (ENOENT). Only when
+//!   a user namespace would take the privilege away does the process between join it; the child is moved to its cgroup.
 //! - A time namespace's offsets can be set only until a process is in it, so it is created by who then forks; under
 //!   a new user namespace by the child itself, whose execve(2) moves it in.
 
@@ -47,6 +50,14 @@ pub struct Plan {
     pub time_offsets: String,
 }
 
+impl Plan {
+    /// Whether the child can be born in its cgroup: whoever clones it is still in the caller's cgroup namespace.
+    pub fn is_cloned_in_own_cgroup_namespace(&self) -> bool {
+        let joins_another = |step: &Step| matches!(step, Step::Join { kinds, .. } if kinds.contains(Kind::Cgroup));
+        !self.carrier.iter().flatten().any(joins_another)
+    }
+}
+
 /// Plans a child that gets `new` namespaces and joins `joins`, the kinds that are wanted of each target by index.
 /// `privileged`: the caller has `CAP_SYS_ADMIN` in its user namespace.
 pub fn plan(new: Kinds, joins: &[Kinds], privileged: bool) -> Plan {
@@ -56,7 +67,6 @@ pub fn plan(new: Kinds, joins: &[Kinds], privileged: bool) -> Plan {
     let late_time = new.contains(Kind::Time) && new_user;
     let early_time = new.contains(Kind::Time) && !new_user;
 
-    let join = in_place(joins, privileged);
     let with_child = Kinds::only(Kind::User) | Kind::Pid;
     let late = Kinds::only(Kind::Cgroup) | Kind::Time;
     let mut plan = Plan {
@@ -66,13 +76,18 @@ pub fn plan(new: Kinds, joins: &[Kinds], privileged: bool) -> Plan {
     };
     let rest = new - with_child - late;
     if joined.intersects(needs_process_between) || early_time || (new_user && !joins.is_empty()) {
-        let mut steps = join;
+        let drops_privilege = new_user || joined.contains(Kind::User);
+        let by_child = if drops_privilege { Kinds::NONE } else { Kinds::only(Kind::Cgroup) };
+        let part =
+            |of: &dyn Fn(Kinds) -> Kinds| in_place(&joins.iter().copied().map(of).collect::<Vec<_>>(), privileged);
+        let mut steps = part(&|kinds| kinds - by_child);
+        plan.child = part(&|kinds| kinds & by_child);
         if early_time {
             steps.push(Step::Unshare(Kinds::only(Kind::Time)));
         }
         plan.carrier = Some(steps);
     } else {
-        plan.child = join;
+        plan.child = in_place(joins, privileged);
     }
     if !rest.is_empty() {
         plan.child.push(Step::Unshare(rest));
@@ -141,6 +156,20 @@ mod tests {
         let plan = plan(kinds(&[Kind::Pid, Kind::Cgroup]), &[], true);
         assert_eq!(plan.late, Kinds::only(Kind::Cgroup));
         assert!(!plan.clone.contains(Kind::Cgroup));
+    }
+
+    #[test]
+    fn a_cgroup_namespace_is_joined_by_who_is_born_into_the_cgroup_unless_it_has_no_privilege_for_that() {
+        let all = kinds(&[Kind::Pid, Kind::Mount, Kind::Cgroup]);
+        let exec = plan(Kinds::NONE, &[all], true);
+        assert_eq!(exec.carrier, Some(vec![Step::Join { target: 0, kinds: kinds(&[Kind::Pid, Kind::Mount]) }]));
+        assert_eq!(exec.child, [Step::Join { target: 0, kinds: Kinds::only(Kind::Cgroup) }]);
+        assert!(exec.is_cloned_in_own_cgroup_namespace());
+        for (new, joined) in [(Kinds::NONE, all | Kinds::only(Kind::User)), (Kinds::only(Kind::User), all)] {
+            let with_user = plan(new, &[joined], true);
+            assert_eq!(with_user.carrier, Some(vec![Step::Join { target: 0, kinds: joined }]));
+            assert!(with_user.child.is_empty() && !with_user.is_cloned_in_own_cgroup_namespace());
+        }
     }
 
     #[test]

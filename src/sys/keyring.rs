@@ -31,6 +31,9 @@ pub fn join_session_keyring(name: &CStr) -> Result<(), Errno> {
         .and_then(|field| std::str::from_utf8(field).ok())
         .and_then(|field| u32::from_str_radix(field, 16).ok())
         .ok_or(Errno::INVAL)?;
+    if permissions & OWNER_SEARCH != 0 {
+        return Ok(());
+    }
     // SAFETY: numbers only.
     check(unsafe { libc::syscall(libc::SYS_keyctl, KEYCTL_SETPERM, key, permissions | OWNER_SEARCH) }).map(drop)
 }

@@ -1,6 +1,6 @@
 # What every case can use. The harness sets TOOLS (a folder with unshare and nsenter), UNSHARE (the system's own),
-# PROGRAMS (the folder beside this file) and HOST (the host's namespaces), and runs this in a mount namespace of its own,
-# in an empty folder on a tmpfs.
+# PROGRAMS (the folder beside this file), HOST (the host's namespaces) and PAUSES (see pause there), and runs this in a
+# mount namespace of its own, in an empty folder on a tmpfs.
 PATH=$TOOLS:$PROGRAMS:/usr/sbin:/usr/bin:/sbin:/bin
 SHELL=/bin/sh
 LC_ALL=C

@@ -256,6 +256,36 @@ fn without_a_cgroup_namespace_the_container_sees_its_own_cgroup_too() {
 }
 
 #[test]
+fn without_a_cgroup_namespace_the_host_s_cgroups_keep_their_options() {
+    // nsdelegate and the like are options of the one tree: whoever mounts it in the host's namespace sets them.
+    let options = || {
+        let table = fs::read_to_string("/proc/self/mountinfo").expect("read mountinfo");
+        let mount = table.lines().find_map(|line| line.split_once(" - cgroup2 ")).map(|(_, told)| told.to_owned());
+        mount.expect("a mount of cgroup v2")
+    };
+    let before = options();
+    Container::new().without_namespace("cgroup").run().ok();
+    Container::new().namespace("cgroup", Some("/proc/self/ns/cgroup")).run().ok();
+    assert_eq!(options(), before);
+}
+
+#[test]
+fn the_cgroup_namespace_of_another_is_joined_together_with_others() {
+    let first = Container::running();
+    let (pid, own) = (first.pid(), Container::sleeper());
+    let own =
+        ["pid", "cgroup"].iter().fold(own, |own, kind| own.namespace(kind, Some(&format!("/proc/{pid}/ns/{kind}"))));
+    let own = own.started();
+    for kind in ["pid", "cgroup"] {
+        let of = |pid: i32| fs::read_link(format!("/proc/{pid}/ns/{kind}")).expect("read a namespace");
+        assert_eq!(of(own.pid()), of(pid), "{kind}");
+    }
+    let table = fs::read_to_string(format!("/proc/{}/cgroup", own.pid())).expect("read the cgroups");
+    assert!(table.contains(&own.id), "{table}");
+    own.exec(&["true"]).ok();
+}
+
+#[test]
 fn a_cgroup_that_already_has_processes_is_refused_or_joined_but_never_emptied() {
     let first = Container::running();
     let path = {

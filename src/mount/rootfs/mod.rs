@@ -46,6 +46,8 @@ pub enum Source {
         /// The container's own cgroup as the host sees it.
         fallback: PathBuf,
     },
+    /// The cgroup v2 tree, bound from where the host has it mounted.
+    CgroupV2Bound(PathBuf),
 }
 
 /// One cgroup v1 hierarchy.
@@ -173,7 +175,7 @@ pub fn build<'a>(plan: &'a Rootfs, before_cgroup: &mut dyn FnMut() -> Result<()>
     attach(root.as_fd(), under.as_fd()).attempt(|| format!("put root {} in its place", plan.path.display()))?;
     let mut built = Built { plan, root, late_readonly: Vec::new(), fresh_dev: None };
     for mount in &plan.mounts {
-        if matches!(mount.source, Source::CgroupV1(_) | Source::CgroupV2 { .. }) {
+        if matches!(mount.source, Source::CgroupV1(_) | Source::CgroupV2 { .. } | Source::CgroupV2Bound(_)) {
             before_cgroup()?;
         }
         built.mount(mount).attempt(|| format!("mount {} on {}", mount.source.describe(), mount.target.display()))?;
@@ -205,7 +207,7 @@ impl Source {
             Source::Bind(path) => path.display().to_string(),
             Source::Cloned(_) => "bind".to_owned(),
             Source::CgroupV1(_) => "cgroup".to_owned(),
-            Source::CgroupV2 { .. } => "cgroup2".to_owned(),
+            Source::CgroupV2 { .. } | Source::CgroupV2Bound(_) => "cgroup2".to_owned(),
         }
     }
 }

@@ -36,6 +36,10 @@ impl Built<'_> {
             Source::Cloned(tree) => self.place(tree.as_fd(), mount, false),
             Source::CgroupV1(hierarchies) => self.mount_cgroup_v1(mount, hierarchies),
             Source::CgroupV2 { fallback } => self.mount_cgroup_v2(mount, fallback),
+            Source::CgroupV2Bound(tree) => {
+                let tree = cloned(CWD, tree, true, true).attempt(|| format!("bind {}", tree.display()))?;
+                self.place(tree.as_fd(), mount, false)
+            }
         }
     }
 

@@ -128,8 +128,10 @@ fn a_veth_leads_to_its_other_end() {
 fn explains_for_an_ordinary_process_why_it_may_not_enter() {
     let (target, _) = started(&["--uts"], "true");
     let caller = program("setpriv").args(["--reuid", "65534", "--clear-groups", "sleep", "60"]).start();
+    // Until setpriv has executed it, it still has capabilities.
     eventually("it is nobody", || {
-        std::fs::read_to_string(format!("/proc/{}/status", caller.pid())).is_ok_and(|text| text.contains("Uid:\t65534"))
+        std::fs::read_to_string(format!("/proc/{}/status", caller.pid()))
+            .is_ok_and(|text| text.contains("Name:\tsleep") && text.contains("Uid:\t65534"))
     });
     let words = ["explain", &target.pid().to_string(), "--as", &caller.pid().to_string()];
     let output = ns_inspect(&words).run().ok();
@@ -142,7 +144,13 @@ fn explains_for_an_ordinary_process_why_it_may_not_enter() {
 #[test]
 fn watching_tells_what_came_and_went() {
     let watch = ns_inspect(&["watch", "--every", "100ms"]).start();
-    std::thread::sleep(std::time::Duration::from_millis(500));
+    // It tells nothing of what was there at its first look, whenever that is.
+    let mut others = Vec::new();
+    eventually("it has looked once", || {
+        others.push(started(&["--uts"], "true"));
+        std::thread::sleep(std::time::Duration::from_millis(300));
+        watch.stdout().contains(" + ")
+    });
     let (running, said) = started(&["--uts"], "readlink /proc/self/ns/uts");
     let line = said.lines().next().expect("a line").to_owned();
     eventually("it came", || watch.stdout().contains(&format!("+ {line}")));
