@@ -139,7 +139,8 @@ pub(crate) fn diff(a: &Target, b: &Target, paint: Paint) -> anyhow::Result<Strin
     Ok(format!("A: {}\nB: {}\n{}", a.title(), b.title(), grid.print(paint, "")))
 }
 
-fn namespaces(pid: i32) -> anyhow::Result<[Option<u64>; 8]> {
+/// Inode numbers of the process's namespaces, by kind.
+pub(crate) fn namespaces(pid: i32) -> anyhow::Result<[Option<u64>; 8]> {
     let snapshot = discover(&Scope::process(pid))?;
     let Some(process) = snapshot.processes.first() else { anyhow::bail!("there is no process {pid}") };
     Ok(Kind::ALL.map(|kind| process.namespace(kind).map(|index| snapshot.namespaces[index].inode)))

@@ -88,6 +88,20 @@ pub enum Keeper {
     },
 }
 
+impl Keeper {
+    fn rank(&self) -> u8 {
+        match self {
+            Keeper::Thread { .. } => 0,
+            Keeper::ForChildren { .. } => 1,
+            Keeper::Descriptor { .. } => 2,
+            Keeper::Socket { .. } => 3,
+            Keeper::Mount { .. } => 4,
+            Keeper::Child { .. } => 5,
+            Keeper::Owned { .. } => 6,
+        }
+    }
+}
+
 impl fmt::Display for Keeper {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
@@ -316,6 +330,8 @@ impl Snapshot {
         }
         for namespace in &mut self.namespaces {
             namespace.leader = NONE;
+            // The first are those through which most can be seen.
+            namespace.keepers.sort_by_key(Keeper::rank);
         }
         for (number, process) in self.processes.iter_mut().enumerate() {
             for index in &mut process.namespaces {

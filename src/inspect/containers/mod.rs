@@ -2,11 +2,12 @@
 //!
 //! A process's cgroup path tells the engine and the id ([`cgroup`]). The rest is read where the engine keeps it: the
 //! bundle below the shim's working directory, conmon's arguments, the state folders of runtimes ([`runtimes`]), and
-//! the engines' own files ([`docker`], [`containerd`], [`podman`]).
+//! the engines' own files ([`docker`], [`containerd`], [`podman`], [`lxc`]).
 
 mod cgroup;
 mod containerd;
 mod docker;
+mod lxc;
 mod podman;
 mod runtimes;
 
@@ -313,6 +314,7 @@ fn enrich(container: &mut Container, member: Option<i32>) {
         Engine::Docker => docker::complete(container),
         Engine::Containerd => containerd::complete(container),
         Engine::Podman | Engine::Crio => podman::complete(container),
+        Engine::Lxc => lxc::complete(container),
         _ => {}
     }
     if let Some(config) = container.bundle.as_ref().and_then(|bundle| json(&bundle.join("config.json"))) {

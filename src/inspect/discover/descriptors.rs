@@ -9,7 +9,7 @@ use std::os::fd::AsFd;
 use rustix::fs::{AtFlags, FileType, Mode, OFlags, StatxFlags};
 use rustix::io::Errno;
 
-use super::super::model::Keeper;
+use super::super::model::{Keeper, Process};
 use super::processes::{ProcPath, for_each_number};
 use super::{Survey, relations, sockets};
 use crate::error::strerror;
@@ -26,7 +26,7 @@ const GUESSED: usize = 16;
 
 /// After so many comparisons in a row that told nothing, only one process in [`SELDOM`] is compared.
 const PATIENCE: u8 = 3;
-const SELDOM: usize = 16;
+const SELDOM: i32 = 16;
 
 /// A descriptor that processes with so many of them are likely to have.
 #[derive(Clone, Copy)]
@@ -44,8 +44,8 @@ impl Usual {
     }
 }
 
-/// What is remembered from one process to the next.
-struct Memory {
+/// Looks at the descriptors of processes, one after the other; what it remembers makes the next one cheap.
+pub(super) struct Look {
     nsfs: (u32, u32),
     /// Sockets that were looked at: many processes share some.
     sockets: HashSet<u64>,
@@ -57,22 +57,35 @@ struct Memory {
     compares: bool,
 }
 
-impl Memory {
-    fn new(nsfs: (u32, u32)) -> Memory {
-        Memory {
-            nsfs,
+impl Look {
+    /// `None` where the kernel shows no namespaces.
+    pub(super) fn new() -> Option<Look> {
+        Some(Look {
+            nsfs: nsfs_device()?,
             sockets: HashSet::new(),
             usual: std::array::from_fn(|count| (0..count as i32).map(Usual::new).collect()),
             // This process has at least the one of `/proc` open.
             counts: rustix::fs::stat("/proc/self/fd").is_ok_and(|status| status.st_size > 0),
             compares: true,
+        })
+    }
+
+    /// Looks at all descriptors of the process.
+    pub(super) fn at(&mut self, survey: &mut Survey<'_>, process: &Process) {
+        let looked = match guess(survey, process, self) {
+            Ok(true) => Ok(()),
+            Ok(false) => look_at_all(survey, process, self),
+            Err(errno) => Err(errno),
+        };
+        if let Err(errno @ (Errno::ACCESS | Errno::PERM)) = looked {
+            survey.snapshot.gap("processes' open files", strerror(errno));
         }
     }
 
     /// Whether the process has the very file that was looked at before: kcmp(2) costs a third of a lookup by path. Says
     /// no where it cannot tell.
-    fn is_known(&mut self, pid: i32, usual: &mut Usual, number: usize) -> bool {
-        let worth = usual.misses < PATIENCE || number.is_multiple_of(SELDOM);
+    fn is_known(&mut self, pid: i32, usual: &mut Usual) -> bool {
+        let worth = usual.misses < PATIENCE || pid % SELDOM == 0;
         if usual.seen_of == 0 || !self.compares || !worth {
             return false;
         }
@@ -93,29 +106,13 @@ enum Found {
     Else,
 }
 
-/// Looks at the descriptors of every process.
-pub(super) fn survey(survey: &mut Survey<'_>) {
-    let Some(nsfs) = nsfs_device() else { return };
-    let mut memory = Memory::new(nsfs);
-    for process in 0..survey.snapshot.processes.len() {
-        let looked = match guess(survey, process, &mut memory) {
-            Ok(true) => Ok(()),
-            Ok(false) => look_at_all(survey, process, &mut memory),
-            Err(errno) => Err(errno),
-        };
-        if let Err(errno @ (Errno::ACCESS | Errno::PERM)) = looked {
-            survey.snapshot.gap("processes' open files", strerror(errno));
-        }
-    }
-}
-
 /// Most processes have few descriptors, numbered as those of the process before. The directory's size is their count, so
 /// that they are all seen when so many are there; which costs half of reading the directory. Returns whether they were.
-fn guess(survey: &mut Survey<'_>, process: usize, memory: &mut Memory) -> Result<bool, Errno> {
+fn guess(survey: &mut Survey<'_>, process: &Process, memory: &mut Look) -> Result<bool, Errno> {
     if !memory.counts {
         return Ok(false);
     }
-    let pid = survey.snapshot.processes[process].pid;
+    let pid = process.pid;
     let path = ProcPath::new(pid).text("/fd");
     let status = rustix::fs::statx(survey.proc(), path.as_c_str(), AtFlags::empty(), StatxFlags::SIZE)?;
     let count = usize::try_from(status.stx_size).unwrap_or(usize::MAX);
@@ -125,7 +122,7 @@ fn guess(survey: &mut Survey<'_>, process: usize, memory: &mut Memory) -> Result
     // The highest is the most telling.
     for at in (0..count).rev() {
         let mut usual = memory.usual[count][at];
-        if !memory.is_known(pid, &mut usual, process) {
+        if !memory.is_known(pid, &mut usual) {
             match look(survey, process, usual.fd, memory) {
                 Ok(found) => usual.seen_of = if found == Found::Namespace { 0 } else { pid },
                 Err(Errno::NOENT) => return Ok(false),
@@ -137,9 +134,9 @@ fn guess(survey: &mut Survey<'_>, process: usize, memory: &mut Memory) -> Result
     Ok(true)
 }
 
-fn look_at_all(survey: &mut Survey<'_>, process: usize, memory: &mut Memory) -> Result<(), Errno> {
+fn look_at_all(survey: &mut Survey<'_>, process: &Process, memory: &mut Look) -> Result<(), Errno> {
     let mut fds = Vec::new();
-    list(survey, survey.snapshot.processes[process].pid, &mut fds)?;
+    list(survey, process.pid, &mut fds)?;
     for &fd in &fds {
         // One that was closed since holds nothing any more.
         let _ = look(survey, process, fd, memory);
@@ -159,8 +156,8 @@ fn list(survey: &Survey<'_>, pid: i32, fds: &mut Vec<i32>) -> Result<(), Errno> 
 }
 
 /// Looks at one descriptor.
-fn look(survey: &mut Survey<'_>, process: usize, fd: i32, memory: &mut Memory) -> Result<Found, Errno> {
-    let pid = survey.snapshot.processes[process].pid;
+fn look(survey: &mut Survey<'_>, process: &Process, fd: i32, memory: &mut Look) -> Result<Found, Errno> {
+    let pid = process.pid;
     let path = ProcPath::new(pid).text("/fd/").number(fd);
     let flags = AtFlags::STATX_DONT_SYNC | AtFlags::NO_AUTOMOUNT;
     let status = rustix::fs::statx(survey.proc(), path.as_c_str(), flags, StatxFlags::TYPE | StatxFlags::INO)?;

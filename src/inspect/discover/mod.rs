@@ -131,15 +131,6 @@ pub fn discover(scope: &Scope) -> Result<Snapshot> {
     let netnsid = if scope.netnsids { netnsid::Query::open().ok() } else { None };
     let mut survey = Survey { scope, proc, snapshot: Snapshot::default(), netnsid };
     processes::survey(&mut survey)?;
-    if scope.threads {
-        threads::survey(&mut survey);
-    }
-    if scope.for_children {
-        threads::survey_for_children(&mut survey);
-    }
-    if scope.descriptors {
-        descriptors::survey(&mut survey);
-    }
     survey.snapshot.arrange();
     mounts::survey(&mut survey);
     if scope.lists {

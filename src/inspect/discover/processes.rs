@@ -12,7 +12,7 @@ use rustix::fs::{Mode, OFlags, RawDir};
 use rustix::io::Errno;
 
 use super::super::model::{Process, Snapshot};
-use super::Survey;
+use super::{Survey, descriptors, threads};
 use crate::error::{Attempt, Result};
 use crate::namespace::Kind;
 
@@ -136,7 +136,8 @@ pub(super) fn for_each_number(directory: impl AsFd, mut visit: impl FnMut(i32)) 
     Ok(())
 }
 
-/// All processes, or the one that is asked for.
+/// All processes, or the one that is asked for; of each everything at once, while what the kernel has to look up for it
+/// is at hand.
 pub(super) fn survey(survey: &mut Survey<'_>) -> Result<()> {
     let mut pids = Vec::new();
     match survey.scope.only {
@@ -146,6 +147,8 @@ pub(super) fn survey(survey: &mut Survey<'_>) -> Result<()> {
     survey.snapshot.processes.reserve(pids.len());
     let wanted: Vec<Kind> = survey.scope.kinds.iter().collect();
     let mut reader = Reader::new();
+    let mut threads = survey.scope.threads.then(threads::Look::new);
+    let mut descriptors = if survey.scope.descriptors { descriptors::Look::new() } else { None };
     for pid in pids {
         let path = ProcPath::new(pid).text("/ns");
         let flags = OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC;
@@ -163,6 +166,17 @@ pub(super) fn survey(survey: &mut Survey<'_>) -> Result<()> {
             }
         }
         survey.snapshot.add(process);
+        if !process.is_opaque() {
+            if let Some(threads) = &mut threads {
+                threads.at(survey, &process, &wanted);
+            }
+            if survey.scope.for_children {
+                threads::for_children(survey, &process, ns.as_fd());
+            }
+        }
+        if let Some(descriptors) = &mut descriptors {
+            descriptors.at(survey, &process);
+        }
     }
     Ok(())
 }

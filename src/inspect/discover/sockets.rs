@@ -5,18 +5,17 @@ use std::os::fd::AsFd;
 
 use rustix::process::{Pid, PidfdFlags, PidfdGetfdFlags, pidfd_getfd, pidfd_open};
 
-use super::super::model::Keeper;
+use super::super::model::{Keeper, Process};
 use super::{Survey, relations};
 use crate::error::strerror;
 use crate::namespace::Kind;
 use crate::sys::ioctl;
 
-/// Looks where socket `fd` of a process came from.
-pub(super) fn look(survey: &mut Survey<'_>, process: usize, fd: i32) {
+/// Looks where socket `fd` of the process came from.
+pub(super) fn look(survey: &mut Survey<'_>, process: &Process, fd: i32) {
     if !survey.scope.kinds.contains(Kind::Net) {
         return;
     }
-    let process = survey.snapshot.processes[process];
     let Some(pid) = Pid::from_raw(process.pid) else { return };
     let Ok(pidfd) = pidfd_open(pid, PidfdFlags::empty()) else { return };
     let asked = pidfd_getfd(&pidfd, fd, PidfdGetfdFlags::empty()).and_then(ioctl::socket_namespace);

@@ -2,6 +2,7 @@
 
 mod blind_spots;
 mod containers;
+mod json;
 mod lsns;
 mod scene;
 mod views;

@@ -1,12 +1,16 @@
 //! Everything as JSON, by the schema in `docs/ns-inspect.schema.json`. `version` changes when something is taken away or
 //! means something else; what is new may come without.
 
+mod views;
+
 use nskit::inspect::containers::Container;
 use nskit::inspect::{Keeper, Scope, discover};
 use serde_json::{Value, json};
 
 use super::facts;
 use super::world::{Target, World};
+
+pub(crate) use self::views::{diff, enterable, holds, mnt, net, pid};
 
 /// The version of the schema.
 const VERSION: u32 = 1;
@@ -23,7 +27,7 @@ pub(crate) fn document(world: &mut World, target: Option<&Target>) -> anyhow::Re
         }
     };
     let is_wanted = |inode: u64| wanted.as_ref().is_none_or(|wanted| wanted.contains(&inode));
-    let mut out = format!("{{\n\"version\": {VERSION},\n\"namespaces\": [");
+    let mut out = format!("{{\n\"version\": {VERSION},\n\"view\": \"everything\",\n\"namespaces\": [");
     let mut count = 0;
     for index in 0..world.snapshot.namespaces.len() {
         if is_wanted(world.snapshot.namespaces[index].inode) {
