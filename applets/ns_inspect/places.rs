@@ -3,7 +3,7 @@
 use std::collections::HashMap;
 use std::path::Path;
 
-use anyhow::Context;
+use nskit::error::Error;
 use nskit::inspect::explain::{Caller, Outcome, explain};
 use nskit::inspect::mounttree::{self, Mount};
 use nskit::inspect::network::{self, Network};
@@ -22,7 +22,7 @@ pub(crate) struct Networks {
     pub(crate) all: Vec<Network>,
     /// Which processes have each socket open, by its inode number.
     pub(crate) owners: HashMap<u64, Vec<i32>>,
-    failures: Vec<(u64, nskit::error::Error)>,
+    failures: Vec<(u64, Error)>,
     only: Option<u64>,
 }
 
@@ -30,15 +30,14 @@ impl Networks {
     /// Looks into all, since links lead anywhere, though only that of `only` is wanted.
     pub(crate) fn look(world: &World, only: Option<&Target>) -> anyhow::Result<Networks> {
         let only = match only {
-            Some(Target::Namespace(inode)) => {
-                let index = world.snapshot.find(*inode).with_context(|| format!("there is no namespace [{inode}]"))?;
-                let namespace = &world.snapshot.namespaces[index];
+            Some(Target::Namespace(named)) => {
+                let namespace = &world.snapshot.namespaces[named.find(&world.snapshot)?];
                 anyhow::ensure!(namespace.kind == Kind::Net, "{namespace} is no network namespace");
-                Some(*inode)
+                Some(namespace.inode)
             }
             Some(target) => {
                 let path = format!("/proc/{}/ns/net", target.pid()?);
-                let link = std::fs::read_link(&path).with_context(|| format!("read {path}"))?;
+                let link = std::fs::read_link(&path).map_err(|error| Error::io(&error, format!("read {path}")))?;
                 link.to_str().and_then(|link| link.strip_prefix("net:[")?.strip_suffix(']')?.parse().ok())
             }
             None => None,
@@ -63,7 +62,7 @@ impl Networks {
     }
 
     /// Those that were asked for and could not be looked into, by inode number, with the reason.
-    pub(crate) fn failures(&self) -> impl Iterator<Item = &(u64, nskit::error::Error)> {
+    pub(crate) fn failures(&self) -> impl Iterator<Item = &(u64, Error)> {
         self.failures.iter().filter(|(inode, _)| self.is_wanted(*inode))
     }
 }

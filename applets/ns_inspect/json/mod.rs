@@ -4,6 +4,7 @@
 mod views;
 
 use nskit::inspect::containers::Container;
+use nskit::inspect::discover::absent;
 use nskit::inspect::{Keeper, Scope, discover};
 use serde_json::{Value, json};
 
@@ -20,9 +21,12 @@ const VERSION: u32 = 1;
 pub(crate) fn document(world: &mut World, target: Option<&Target>) -> anyhow::Result<String> {
     let wanted: Option<Vec<u64>> = match target {
         None => None,
-        Some(Target::Namespace(inode)) => Some(vec![*inode]),
+        Some(Target::Namespace(named)) => Some(vec![world.snapshot.namespaces[named.find(&world.snapshot)?].inode]),
         Some(Target::Process(pid) | Target::Container(_, pid)) => {
             let snapshot = discover(&Scope::process(*pid))?;
+            if snapshot.processes.is_empty() {
+                return Err(absent(*pid).into());
+            }
             Some(snapshot.namespaces.iter().map(|namespace| namespace.inode).collect())
         }
     };
@@ -36,7 +40,7 @@ pub(crate) fn document(world: &mut World, target: Option<&Target>) -> anyhow::Re
         }
     }
     if let (Some(target), 0) = (target, count) {
-        anyhow::bail!("there is no {}", target.title());
+        anyhow::bail!("the namespaces of {} may not be read", target.title());
     }
     out.push_str("\n],\n\"containers\": [");
     let containers = world.inventory.containers.iter().filter(|container| match target {

@@ -19,8 +19,7 @@ pub(super) fn complete(container: &mut Container) {
     }
     let read = |folder: &str, file: &str| fs::read_to_string(Path::new(folder).join(&container.id).join(file)).ok();
     let lxc = read(LXC, "config").and_then(|text| from_config(&text));
-    container.image =
-        lxc.or_else(|| INCUS.iter().find_map(|folder| from_backup(&read(folder, "backup.yaml")?)));
+    container.image = lxc.or_else(|| INCUS.iter().find_map(|folder| from_backup(&read(folder, "backup.yaml")?)));
 }
 
 /// What lxc-create was told, which it notes above what it writes: the distribution and the release, or the template.
@@ -31,7 +30,8 @@ fn from_config(text: &str) -> Option<String> {
         let place = words.iter().position(|word| names.contains(word))?;
         words.get(place + 1).copied()
     };
-    let template = noted("Template used to create this container: ").and_then(|path| Path::new(path.trim()).file_name());
+    let template =
+        noted("Template used to create this container: ").and_then(|path| Path::new(path.trim()).file_name());
     let template = template.and_then(|name| name.to_str()?.strip_prefix("lxc-")).filter(|name| *name != "download");
     let parts = [after(["-d", "--dist"]).or(template), after(["-r", "--release"]), after(["-a", "--arch"])];
     parts[0]?;
@@ -67,7 +67,8 @@ mod tests {
 
     #[test]
     fn incus_has_the_images_description() {
-        let text = "container:\n  config:\n    image.architecture: amd64\n    image.description: Debian bookworm amd64\n";
+        let text =
+            "container:\n  config:\n    image.architecture: amd64\n    image.description: Debian bookworm amd64\n";
         assert_eq!(from_backup(text).as_deref(), Some("Debian bookworm amd64"));
         assert_eq!(from_backup("container:\n  name: web\n"), None);
     }

@@ -16,6 +16,11 @@ pub(super) fn look(survey: &mut Survey<'_>, process: &Process, fd: i32) {
     if !survey.scope.kinds.contains(Kind::Net) {
         return;
     }
+    // The socket that is asked through is the caller's own, and no finding.
+    let is_query = survey.netnsid.as_ref().is_some_and(|query| query.number() == fd);
+    if is_query && process.pid == std::process::id() as i32 {
+        return;
+    }
     let Some(pid) = Pid::from_raw(process.pid) else { return };
     let Ok(pidfd) = pidfd_open(pid, PidfdFlags::empty()) else { return };
     let asked = pidfd_getfd(&pidfd, fd, PidfdGetfdFlags::empty()).and_then(ioctl::socket_namespace);
