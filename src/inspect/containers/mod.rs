@@ -416,6 +416,10 @@ fn annotations(container: &mut Container, config: &Value) {
     }
     let kind = first(&["io.kubernetes.cri.container-type", "io.kubernetes.cri-o.ContainerType"]);
     container.is_sandbox |= kind.as_deref() == Some("sandbox");
+    // The kubelet's name for what holds a pod's namespaces, which cri-o writes down as a container's.
+    if container.is_sandbox && container.name.as_deref() == Some("POD") {
+        container.name = None;
+    }
     if annotation("io.container.manager") == Some("cri-o") {
         container.engine = Engine::Crio;
     }
