@@ -4,7 +4,7 @@
 //! |---|---|---|
 //! | [`processes`] | what processes are in | 10 system calls a process |
 //! | [`threads`] | what single threads moved to, and where children will be born | one and two a process, 10 a thread beyond the first |
-//! | [`descriptors`] | what is open, and (with [`sockets`]) where sockets came from | one a process and one a descriptor, where these are few |
+//! | [`descriptors`] | what is open, and (with [`sockets`]) where sockets came from | one a process and one a descriptor, where these are few: kcmp(2), for files shared with the process before |
 //! | [`mounts`] | what is bound to a file, in every mount namespace | three a mount namespace |
 //! | [`relations`] | parents and owners, up to the root | six a namespace |
 //! | [`lists`] | the kernel's own lists: mount namespaces (Linux 6.12), all (6.19) | three a namespace |
