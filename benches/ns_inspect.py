@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 """CPU time and memory of `lsns` by nskit beside util-linux's, with thousands of processes and namespaces.
 
-    benches/ns_inspect.py NSKIT [LSNS...] [--processes N,N,...] [--containers N] [--output FILE]
+    benches/ns_inspect.py NSKIT [LSNS...] [--processes N,N,...] [--containers N] [--output FILE] [--json FILE]
 
 Run as root. NSKIT is the binary; LSNS are others to measure beside it (the system's unless given). Sleeping
 processes share the caller's namespaces; "containers" are processes with six namespaces of their own each.
@@ -10,6 +10,7 @@ Everything started here ends with the run.
 
 import argparse
 import ctypes
+import json
 import os
 import signal
 import statistics
@@ -19,6 +20,7 @@ import time
 
 CLONE_NEWNS, CLONE_NEWUTS, CLONE_NEWIPC = 0x20000, 0x4000000, 0x8000000
 CLONE_NEWNET, CLONE_NEWCGROUP, CLONE_NEWUSER = 0x40000000, 0x2000000, 0x10000000
+PR_SET_PDEATHSIG = 1
 libc = ctypes.CDLL(None, use_errno=True)
 
 
@@ -33,6 +35,8 @@ class Sleepers:
         for _ in range(self.count):
             pid = os.fork()
             if pid == 0:
+                # However this program ends.
+                libc.prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
                 for fd in range(3):
                     os.dup2(null, fd)
                 os.closerange(3, 1024)
@@ -54,21 +58,30 @@ class Sleepers:
             os.waitpid(pid, 0)
 
 
-def measure(command, runs):
-    """Median and least CPU seconds, wall milliseconds, and the largest resident set in MiB."""
-    cpu, wall, memory = [], [], 0
-    for _ in range(runs):
-        start = time.monotonic()
-        # Not a fork of this interpreter, whose size would be taken for the command's.
-        actions = [(os.POSIX_SPAWN_OPEN, 1, "/dev/null", os.O_WRONLY, 0)]
-        pid = os.posix_spawn(command[0], command, os.environ, file_actions=actions)
-        _, status, usage = os.wait4(pid, 0)
-        if status != 0:
-            sys.exit(f"{' '.join(command)} ended with status {status}")
-        wall.append((time.monotonic() - start) * 1000)
-        cpu.append(usage.ru_utime + usage.ru_stime)
-        memory = max(memory, usage.ru_maxrss / 1024)
-    return statistics.median(cpu), min(cpu), statistics.median(wall), memory
+def run(command):
+    """CPU seconds, wall seconds and the largest resident set in MiB of one run."""
+    start = time.monotonic()
+    # Not a fork of this interpreter, whose size would be taken for the command's.
+    actions = [(os.POSIX_SPAWN_OPEN, 1, "/dev/null", os.O_WRONLY, 0)]
+    pid = os.posix_spawn(command[0], command, os.environ, file_actions=actions)
+    _, status, usage = os.wait4(pid, 0)
+    if status != 0:
+        sys.exit(f"{' '.join(command)} ended with status {status}")
+    return usage.ru_utime + usage.ru_stime, time.monotonic() - start, usage.ru_maxrss / 1024
+
+
+def measure(commands, runs):
+    """Each command `runs` times, in turns, so that what else the machine does falls on all alike."""
+    rounds = [[run(command) for command in commands] for _ in range(runs)]
+    results = []
+    for samples in zip(*rounds):
+        cpu, wall, memory = zip(*samples)
+        results.append({"cpu": statistics.median(cpu), "least": min(cpu), "wall": statistics.median(wall), "memory": max(memory)})
+    return results
+
+
+def version(lsns):
+    return "lsns " + subprocess.run([lsns, "--version"], capture_output=True, text=True, check=True).stdout.split()[-1]
 
 
 def main():
@@ -78,41 +91,47 @@ def main():
     parser.add_argument("--processes", default="2000,8000")
     parser.add_argument("--containers", type=int, default=10000)
     parser.add_argument("--runs", type=int, default=5)
-    parser.add_argument("--output")
+    parser.add_argument("--output", help="the table, as Markdown")
+    parser.add_argument("--json", help="the same, for report.jq")
     arguments = parser.parse_args()
-    lines = ["| processes | command | CPU s, median | least | wall ms | MiB | ratio to the last lsns |", "|---|---|---|---|---|---|---|"]
+    nskit = os.path.abspath(arguments.nskit)
+    rows = []
+    lines = [
+        "| processes | command | CPU s, median | least | wall ms | MiB | ratio to the last lsns |",
+        "|---|---|---|---|---|---|---|",
+    ]
+    print("\n".join(lines))
 
-    def row(what, name, result, peer=None):
-        cpu, least, wall, memory = result
-        ratio = f"{cpu / peer[0]:.3f}" if peer else ""
-        lines.append(f"| {what} | `{name}` | {cpu:.4f} | {least:.4f} | {wall:.1f} | {memory:.1f} | {ratio} |")
+    def row(processes, name, result, peer=None):
+        ratio = result["cpu"] / peer["cpu"] if peer else None
+        rows.append({"processes": processes, "command": name, "ratio": ratio, **result})
+        cells = [processes, f"`{name}`", f"{result['cpu']:.4f}", f"{result['least']:.4f}", f"{result['wall'] * 1000:.1f}"]
+        cells += [f"{result['memory']:.1f}", f"{ratio:.3f}" if ratio else ""]
+        lines.append("| " + " | ".join(map(str, cells)) + " |")
         print(lines[-1], flush=True)
 
-    def ours(*words):
-        return [os.path.abspath(arguments.nskit), *words]
+    def rows_of(processes, commands, runs, peers=()):
+        results = measure([[path] for path in peers] + [[nskit, *words.split()] for words in commands], runs)
+        for path, result in zip(peers, results):
+            row(processes, version(path), result)
+        last = results[len(peers) - 1] if peers else None
+        for words, result in zip(commands, results[len(peers) :]):
+            row(processes, "nskit " + words, result, last)
 
-    print("\n".join(lines))
     for count in map(int, arguments.processes.split(",")):
         with Sleepers(count) as sleepers:
-            peers = [(path, measure([path], max(2, arguments.runs // 2))) for path in arguments.lsns]
-            for path, result in peers:
-                version = subprocess.run([path, "--version"], capture_output=True, text=True).stdout.split()[-1]
-                row(count, f"lsns {version}", result)
-            row(count, "nskit lsns", measure(ours("lsns"), arguments.runs), peers[-1][1])
-            words = ["lsns", "--sources=processes"]
-            row(count, "nskit " + " ".join(words), measure(ours(*words), arguments.runs), peers[-1][1])
-            pid = str(sleepers.pids[0])
-            row(count, "nskit ns-inspect -p PID", measure(ours("ns-inspect", "-p", pid), 20))
-            row(count, "nskit lsns -p PID -o NS,TYPE", measure(ours("lsns", "-p", pid, "-o", "NS,TYPE"), 20))
+            rows_of(count, ["lsns", "lsns --sources=processes"], arguments.runs, arguments.lsns)
+            pid = sleepers.pids[0]
+            rows_of(count, [f"ns-inspect -p {pid}", f"lsns -p {pid} -o NS,TYPE"], 20)
     if arguments.containers:
         kinds = CLONE_NEWNS | CLONE_NEWUTS | CLONE_NEWIPC | CLONE_NEWNET | CLONE_NEWCGROUP | CLONE_NEWUSER
         with Sleepers(arguments.containers, kinds):
             what = f"{arguments.containers} with 6 namespaces each"
-            for words in (["lsns"], ["lsns", "-T"], ["ns-inspect", "--json"]):
-                row(what, "nskit " + " ".join(words), measure(ours(*words), 1))
-    if arguments.output:
-        with open(arguments.output, "w", encoding="utf-8") as file:
-            file.write("\n".join(lines) + "\n")
+            rows_of(what, ["lsns", "lsns -T", "ns-inspect --json"], 1)
+    for path, text in [(arguments.output, "\n".join(lines) + "\n"), (arguments.json, json.dumps(rows))]:
+        if path:
+            with open(path, "w", encoding="utf-8") as file:
+                file.write(text)
 
 
 if __name__ == "__main__":

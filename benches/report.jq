@@ -36,6 +36,12 @@ def table($head): [($head | row), ($head | to_entries | map(if .key == 0 then "-
         + [$times | to_entries[] | select(.value.failed > 0)
            | "", "**\(.key) failed in \(.value.failed) of \(.value.wall | length) runs; its times count for nothing.**"]
         + [""];
+  def listed($processes; $command): [.[] | select(.processes == $processes and (.command | test($command)))] | .[0];
+  def verdict($value; $most): if $value == null then "not measured" elif $value <= $most then "kept" + $doubt else "**missed**" + $doubt end;
+  def listing($processes; $most):
+      ($all.lsns // [] | listed($processes; "^nskit lsns$")) as $ours | ($all.lsns // [] | listed($processes; "^lsns ")) as $theirs
+      | ["`lsns`, \($processes) processes, CPU", ($ours.cpu | milliseconds), "lsns \($theirs.cpu | milliseconds)", "–",
+         ($ours.ratio | digits(2)), "≤ \($most)", verdict($ours.ratio; $most)];
   def across($kind; $labels; $measures):
       [$measures[] as [$key, $title] | [$title] + [$labels[] as $name | $all[$kind][$key][$name] | . // "–" | tostring]]
       | table([""] + $labels);
@@ -77,7 +83,14 @@ def table($head): [($head | row), ($head | to_entries | map(if .key == 0 then "-
      | ($all.peak[$case].nskit) as $ours | ($all.peak[$case][$crun]) as $theirs
      | ["peak memory, \($case), KiB", ($ours // "–" | tostring), "\($crun) \($theirs // "–")",
         (if $ours and $theirs then $ours / $theirs | digits(2) else "–" end), "–", "≤ 1",
-        (if $ours == null or $theirs == null then "not measured" elif $ours <= $theirs then "kept" else "**missed**" end)])
+        (if $ours == null or $theirs == null then "not measured" elif $ours <= $theirs then "kept" else "**missed**" end)]),
+    listing(2000; 0.25),
+    listing(8000; 0.1),
+    (($all.lsns // [] | listed(8000; "ns-inspect -p")) as $one
+     | ["`ns-inspect -p PID`, 8000 processes", ($one.wall | milliseconds), "–", "–", "–", "≤ 2 ms", verdict($one.wall; 0.002)]),
+    ($all.lsns // [] | map(select(.processes | type == "string")) | .[0].processes as $what | (map(.memory) | max) as $most
+     | ["peak memory, \($what // "containers"), KiB", ($most | if . then . * 1024 | round | tostring else "–" end), "–", "–", "–",
+        "≤ 204800", verdict($most; 200)])
 ] | table(["measure", "nskit, ms", "against, ms", "ratio", "of CPU", "target", ""]))
 + ["", "## Times", ""]
 + times("run"; "`run /bin/true`"; "The bundle of `spec` with busybox's `true`, without a terminal.")
@@ -96,6 +109,12 @@ def table($head): [($head | row), ($head | to_entries | map(if .key == 0 then "-
 + across("calls"; ["nskit", "floor"] + $peers; [["run", "run"], ["seccomp", "run with a profile"], ["exec", "exec"]])
 + [""]
 + across("calls"; ["nskit", "util-linux", "busybox", "true alone"]; [["unshare", "unshare -U"], ["nsenter", "nsenter -a"]])
++ ["", "## lsns and ns-inspect", "",
+   "CPU time of the command alone with so many sleeping processes that share the caller's namespaces, or have six of their"
+   + " own each; the commands take turns. Memory below 16 MiB cannot be told from the benchmark's own. Ratios are of CPU.", ""]
++ ([$all.lsns // [] | .[] | [(.processes | tostring), "`\(.command | sub("-p [0-9]+"; "-p PID"))`", (.cpu | milliseconds), (.least | milliseconds),
+     (.wall | milliseconds), (.memory | if . < 16 then "< 16" else (round | tostring) end), (if .ratio then .ratio | digits(3) else "–" end)]]
+   | table(["processes", "command", "CPU, ms", "least", "wall, ms", "MiB", "nskit's CPU to lsns's"]))
 + ["", "## Appendix: where the floor's time goes", "",
    "Medians of \($facts.runs) runs of `floor --time`, one after the other with nothing overlapping, on a clock that both"
    + " processes share. The rest of the floor's `run` is its own start and end.", ""]

@@ -41,6 +41,8 @@ struct Line {
     verb: Option<Verb>,
     #[command(flatten)]
     view: View,
+    #[command(flatten)]
+    rows: Rows,
     /// A container (name, id or the beginning of one), a pid, TYPE:[INODE], or a path
     target: Option<String>,
     /// Show the namespaces of this process; costs the same however many there are
@@ -54,9 +56,14 @@ struct View {
     /// When to colour: auto, always or never
     #[arg(long, value_name = "WHEN", default_value = "auto", value_parser = ["auto", "always", "never"])]
     color: String,
-    /// Print everything as JSON (docs/ns-inspect.schema.json)
+    /// Print JSON (docs/ns-inspect.schema.json)
     #[arg(short = 'J', long)]
     json: bool,
+}
+
+/// What the overview takes besides.
+#[derive(Args, Clone)]
+struct Rows {
     /// Sort by this column; a dash in front turns the order round
     #[arg(long, value_name = "COLUMN", allow_hyphen_values = true)]
     sort: Option<String>,
@@ -142,8 +149,11 @@ enum Verb {
         /// Stop after this many looks
         #[arg(long, value_name = "LOOKS")]
         count: Option<u64>,
+        /// When to colour: auto, always or never
+        #[arg(long, value_name = "WHEN", default_value = "auto", value_parser = ["auto", "always", "never"])]
+        color: String,
         #[command(flatten)]
-        view: View,
+        rows: Rows,
     },
     /// Draw namespaces and containers
     Graph {
@@ -170,7 +180,7 @@ struct Choice {
     filter: Option<Filter>,
 }
 
-impl View {
+impl Rows {
     fn choice(&self) -> anyhow::Result<Choice> {
         let filter = match &self.filter {
             Some(text) => {
@@ -181,6 +191,12 @@ impl View {
         Ok(Choice { sort: self.sort.clone(), filter })
     }
 
+    fn is_given(&self) -> bool {
+        self.sort.is_some() || self.filter.is_some()
+    }
+}
+
+impl View {
     fn paint(&self) -> Paint {
         Paint::new(&self.color)
     }
@@ -220,7 +236,7 @@ fn run(args: Vec<OsString>) -> ExitCode {
         let words: Vec<OsString> = std::iter::once("lsns".into()).chain(args.into_iter().skip(2)).collect();
         return lsns::run(&words);
     }
-    let line = match Line::try_parse_from(args) {
+    let line = match Line::try_parse_from(args).and_then(Line::checked) {
         Ok(line) => line,
         Err(error) => {
             // A reader of the help that went away has seen enough.
@@ -237,6 +253,17 @@ fn run(args: Vec<OsString>) -> ExitCode {
     }
 }
 
+impl Line {
+    /// Rows are the overview's alone.
+    fn checked(self) -> Result<Line, clap::Error> {
+        if self.rows.is_given() && (self.view.json || self.target.is_some() || self.task.is_some()) {
+            let message = "--sort and --filter are for the overview and for watch, not for --json or one target";
+            return Err(Line::command().error(clap::error::ErrorKind::ArgumentConflict, message));
+        }
+        Ok(self)
+    }
+}
+
 /// What the command line asks for.
 fn text_of(line: Line) -> anyhow::Result<String> {
     let Some(verb) = line.verb else {
@@ -248,7 +275,7 @@ fn text_of(line: Line) -> anyhow::Result<String> {
         return match target {
             Some(target) => show(&target, &line.view),
             None if line.view.json => everything(),
-            None => overview::view(&mut World::look()?, &line.view.choice()?, line.view.paint()),
+            None => overview::view(&mut World::look()?, &line.rows.choice()?, line.view.paint()),
         };
     };
     let parse = |text: Option<String>| text.map(|text| Target::parse(&text)).transpose();
@@ -257,21 +284,37 @@ fn text_of(line: Line) -> anyhow::Result<String> {
         Verb::Show { target, view } => show(&Target::parse(&target)?, &view),
         Verb::Tree(view) if view.json => everything(),
         Verb::Tree(view) => Ok(tree::view(&mut World::look()?, view.paint())),
-        Verb::Diff { a, b, view } => tree::diff(&Target::parse(&a)?, &Target::parse(&b)?, view.paint()),
-        Verb::Net { target, view } => places::net(&World::look()?, parse(target)?.as_ref(), view.paint()),
-        Verb::Mnt { holds: Some(path), view, .. } => places::holds(&World::look()?, &path, view.paint()),
+        Verb::Diff { a, b, view } => {
+            let (a, b) = (Target::parse(&a)?, Target::parse(&b)?);
+            if view.json { json::diff(&a, &b) } else { tree::diff(&a, &b, view.paint()) }
+        }
+        Verb::Net { target, view } => {
+            let (world, target) = (World::look()?, parse(target)?);
+            if view.json {
+                json::net(&world, target.as_ref())
+            } else {
+                places::net(&world, target.as_ref(), view.paint())
+            }
+        }
+        Verb::Mnt { holds: Some(path), view, .. } => {
+            let world = World::look()?;
+            if view.json { json::holds(&world, &path) } else { places::holds(&world, &path, view.paint()) }
+        }
         Verb::Mnt { target, view, .. } => {
             let target = parse(target)?.unwrap_or(Target::Process(std::process::id() as i32));
-            places::mnt(&target, view.paint())
+            if view.json { json::mnt(&target) } else { places::mnt(&target, view.paint()) }
         }
-        Verb::Pid { pid, inside, view } => places::pid(pid, parse(inside)?.as_ref(), view.paint()),
+        Verb::Pid { pid, inside, view } => {
+            let inside = parse(inside)?;
+            if view.json { json::pid(pid, inside.as_ref()) } else { places::pid(pid, inside.as_ref(), view.paint()) }
+        }
         Verb::Explain { target, caller, view } => {
-            let caller = caller.unwrap_or(std::process::id() as i32);
-            places::enterable(&Target::parse(&target)?, caller, view.paint())
+            let (target, caller) = (Target::parse(&target)?, caller.unwrap_or(std::process::id() as i32));
+            if view.json { json::enterable(&target, caller) } else { places::enterable(&target, caller, view.paint()) }
         }
         Verb::Enter { target } => Ok(show::enter(Target::parse(&target)?.pid()?)? + "\n"),
-        Verb::Watch { every, count, view } => {
-            watch::run(every, count, view.choice()?, view.paint())?;
+        Verb::Watch { every, count, color, rows } => {
+            watch::run(every, count, rows.choice()?, Paint::new(&color))?;
             Ok(String::new())
         }
         Verb::Graph { format } => {

@@ -3,10 +3,12 @@
 use std::collections::HashMap;
 use std::path::Path;
 
+use nskit::error::Error;
 use nskit::inspect::explain::{Caller, Outcome, explain};
 use nskit::inspect::mounttree::{self, Mount};
 use nskit::inspect::network::{self, Network};
 use nskit::inspect::pids;
+use nskit::namespace::Kind;
 
 use super::facts;
 use super::grid::{Cell, Grid};
@@ -14,20 +16,62 @@ use super::paint::{Paint, Style};
 use super::width;
 use super::world::{Target, World};
 
+/// What was found in network namespaces.
+pub(crate) struct Networks {
+    /// All that could be looked into.
+    pub(crate) all: Vec<Network>,
+    /// Which processes have each socket open, by its inode number.
+    pub(crate) owners: HashMap<u64, Vec<i32>>,
+    failures: Vec<(u64, Error)>,
+    only: Option<u64>,
+}
+
+impl Networks {
+    /// Looks into all, since links lead anywhere, though only that of `only` is wanted.
+    pub(crate) fn look(world: &World, only: Option<&Target>) -> anyhow::Result<Networks> {
+        let only = match only {
+            Some(Target::Namespace(named)) => {
+                let namespace = &world.snapshot.namespaces[named.find(&world.snapshot)?];
+                anyhow::ensure!(namespace.kind == Kind::Net, "{namespace} is no network namespace");
+                Some(namespace.inode)
+            }
+            Some(target) => {
+                let path = format!("/proc/{}/ns/net", target.pid()?);
+                let link = std::fs::read_link(&path).map_err(|error| Error::io(&error, format!("read {path}")))?;
+                link.to_str().and_then(|link| link.strip_prefix("net:[")?.strip_suffix(']')?.parse().ok())
+            }
+            None => None,
+        };
+        let (all, failures) = network::look_at_all(&world.snapshot);
+        let owners = network::socket_owners(world.snapshot.processes.iter().map(|process| process.pid));
+        let networks = Networks { all, owners, failures, only };
+        let is_empty = networks.wanted().next().is_none() && networks.failures().next().is_none();
+        match only.filter(|_| is_empty) {
+            Some(inode) => anyhow::bail!("net:[{inode}] cannot be looked into: nothing that can be opened leads there"),
+            None => Ok(networks),
+        }
+    }
+
+    fn is_wanted(&self, inode: u64) -> bool {
+        self.only.is_none_or(|only| only == inode)
+    }
+
+    /// Those that were asked for.
+    pub(crate) fn wanted(&self) -> impl Iterator<Item = &Network> {
+        self.all.iter().filter(|network| self.is_wanted(network.namespace))
+    }
+
+    /// Those that were asked for and could not be looked into, by inode number, with the reason.
+    pub(crate) fn failures(&self) -> impl Iterator<Item = &(u64, Error)> {
+        self.failures.iter().filter(|(inode, _)| self.is_wanted(*inode))
+    }
+}
+
 /// Links, addresses, the other ends of veths and listening sockets, of all network namespaces or of one.
 pub(crate) fn net(world: &World, only: Option<&Target>, paint: Paint) -> anyhow::Result<String> {
-    let wanted = match only {
-        Some(Target::Namespace(inode)) => Some(*inode),
-        Some(target) => {
-            let link = std::fs::read_link(format!("/proc/{}/ns/net", target.pid()?))?;
-            link.to_str().and_then(|link| link.strip_prefix("net:[")?.strip_suffix(']')?.parse().ok())
-        }
-        None => None,
-    };
-    let (networks, failures) = network::look_at_all(&world.snapshot);
-    let owners = network::socket_owners(world.snapshot.processes.iter().map(|process| process.pid));
+    let networks = Networks::look(world, only)?;
     let mut out = String::new();
-    for network in networks.iter().filter(|network| wanted.is_none_or(|wanted| wanted == network.namespace)) {
+    for network in networks.wanted() {
         if !out.is_empty() {
             out.push('\n');
         }
@@ -36,13 +80,12 @@ pub(crate) fn net(world: &World, only: Option<&Target>, paint: Paint) -> anyhow:
             paint.paint(Style::Name, &format!("net:[{}]", network.namespace)),
             whose(world, network.namespace)
         ));
-        out.push_str(&links(world, &networks, network, paint));
-        out.push_str(&listeners(network, &owners, paint));
+        out.push_str(&links(world, &networks.all, network, paint));
+        out.push_str(&listeners(network, &networks.owners, paint));
     }
-    for (inode, error) in failures {
+    for (inode, error) in networks.failures() {
         out.push_str(&format!("net:[{inode}]: {error}\n"));
     }
-    anyhow::ensure!(!out.is_empty(), "no such network namespace can be looked into");
     Ok(out)
 }
 
@@ -166,12 +209,17 @@ pub(crate) fn holds(world: &World, path: &Path, paint: Paint) -> anyhow::Result<
     Ok(grid.print(paint, ""))
 }
 
-/// What a process is called at each level.
-pub(crate) fn pid(pid: i32, inside: Option<&Target>, paint: Paint) -> anyhow::Result<String> {
-    let pid = match inside {
+/// What `/proc` calls the process that is called so by the target's pid namespace.
+pub(crate) fn translated(pid: i32, inside: Option<&Target>) -> anyhow::Result<i32> {
+    Ok(match inside {
         Some(target) => pids::translate(pid, target.pid()?)?,
         None => pid,
-    };
+    })
+}
+
+/// What a process is called at each level.
+pub(crate) fn pid(pid: i32, inside: Option<&Target>, paint: Paint) -> anyhow::Result<String> {
+    let pid = translated(pid, inside)?;
     let mut grid = Grid::new(&["PID NAMESPACE", "PID"]);
     for level in pids::levels(pid)? {
         let namespace = if level.namespace == 0 { "?".into() } else { format!("pid:[{}]", level.namespace) };

@@ -1,6 +1,6 @@
 //! One target: the namespaces of a process or container, or one namespace with everything that keeps it.
 
-use anyhow::Context;
+use nskit::inspect::discover::absent;
 use nskit::inspect::{Scope, discover};
 use nskit::namespace::Kind;
 
@@ -8,7 +8,7 @@ use super::facts::{self, Users};
 use super::grid::{Cell, Grid};
 use super::overview::keepers;
 use super::paint::{Paint, Style};
-use super::world::{Target, World};
+use super::world::{Named, Target, World};
 
 /// How many processes of a namespace are listed.
 const MEMBERS: usize = 20;
@@ -17,16 +17,15 @@ const MEMBERS: usize = 20;
 pub(crate) fn view(target: &Target, paint: Paint) -> anyhow::Result<String> {
     match target {
         Target::Process(pid) | Target::Container(_, pid) => process(target, *pid, paint),
-        Target::Namespace(inode) => namespace(*inode, paint),
+        Target::Namespace(named) => namespace(*named, paint),
     }
 }
 
 /// Costs the same however many processes there are: nothing but this process and the host's first are looked at.
 fn process(target: &Target, pid: i32, paint: Paint) -> anyhow::Result<String> {
     let snapshot = discover(&Scope { relations: true, ..Scope::process(pid) })?;
-    anyhow::ensure!(!snapshot.processes.is_empty(), "there is no process {pid}");
-    let process = &snapshot.processes[0];
-    let host = host()?;
+    let process = snapshot.processes.first().ok_or_else(|| absent(pid))?;
+    let (host, with) = host()?;
     let uid = facts::uid(pid).map(|uid| Users::default().name(uid)).unwrap_or_default();
     let mut out = format!("{} of {uid}: {}\n", paint.paint(Style::Name, &target.title()), facts::command(pid));
     if let Target::Container(container, _) = target {
@@ -46,7 +45,7 @@ fn process(target: &Target, pid: i32, paint: Paint) -> anyhow::Result<String> {
         let Some(index) = process.namespace(kind) else { continue };
         let namespace = &snapshot.namespaces[index];
         let shared = match host[kind as usize] {
-            Some(host) if host == namespace.inode => Cell::text("with the host").styled(Style::Host),
+            Some(host) if host == namespace.inode => Cell::text(with).styled(Style::Host),
             Some(_) => Cell::text("no").styled(Style::Own),
             None => Cell::text("unknown").styled(Style::Faint),
         };
@@ -59,6 +58,11 @@ fn process(target: &Target, pid: i32, paint: Paint) -> anyhow::Result<String> {
             Cell::text(related(namespace.parent, kind.proc_name())),
         ]);
     }
+    if process.is_opaque() {
+        let why = snapshot.gaps.first().map_or("", |gap| gap.reason.as_str());
+        out.push_str(&format!("  its namespaces may not be read: {why}; `ns-inspect explain {pid}` tells more\n"));
+        return Ok(out);
+    }
     out.push_str(&grid.print(paint, "  "));
     for gap in &snapshot.gaps {
         out.push_str(&format!("  {gap}\n"));
@@ -67,21 +71,23 @@ fn process(target: &Target, pid: i32, paint: Paint) -> anyhow::Result<String> {
     Ok(out)
 }
 
-/// Inode numbers of the host's namespaces, by kind.
-fn host() -> anyhow::Result<[Option<u64>; 8]> {
-    for pid in [1, 2, std::process::id() as i32] {
+/// Inode numbers of the host's namespaces, by kind, or of the caller's where those may not be read; and what to call
+/// sharing them.
+fn host() -> anyhow::Result<([Option<u64>; 8], &'static str)> {
+    for (pid, with) in [(1, "with the host"), (2, "with the host"), (std::process::id() as i32, "with the caller")] {
         let snapshot = discover(&Scope::process(pid))?;
         if let Some(process) = snapshot.processes.first().filter(|process| !process.is_opaque()) {
-            return Ok(Kind::ALL.map(|kind| process.namespace(kind).map(|index| snapshot.namespaces[index].inode)));
+            let inode = |kind| process.namespace(kind).map(|index| snapshot.namespaces[index].inode);
+            return Ok((Kind::ALL.map(inode), with));
         }
     }
-    Ok([None; 8])
+    Ok(([None; 8], ""))
 }
 
 /// The nsenter command that enters all of the process's namespaces that are not the caller's, ready to paste.
 pub(crate) fn enter(pid: i32) -> anyhow::Result<String> {
     let target = discover(&Scope::process(pid))?;
-    let process = target.processes.first().with_context(|| format!("there is no process {pid}"))?;
+    let process = target.processes.first().ok_or_else(|| absent(pid))?;
     let own = discover(&Scope::process(std::process::id() as i32))?;
     let own = own
         .processes
@@ -101,9 +107,9 @@ pub(crate) fn enter(pid: i32) -> anyhow::Result<String> {
     Ok(line)
 }
 
-fn namespace(inode: u64, paint: Paint) -> anyhow::Result<String> {
+fn namespace(named: Named, paint: Paint) -> anyhow::Result<String> {
     let mut world = World::look()?;
-    let index = world.snapshot.find(inode).with_context(|| format!("there is no namespace [{inode}]"))?;
+    let index = named.find(&world.snapshot)?;
     let namespace = world.snapshot.namespaces[index].clone();
     let mut out = paint.paint(Style::Name, &namespace.to_string());
     if world.is_host(index) {

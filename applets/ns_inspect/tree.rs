@@ -2,6 +2,7 @@
 
 use std::fs;
 
+use nskit::inspect::discover::absent;
 use nskit::inspect::{Scope, discover};
 use nskit::namespace::Kind;
 
@@ -139,9 +140,10 @@ pub(crate) fn diff(a: &Target, b: &Target, paint: Paint) -> anyhow::Result<Strin
     Ok(format!("A: {}\nB: {}\n{}", a.title(), b.title(), grid.print(paint, "")))
 }
 
-fn namespaces(pid: i32) -> anyhow::Result<[Option<u64>; 8]> {
+/// Inode numbers of the process's namespaces, by kind.
+pub(crate) fn namespaces(pid: i32) -> anyhow::Result<[Option<u64>; 8]> {
     let snapshot = discover(&Scope::process(pid))?;
-    let Some(process) = snapshot.processes.first() else { anyhow::bail!("there is no process {pid}") };
+    let Some(process) = snapshot.processes.first() else { return Err(absent(pid).into()) };
     Ok(Kind::ALL.map(|kind| process.namespace(kind).map(|index| snapshot.namespaces[index].inode)))
 }
 

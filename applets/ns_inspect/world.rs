@@ -1,12 +1,15 @@
 //! Everything that most views need: what was found, whose it is, and what the host's own is.
 
+use std::fmt;
 use std::path::Path;
 
 use anyhow::{Context, bail};
+use nskit::error::Attempt;
 use nskit::inspect::containers::{Container, Engine, Inventory};
-use nskit::inspect::discover::processes_of_proc;
+use nskit::inspect::discover::{absent, processes_of_proc};
 use nskit::inspect::{Scope, Snapshot, discover};
 use nskit::namespace::Kind;
+use rustix::fs::{Mode, OFlags};
 
 use super::facts::Users;
 
@@ -17,27 +20,57 @@ pub(crate) enum Target {
     Process(i32),
     /// A container, by its first process.
     Container(Box<Container>, i32),
-    /// A namespace, by its inode number.
-    Namespace(u64),
+    /// A namespace.
+    Namespace(Named),
+}
+
+/// A namespace by its inode number, and its kind where that was said.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Named {
+    kind: Option<Kind>,
+    inode: u64,
+}
+
+impl Named {
+    /// Where it is among the namespaces.
+    pub(crate) fn find(self, snapshot: &Snapshot) -> anyhow::Result<usize> {
+        let index = snapshot.find(self.inode).with_context(|| format!("there is no {self}"))?;
+        let found = &snapshot.namespaces[index];
+        anyhow::ensure!(self.kind.is_none_or(|kind| kind == found.kind), "there is no {self}, but {found}");
+        Ok(index)
+    }
+}
+
+impl fmt::Display for Named {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let kind = self.kind.map_or("namespace ".into(), |kind| format!("{}:", kind.proc_name()));
+        write!(f, "{kind}[{}]", self.inode)
+    }
 }
 
 impl Target {
     /// Finds out what `text` is: `TYPE:[INODE]`, a number, a path, or a container.
     pub(crate) fn parse(text: &str) -> anyhow::Result<Target> {
-        if let Some(inode) = link_inode(text) {
-            return Ok(Target::Namespace(inode));
+        if let Some(named) = link(text) {
+            return Ok(Target::Namespace(named));
+        }
+        if let Some((kind, _)) = text.split_once(":[").filter(|(kind, rest)| !kind.contains('/') && rest.ends_with(']'))
+        {
+            let kinds = Kind::ALL.map(Kind::proc_name).join(", ");
+            bail!("there is no kind of namespace called '{kind}': there are {kinds}");
         }
         if let Ok(number) = text.parse::<u64>() {
             return match i32::try_from(number) {
                 Ok(pid) if Path::new(&format!("/proc/{pid}")).exists() => Ok(Target::Process(pid)),
                 Ok(pid) => match nskit::inspect::containers::find(text) {
                     Ok((container, pid)) => Ok(Target::Container(Box::new(container), pid)),
-                    Err(_) => bail!("there is no process {pid}"),
+                    Err(_) => Err(absent(pid).into()),
                 },
-                Err(_) => Ok(Target::Namespace(number)),
+                Err(_) => Ok(Target::Namespace(Named { kind: None, inode: number })),
             };
         }
-        if text.contains('/') && Path::new(text).exists() {
+        // A container's name may have a slash in it too: POD/NAME.
+        if text.starts_with(['/', '.']) || (text.contains('/') && Path::new(text).exists()) {
             return from_path(text);
         }
         let (container, pid) = nskit::inspect::containers::find(text)?;
@@ -48,11 +81,10 @@ impl Target {
     pub(crate) fn pid(&self) -> anyhow::Result<i32> {
         match self {
             Target::Process(pid) | Target::Container(_, pid) => Ok(*pid),
-            Target::Namespace(inode) => {
+            Target::Namespace(named) => {
                 let snapshot = discover(&Scope { relations: false, ..Scope::EVERYTHING })?;
-                let index = snapshot.find(*inode).with_context(|| format!("there is no namespace [{inode}]"))?;
-                let leader = snapshot.leader(&snapshot.namespaces[index]);
-                Ok(leader.with_context(|| format!("no process is in namespace [{inode}]"))?.pid)
+                let leader = snapshot.leader(&snapshot.namespaces[named.find(&snapshot)?]);
+                Ok(leader.with_context(|| format!("no process is in {named}"))?.pid)
             }
         }
     }
@@ -64,24 +96,26 @@ impl Target {
             Target::Container(container, pid) => {
                 format!("{} container {} (process {pid})", container.engine, container.title())
             }
-            Target::Namespace(inode) => format!("namespace [{inode}]"),
+            Target::Namespace(named) => named.to_string(),
         }
     }
 }
 
-/// The number in `TYPE:[INODE]`, the brackets left out or not.
-fn link_inode(text: &str) -> Option<u64> {
+/// The namespace that `TYPE:[INODE]` names, the brackets left out or not.
+fn link(text: &str) -> Option<Named> {
     let (kind, inode) = text.split_once(':')?;
-    Kind::from_proc_name(kind)?;
+    let kind = Some(Kind::from_proc_name(kind)?);
     let inode = inode.strip_prefix('[').and_then(|inode| inode.strip_suffix(']')).unwrap_or(inode);
-    inode.parse().ok()
+    Some(Named { kind, inode: inode.parse().ok()? })
 }
 
 fn from_path(text: &str) -> anyhow::Result<Target> {
-    let file = std::fs::File::open(text).with_context(|| format!("open {text}"))?;
+    // Nothing is read: what blocks when it is opened for reading, or acts, is left alone.
+    let flags = OFlags::PATH | OFlags::CLOEXEC;
+    let file = rustix::fs::open(text, flags, Mode::empty()).attempt(|| format!("open {text}"))?;
     if nskit::sys::ioctl::is_nsfs(&file) {
         let inode = rustix::fs::fstat(&file).with_context(|| format!("stat {text}"))?.st_ino;
-        return Ok(Target::Namespace(inode));
+        return Ok(Target::Namespace(Named { kind: None, inode }));
     }
     let path = Path::new(text).canonicalize().with_context(|| format!("resolve {text}"))?;
     let pid =
@@ -151,14 +185,17 @@ mod tests {
 
     #[test]
     fn a_namespace_can_be_named_as_readlink_shows_it() {
-        assert_eq!(link_inode("net:[4026531840]"), Some(4_026_531_840));
-        assert_eq!(link_inode("net:4026531840"), Some(4_026_531_840));
-        assert_eq!(link_inode("web:80"), None);
+        let named = Named { kind: Some(Kind::Net), inode: 4_026_531_840 };
+        assert_eq!(
+            [link("net:[4026531840]"), link("net:4026531840"), link("web:80")],
+            [Some(named), Some(named), None]
+        );
+        assert_eq!(named.to_string(), "net:[4026531840]");
     }
 
     #[test]
     fn a_number_that_no_process_can_have_is_a_namespace() {
-        assert!(matches!(Target::parse("4026531837"), Ok(Target::Namespace(4_026_531_837))));
+        assert!(matches!(Target::parse("4026531837"), Ok(Target::Namespace(Named { inode: 4_026_531_837, .. }))));
         assert!(matches!(Target::parse("/proc/self/ns/user"), Ok(Target::Namespace(_))));
         assert!(Target::parse("no-such-container").unwrap_err().to_string().contains("no-such-container"));
     }

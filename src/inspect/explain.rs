@@ -74,9 +74,7 @@ impl Status {
         let path = format!("/proc/{pid}/status");
         match fs::read_to_string(&path) {
             Ok(text) => Ok(Status(text)),
-            Err(error) if error.kind() == std::io::ErrorKind::NotFound => {
-                Err(Error::new(crate::error::Kind::NotFound, format!("there is no process {pid}")))
-            }
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound => Err(super::discover::no_process(pid)),
             Err(error) => Err(Error::io(&error, format!("read {path}"))),
         }
     }

@@ -88,6 +88,20 @@ pub enum Keeper {
     },
 }
 
+impl Keeper {
+    fn rank(&self) -> u8 {
+        match self {
+            Keeper::Thread { .. } => 0,
+            Keeper::ForChildren { .. } => 1,
+            Keeper::Descriptor { .. } => 2,
+            Keeper::Socket { .. } => 3,
+            Keeper::Mount { .. } => 4,
+            Keeper::Child { .. } => 5,
+            Keeper::Owned { .. } => 6,
+        }
+    }
+}
+
 impl fmt::Display for Keeper {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
@@ -187,10 +201,12 @@ pub struct Gap {
 
 impl fmt::Display for Gap {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        if self.count == 0 {
-            write!(f, "{}: {}", self.what, self.reason)
-        } else {
-            write!(f, "{} {}: {}", self.count, self.what, self.reason)
+        match (self.count, self.what) {
+            (0, what) => write!(f, "{what}: {}", self.reason),
+            (1, "processes") => write!(f, "1 process: {}", self.reason),
+            (1, "processes' open files") => write!(f, "1 process's open files: {}", self.reason),
+            (1, what) => write!(f, "1 {}: {}", what.strip_suffix('s').unwrap_or(what), self.reason),
+            (count, what) => write!(f, "{count} {what}: {}", self.reason),
         }
     }
 }
@@ -253,10 +269,14 @@ impl Snapshot {
     /// The host's own namespaces, by kind: those of the first process, or of the kernel's threads where its are not to
     /// be read, or of the caller. Inside a container this is the container.
     pub fn host(&self) -> [Option<usize>; 8] {
+        let process = self.host_process();
+        Kind::ALL.map(|kind| process.and_then(|process| process.namespace(kind)))
+    }
+
+    pub(super) fn host_process(&self) -> Option<&Process> {
         let own = std::process::id() as i32;
         let candidates = [1, 2, own].into_iter().filter_map(|pid| self.find_process(pid));
-        let first = candidates.map(|place| &self.processes[place]).find(|process| !process.is_opaque());
-        Kind::ALL.map(|kind| first.and_then(|process| process.namespace(kind)))
+        candidates.map(|place| &self.processes[place]).find(|process| !process.is_opaque())
     }
 
     /// The index of the namespace, and whether it was not known before.
@@ -316,6 +336,8 @@ impl Snapshot {
         }
         for namespace in &mut self.namespaces {
             namespace.leader = NONE;
+            // The first are those through which most can be seen.
+            namespace.keepers.sort_by_key(Keeper::rank);
         }
         for (number, process) in self.processes.iter_mut().enumerate() {
             for index in &mut process.namespaces {

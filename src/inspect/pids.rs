@@ -24,7 +24,7 @@ pub struct Level {
 pub fn levels(pid: i32) -> Result<Vec<Level>> {
     let path = format!("/proc/{pid}/status");
     let status = fs::read_to_string(&path).map_err(|error| match error.kind() {
-        std::io::ErrorKind::NotFound => Error::new(crate::error::Kind::NotFound, format!("there is no process {pid}")),
+        std::io::ErrorKind::NotFound => super::discover::no_process(pid),
         _ => Error::io(&error, format!("read {path}")),
     })?;
     let pids = nspid(&status);

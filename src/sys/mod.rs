@@ -8,6 +8,7 @@ pub mod early;
 pub mod fd;
 pub mod handle;
 pub mod ioctl;
+pub mod kcmp;
 pub mod keyring;
 pub mod mount;
 pub mod mountlist;

@@ -24,15 +24,25 @@ pub(super) fn follow_shim(container: &mut Container, pid: i32) {
         container.engine = Engine::Containerd;
     }
     set_bundle(container, namespace);
+    // Which child of the shim that is: others were brought in by `exec`.
+    if let Some(init) = container.bundle.as_deref().and_then(init_of) {
+        container.pid = Some(init);
+    }
 }
 
-/// The container among those of the shim whose first process is `pid`, as the bundle's `init.pid` says.
-pub(super) fn identify(shim: i32, pid: i32) -> Option<Container> {
+/// The first process of the container with this bundle.
+fn init_of(bundle: &Path) -> Option<i32> {
+    fs::read_to_string(bundle.join("init.pid")).ok()?.trim().parse().ok()
+}
+
+/// The container among those of the shim that a child of the shim is in: the bundle's `init.pid` names its first
+/// process, which is the child, or shares its cgroups where the child was brought in by `exec`.
+pub(super) fn identify(shim: i32, child: i32, cgroups: &[u8]) -> Option<Container> {
     let folder = fs::read_link(format!("/proc/{shim}/cwd")).ok()?;
     let bundles = fs::read_dir(folder.parent()?).ok()?.flatten();
     let is_it = |bundle: &fs::DirEntry| {
-        let init = fs::read_to_string(bundle.path().join("init.pid")).unwrap_or_default();
-        init.trim() == pid.to_string()
+        let init = init_of(&bundle.path());
+        init == Some(child) || init.and_then(super::cgroups_of).is_some_and(|theirs| theirs == cgroups)
     };
     let bundle = bundles.into_iter().find(is_it)?;
     Some(Container::new(Engine::Containerd, bundle.file_name().to_string_lossy()))

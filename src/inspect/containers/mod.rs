@@ -2,11 +2,12 @@
 //!
 //! A process's cgroup path tells the engine and the id ([`cgroup`]). The rest is read where the engine keeps it: the
 //! bundle below the shim's working directory, conmon's arguments, the state folders of runtimes ([`runtimes`]), and
-//! the engines' own files ([`docker`], [`containerd`], [`podman`]).
+//! the engines' own files ([`docker`], [`containerd`], [`podman`], [`lxc`]).
 
 mod cgroup;
 mod containerd;
 mod docker;
+mod lxc;
 mod podman;
 mod runtimes;
 
@@ -218,14 +219,8 @@ impl Inventory {
         let index = match self.by_cgroups.get(&cgroups) {
             Some(&known) => known,
             None => {
-                let identified = cgroup::identify(&cgroups);
-                let is_vague = identified.as_ref().is_none_or(|container| container.engine == Engine::Systemd);
-                let identified = if is_vague && cgroup::is_below_root(&cgroups) {
-                    identify_by_parent(pid).or(identified)
-                } else {
-                    identified
-                };
-                let found = identified.map(|mut container| {
+                let Some(owner) = owner_of(pid, &cgroups) else { return };
+                let found = owner.container.map(|mut container| {
                     let known = self.by_id.get(&container.id).copied();
                     container.pid = Some(pid);
                     enrich(&mut container, Some(pid));
@@ -237,7 +232,9 @@ impl Inventory {
                         None => self.add(container),
                     }
                 });
-                self.by_cgroups.insert(cgroups, found);
+                if owner.has_cgroups {
+                    self.by_cgroups.insert(cgroups, found);
+                }
                 found
             }
         };
@@ -317,6 +314,7 @@ fn enrich(container: &mut Container, member: Option<i32>) {
         Engine::Docker => docker::complete(container),
         Engine::Containerd => containerd::complete(container),
         Engine::Podman | Engine::Crio => podman::complete(container),
+        Engine::Lxc => lxc::complete(container),
         _ => {}
     }
     if let Some(config) = container.bundle.as_ref().and_then(|bundle| json(&bundle.join("config.json"))) {
@@ -324,17 +322,44 @@ fn enrich(container: &mut Container, member: Option<i32>) {
     }
 }
 
-/// A container whose cgroup has a name that says nothing, such as those of ctr: by the shim or conmon above it.
-fn identify_by_parent(pid: i32) -> Option<Container> {
-    let parent = parent_of(pid).filter(|&parent| parent > 1)?;
-    let name = fs::read_to_string(format!("/proc/{parent}/comm")).ok()?;
-    if name.starts_with("containerd-shim") {
-        containerd::identify(parent, pid)
-    } else if name.starts_with("conmon") {
-        podman::identify(parent)
-    } else {
-        None
+/// Whose a process is.
+struct Owner {
+    /// The container that it is in.
+    container: Option<Container>,
+    /// Whether what is said holds for everything in the process's cgroups.
+    has_cgroups: bool,
+}
+
+/// Finds out whose the process in these cgroups is. `None` where it ended meanwhile: then its cgroups' owner is still
+/// unknown.
+fn owner_of(pid: i32, cgroups: &[u8]) -> Option<Owner> {
+    let named = cgroup::identify(cgroups);
+    let is_vague = named.as_ref().is_none_or(|container| container.engine == Engine::Systemd);
+    if !is_vague || !cgroup::is_below_root(cgroups) {
+        return Some(Owner { container: named, has_cgroups: true });
     }
+    // Such as that of ctr, whose name says nothing: by the shim or conmon above it. The first process that is met need
+    // not be the container's first: pids begin anew at the lowest.
+    let mut at = pid;
+    for _ in 0..32 {
+        let parent = parent_of(at)?;
+        if parent <= 1 {
+            break;
+        }
+        let name = fs::read_to_string(format!("/proc/{parent}/comm")).ok()?;
+        let container = if name.starts_with("containerd-shim") {
+            containerd::identify(parent, at, cgroups)
+        } else if name.starts_with("conmon") {
+            podman::identify(parent)
+        } else {
+            at = parent;
+            continue;
+        };
+        // What an engine runs beside its containers, and a container without cgroups of its own, are where the engine is.
+        let has_cgroups = cgroups_of(parent)? != cgroups;
+        return Some(Owner { container: container.or(named), has_cgroups });
+    }
+    Some(Owner { container: named, has_cgroups: true })
 }
 
 /// A container's first process is a child of its shim or of conmon, and these know the bundle.
@@ -356,9 +381,20 @@ fn follow_parent(container: &mut Container, member: i32) {
 }
 
 fn parent_of(pid: i32) -> Option<i32> {
+    stat_field(pid, 4)?.parse().ok()
+}
+
+/// When the process started, in clock ticks after boot.
+fn started_at(pid: i32) -> Option<u64> {
+    stat_field(pid, 22)?.parse().ok()
+}
+
+/// A field of proc_pid_stat(5) behind the name, numbered from 1 as there.
+fn stat_field(pid: i32, number: usize) -> Option<String> {
     let stat = fs::read(format!("/proc/{pid}/stat")).ok()?;
     let end = stat.iter().rposition(|&byte| byte == b')')?;
-    std::str::from_utf8(&stat[end + 1..]).ok()?.split_ascii_whitespace().nth(1)?.parse().ok()
+    let text = std::str::from_utf8(&stat[end + 1..]).ok()?;
+    text.split_ascii_whitespace().nth(number.checked_sub(3)?).map(str::to_owned)
 }
 
 /// Reads names out of a bundle's annotations: Kubernetes through containerd or cri-o, nerdctl, podman.
@@ -380,6 +416,10 @@ fn annotations(container: &mut Container, config: &Value) {
     }
     let kind = first(&["io.kubernetes.cri.container-type", "io.kubernetes.cri-o.ContainerType"]);
     container.is_sandbox |= kind.as_deref() == Some("sandbox");
+    // The kubelet's name for what holds a pod's namespaces, which cri-o writes down as a container's.
+    if container.is_sandbox && container.name.as_deref() == Some("POD") {
+        container.name = None;
+    }
     if annotation("io.container.manager") == Some("cri-o") {
         container.engine = Engine::Crio;
     }

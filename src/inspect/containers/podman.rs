@@ -39,14 +39,25 @@ fn read_entry(entry: &Value) -> Option<Container> {
         if let ["k8s", pod, namespace, ..] = parts.as_slice() {
             container.pod = Some(Pod { name: (*pod).into(), namespace: (*namespace).into() });
         }
-        let parts = text(&metadata["name"]);
-        let parts: Vec<&str> = parts.as_deref().unwrap_or_default().split('_').collect();
-        container.is_sandbox = parts.get(1) == Some(&"POD");
-        container.name = parts.get(1).filter(|name| **name != "POD").map(|name| (*name).to_owned());
+        container.name = None;
+        read_name(&mut container, &text(&metadata["name"]).unwrap_or_default());
     } else {
         container.name = container.name.or(text(&metadata["name"]));
     }
     Some(container)
+}
+
+/// Reads the kubelet's name for a container, which cri-o calls it by: k8s_CONTAINER_POD_NAMESPACE_UID_ATTEMPT. Returns
+/// whether it is one.
+fn read_name(container: &mut Container, name: &str) -> bool {
+    let ["k8s", name, pod, namespace, _, _] = name.split('_').collect::<Vec<_>>()[..] else { return false };
+    // What holds the pod's namespaces.
+    container.is_sandbox |= name == "POD";
+    if name != "POD" {
+        container.name.get_or_insert_with(|| name.to_owned());
+    }
+    container.pod.get_or_insert_with(|| Pod { name: pod.to_owned(), namespace: namespace.to_owned() });
+    true
 }
 
 /// The container that this conmon is for.
@@ -77,7 +88,10 @@ fn read_arguments(container: &mut Container, args: &[String]) {
     if container.engine == Engine::Runtime {
         container.engine = Engine::Podman;
     }
-    container.name = container.name.take().or(after(["-n", "--name"]));
+    let name = after(["-n", "--name"]);
+    if !name.as_deref().is_some_and(|name| read_name(container, name)) {
+        container.name = container.name.take().or(name);
+    }
     container.bundle = container.bundle.take().or(after(["-b", "--bundle"]).map(PathBuf::from));
     // podman container cleanup gets podman's own options, each behind an --exit-command-arg.
     let cleanup: Vec<&String> =
@@ -126,6 +140,17 @@ mod tests {
         let container = read_entry(&entry).unwrap();
         assert_eq!(container.engine, Engine::Crio);
         assert_eq!(container.title(), "web-1/nginx");
+    }
+
+    #[test]
+    fn cri_os_conmon_knows_pod_and_container() {
+        let args = ["conmon", "-c", "abc", "-n", "k8s_nginx_web-1_prod_uid_0"].map(str::to_owned);
+        let mut container = Container::new(Engine::Crio, "abc");
+        read_arguments(&mut container, &args);
+        assert_eq!(container.title(), "web-1/nginx");
+        let mut sandbox = Container::new(Engine::Crio, "abc");
+        assert!(read_name(&mut sandbox, "k8s_POD_web-1_prod_uid_0"));
+        assert_eq!((sandbox.title().as_str(), sandbox.is_sandbox), ("web-1/(sandbox)", true));
     }
 
     #[test]

@@ -72,14 +72,14 @@ fn read(folder: &Path, engine: Engine) -> Option<Container> {
         read_state(&mut container, &state);
     } else {
         let status = json(&folder.join("status"))?;
-        container.pid = pid(&status["pid"]);
+        container.pid = pid(&status["pid"], &status["process-start-time"]);
         container.bundle = text(&status["bundle"]).map(PathBuf::from);
     }
     Some(container)
 }
 
 fn read_state(container: &mut Container, state: &Value) {
-    container.pid = pid(&state["init_process_pid"]);
+    container.pid = pid(&state["init_process_pid"], &state["init_process_start"]);
     let labels = state["config"]["labels"].as_array().into_iter().flatten().filter_map(Value::as_str);
     container.bundle = labels.filter_map(|label| label.strip_prefix("bundle=")).next().map(PathBuf::from);
     if container.bundle.is_none() {
@@ -87,8 +87,13 @@ fn read_state(container: &mut Container, state: &Value) {
     }
 }
 
-fn pid(value: &Value) -> Option<i32> {
-    value.as_i64().and_then(|pid| i32::try_from(pid).ok()).filter(|&pid| pid > 0)
+/// The process with this pid, unless it is seen to have started at another time, in clock ticks after boot: state outlives
+/// processes where a runtime was killed, and pids are used again.
+fn pid(value: &Value, started: &Value) -> Option<i32> {
+    let pid = value.as_i64().and_then(|pid| i32::try_from(pid).ok()).filter(|&pid| pid > 0)?;
+    let started = started.as_u64().filter(|&ticks| ticks > 0);
+    let is_other = started.is_some_and(|ticks| super::started_at(pid).is_some_and(|actual| actual != ticks));
+    (!is_other).then_some(pid)
 }
 
 #[cfg(test)]
@@ -105,5 +110,13 @@ mod tests {
         read_state(&mut container, &state);
         assert_eq!(container.pid, Some(4_000_000));
         assert_eq!(container.bundle.as_deref(), Some(Path::new("/run/bundles/a")));
+    }
+
+    #[test]
+    fn a_pid_that_was_used_again_is_not_the_containers() {
+        let own = std::process::id();
+        let started = super::super::started_at(own as i32).unwrap();
+        let pid = |started: u64| pid(&own.into(), &started.into());
+        assert_eq!([pid(started), pid(0), pid(started + 1)], [Some(own as i32), Some(own as i32), None]);
     }
 }

@@ -8,11 +8,12 @@ use std::os::fd::{AsFd, OwnedFd};
 
 use rustix::fs::{Mode, OFlags};
 use rustix::io::Errno;
+use rustix::process::{Pid, test_kill_process};
 
 use super::super::model::Keeper;
 use super::processes::inode_of;
 use super::{Mounts, Survey, relations};
-use crate::error::strerror;
+use crate::error::{self, Error, strerror};
 use crate::namespace::Kind;
 use crate::sys::{ioctl, mountlist};
 
@@ -40,6 +41,11 @@ pub(super) fn survey(survey: &mut Survey<'_>) {
         }
     }
     proc_is_partial(survey);
+    let own = std::process::id() as i32;
+    if own > 2 && survey.snapshot.host_process().is_some_and(|process| process.pid == own) {
+        let why = "those of process 1 may not be read, so that the caller's are taken for them";
+        survey.snapshot.blind("which namespaces are the host's", why);
+    }
 }
 
 /// Every namespace by its id.
@@ -117,13 +123,30 @@ fn proc_is_partial(survey: &mut Survey<'_>) {
         let why = "seen from inside a pid namespace, /proc shows only this one and those below it";
         survey.snapshot.blind("processes of other pid namespaces", why);
     }
-    let mounts = std::fs::read_to_string("/proc/self/mountinfo").unwrap_or_default();
-    // The last mount on /proc is the one that is seen.
-    let options = mounts.lines().rfind(|line| line.split(' ').nth(4) == Some("/proc")).unwrap_or_default();
-    let hidden = options.split([' ', ',']).find_map(|option| option.strip_prefix("hidepid="));
-    if let Some(hidden) = hidden.filter(|level| !matches!(*level, "0" | "off"))
+    if let Some(hidden) = hidepid()
         && !rustix::process::geteuid().is_root()
     {
         survey.snapshot.blind("processes of other users", format!("/proc is mounted with hidepid={hidden}"));
     }
+}
+
+/// The option by which `/proc` hides processes of others, where it does.
+fn hidepid() -> Option<String> {
+    let mounts = std::fs::read_to_string("/proc/self/mountinfo").ok()?;
+    // The last mount on /proc is the one that is seen.
+    let options = mounts.lines().rfind(|line| line.split(' ').nth(4) == Some("/proc"))?;
+    let hidden = options.split([' ', ',']).find_map(|option| option.strip_prefix("hidepid="))?;
+    (!matches!(hidden, "0" | "off")).then(|| hidden.to_owned())
+}
+
+/// The complaint about a process that `/proc` does not show.
+pub(in crate::inspect) fn no_process(pid: i32) -> Error {
+    // A signal that is none tells whether there is one.
+    let is_there = Pid::from_raw(pid).is_some_and(|pid| test_kill_process(pid) != Err(Errno::SRCH));
+    let message = match (is_there, hidepid()) {
+        (false, _) => format!("there is no process {pid}"),
+        (true, Some(hidden)) => format!("process {pid} is not to be seen: /proc is mounted with hidepid={hidden}"),
+        (true, None) => format!("process {pid} is not to be seen in /proc"),
+    };
+    Error::new(error::Kind::NotFound, message)
 }

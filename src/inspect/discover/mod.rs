@@ -4,7 +4,7 @@
 //! |---|---|---|
 //! | [`processes`] | what processes are in | 10 system calls a process |
 //! | [`threads`] | what single threads moved to, and where children will be born | one and two a process, 10 a thread beyond the first |
-//! | [`descriptors`] | what is open, and (with [`sockets`]) where sockets came from | one a process and one a descriptor, where these are few |
+//! | [`descriptors`] | what is open, and (with [`sockets`]) where sockets came from | one a process and one a descriptor, where these are few: kcmp(2), for files shared with the process before |
 //! | [`mounts`] | what is bound to a file, in every mount namespace | three a mount namespace |
 //! | [`relations`] | parents and owners, up to the root | six a namespace |
 //! | [`lists`] | the kernel's own lists: mount namespaces (Linux 6.12), all (6.19) | three a namespace |
@@ -21,14 +21,15 @@ mod relations;
 mod sockets;
 mod threads;
 
+pub(super) use lists::no_process;
 pub(super) use mounts::unescape;
 
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 
-use rustix::fs::{Mode, OFlags};
+use rustix::fs::{Mode, OFlags, PROC_SUPER_MAGIC};
 
 use super::model::Snapshot;
-use crate::error::{Attempt, Result};
+use crate::error::{self, Attempt, Error, Result};
 use crate::namespace::Kinds;
 
 /// Which mount namespaces' bind mounts are looked at.
@@ -114,11 +115,25 @@ impl Survey<'_> {
 /// # Errors
 /// Where `/proc` cannot be opened or read.
 pub fn processes_of_proc() -> Result<Vec<i32>> {
-    let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
-    let proc = rustix::fs::open("/proc", flags, Mode::empty()).attempt(|| "open /proc")?;
+    let proc = open_proc()?;
     let mut pids = Vec::new();
     processes::for_each_number(&proc, |pid| pids.push(pid)).attempt(|| "read /proc")?;
     Ok(pids)
+}
+
+fn open_proc() -> Result<OwnedFd> {
+    let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
+    let proc = rustix::fs::open("/proc", flags, Mode::empty()).attempt(|| "open /proc")?;
+    // An empty folder would show a machine with nothing on it.
+    if rustix::fs::fstatfs(&proc).attempt(|| "stat /proc")?.f_type != PROC_SUPER_MAGIC {
+        return Err(Error::new(error::Kind::NotFound, "/proc is not mounted"));
+    }
+    Ok(proc)
+}
+
+/// The complaint about a process that [`discover()`] did not find, though it was asked for.
+pub fn absent(pid: i32) -> Error {
+    no_process(pid)
 }
 
 /// Looks at the machine.
@@ -126,20 +141,10 @@ pub fn processes_of_proc() -> Result<Vec<i32>> {
 /// # Errors
 /// Where `/proc` cannot be opened or read. A process that went away, or may not be looked at, is no error.
 pub fn discover(scope: &Scope) -> Result<Snapshot> {
-    let proc = rustix::fs::open("/proc", OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC, Mode::empty())
-        .attempt(|| "open /proc")?;
+    let proc = open_proc()?;
     let netnsid = if scope.netnsids { netnsid::Query::open().ok() } else { None };
     let mut survey = Survey { scope, proc, snapshot: Snapshot::default(), netnsid };
     processes::survey(&mut survey)?;
-    if scope.threads {
-        threads::survey(&mut survey);
-    }
-    if scope.for_children {
-        threads::survey_for_children(&mut survey);
-    }
-    if scope.descriptors {
-        descriptors::survey(&mut survey);
-    }
     survey.snapshot.arrange();
     mounts::survey(&mut survey);
     if scope.lists {

@@ -28,6 +28,11 @@ impl Query {
         Ok(Query { socket })
     }
 
+    /// The descriptor's number.
+    pub(super) fn number(&self) -> i32 {
+        self.socket.as_raw_fd()
+    }
+
     /// Asks for the id of the network namespace `ns`.
     pub(super) fn ask(&mut self, ns: BorrowedFd<'_>) -> NetnsId {
         let mut request = Vec::with_capacity(28);

@@ -12,7 +12,7 @@ use rustix::fs::{Mode, OFlags, RawDir};
 use rustix::io::Errno;
 
 use super::super::model::{Process, Snapshot};
-use super::Survey;
+use super::{Survey, descriptors, threads};
 use crate::error::{Attempt, Result};
 use crate::namespace::Kind;
 
@@ -127,22 +127,17 @@ impl Reader {
 pub(super) fn for_each_number(directory: impl AsFd, mut visit: impl FnMut(i32)) -> Result<(), Errno> {
     let mut space = [MaybeUninit::<u8>::uninit(); 32 * 1024];
     let mut entries = RawDir::new(directory, &mut space);
-    let mut seen = 0;
+    // To the end: an answer that leaves room is no sign of it, since a signal cuts answers short.
     while let Some(entry) = entries.next() {
         if let Some(number) = number(entry?.file_name()) {
             visit(number);
-        }
-        seen += 1;
-        // An entry with a number for its name takes at most 40 bytes: far from filling the buffer, they were all.
-        // Asking again would only tell that.
-        if seen < 400 && entries.is_buffer_empty() {
-            break;
         }
     }
     Ok(())
 }
 
-/// All processes, or the one that is asked for.
+/// All processes, or the one that is asked for; of each everything at once, while what the kernel has to look up for it
+/// is at hand.
 pub(super) fn survey(survey: &mut Survey<'_>) -> Result<()> {
     let mut pids = Vec::new();
     match survey.scope.only {
@@ -152,6 +147,8 @@ pub(super) fn survey(survey: &mut Survey<'_>) -> Result<()> {
     survey.snapshot.processes.reserve(pids.len());
     let wanted: Vec<Kind> = survey.scope.kinds.iter().collect();
     let mut reader = Reader::new();
+    let mut threads = survey.scope.threads.then(threads::Look::new);
+    let mut descriptors = if survey.scope.descriptors { descriptors::Look::new() } else { None };
     for pid in pids {
         let path = ProcPath::new(pid).text("/ns");
         let flags = OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC;
@@ -169,6 +166,17 @@ pub(super) fn survey(survey: &mut Survey<'_>) -> Result<()> {
             }
         }
         survey.snapshot.add(process);
+        if !process.is_opaque() {
+            if let Some(threads) = &mut threads {
+                threads.at(survey, &process, &wanted);
+            }
+            if survey.scope.for_children {
+                threads::for_children(survey, &process, ns.as_fd());
+            }
+        }
+        if let Some(descriptors) = &mut descriptors {
+            descriptors.at(survey, &process);
+        }
     }
     Ok(())
 }

@@ -5,18 +5,22 @@ use std::os::fd::AsFd;
 
 use rustix::process::{Pid, PidfdFlags, PidfdGetfdFlags, pidfd_getfd, pidfd_open};
 
-use super::super::model::Keeper;
+use super::super::model::{Keeper, Process};
 use super::{Survey, relations};
 use crate::error::strerror;
 use crate::namespace::Kind;
 use crate::sys::ioctl;
 
-/// Looks where socket `fd` of a process came from.
-pub(super) fn look(survey: &mut Survey<'_>, process: usize, fd: i32) {
+/// Looks where socket `fd` of the process came from.
+pub(super) fn look(survey: &mut Survey<'_>, process: &Process, fd: i32) {
     if !survey.scope.kinds.contains(Kind::Net) {
         return;
     }
-    let process = survey.snapshot.processes[process];
+    // The socket that is asked through is the caller's own, and no finding.
+    let is_query = survey.netnsid.as_ref().is_some_and(|query| query.number() == fd);
+    if is_query && process.pid == std::process::id() as i32 {
+        return;
+    }
     let Some(pid) = Pid::from_raw(process.pid) else { return };
     let Ok(pidfd) = pidfd_open(pid, PidfdFlags::empty()) else { return };
     let asked = pidfd_getfd(&pidfd, fd, PidfdGetfdFlags::empty()).and_then(ioctl::socket_namespace);

@@ -2,43 +2,46 @@
 //! one behind that nothing but that thread shows.
 
 use std::mem::MaybeUninit;
-use std::os::fd::AsFd;
+use std::os::fd::{AsFd, BorrowedFd};
 
 use rustix::fs::{AtFlags, Mode, OFlags};
 
-use super::super::model::Keeper;
+use super::super::model::{Keeper, Process};
 use super::Survey;
 use super::processes::{Answer, ProcPath, Reader, for_each_number, inode_of};
 use crate::namespace::Kind;
 
-/// Looks at the threads of every process that has more than one.
-pub(super) fn survey(survey: &mut Survey<'_>) {
-    let wanted: Vec<Kind> = survey.scope.kinds.iter().collect();
-    let mut reader = Reader::new();
-    let mut tids = Vec::new();
-    for number in 0..survey.snapshot.processes.len() {
-        let process = survey.snapshot.processes[number];
-        if process.is_opaque() {
-            continue;
-        }
+/// Looks at the threads of processes, one after the other.
+pub(super) struct Look {
+    reader: Reader,
+    tids: Vec<i32>,
+}
+
+impl Look {
+    pub(super) fn new() -> Look {
+        Look { reader: Reader::new(), tids: Vec::new() }
+    }
+
+    /// Looks at the threads of the process, where it has more than one.
+    pub(super) fn at(&mut self, survey: &mut Survey<'_>, process: &Process, wanted: &[Kind]) {
         let path = ProcPath::new(process.pid).text("/task");
         // A directory has two links and one more for each directory in it: here, for each thread.
         let several = rustix::fs::statat(survey.proc(), path.as_c_str(), AtFlags::empty())
             .is_ok_and(|status| status.st_nlink > 3);
         if !several {
-            continue;
+            return;
         }
         let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
-        let Ok(directory) = rustix::fs::openat(survey.proc(), path.as_c_str(), flags, Mode::empty()) else { continue };
-        tids.clear();
+        let Ok(directory) = rustix::fs::openat(survey.proc(), path.as_c_str(), flags, Mode::empty()) else { return };
+        self.tids.clear();
         // A process that ends while it is read has no threads left to tell of.
-        let _ = for_each_number(&directory, |tid| tids.push(tid));
-        for &tid in tids.iter().filter(|&&tid| tid != process.pid) {
+        let _ = for_each_number(&directory, |tid| self.tids.push(tid));
+        for &tid in self.tids.iter().filter(|&&tid| tid != process.pid) {
             let path = ProcPath::new(tid).text("/ns");
             let flags = OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC;
             let Ok(ns) = rustix::fs::openat(&directory, path.as_c_str(), flags, Mode::empty()) else { continue };
-            let Answer::Read(found) = reader.read(ns.as_fd(), &wanted, &mut survey.snapshot) else { continue };
-            for &kind in &wanted {
+            let Answer::Read(found) = self.reader.read(ns.as_fd(), wanted, &mut survey.snapshot) else { continue };
+            for &kind in wanted {
                 if let Some(index) = found[kind as usize]
                     && process.namespace(kind) != Some(index)
                 {
@@ -49,22 +52,15 @@ pub(super) fn survey(survey: &mut Survey<'_>) {
     }
 }
 
-/// Looks where the children of every process will be born.
-pub(super) fn survey_for_children(survey: &mut Survey<'_>) {
-    for number in 0..survey.snapshot.processes.len() {
-        if !survey.snapshot.processes[number].is_opaque() {
-            for_children(survey, number);
+/// Where the process's children will be born, by its directory `ns`: unshare(2) and setns(2) with a pid or time namespace
+/// change only that.
+pub(super) fn for_children(survey: &mut Survey<'_>, process: &Process, ns: BorrowedFd<'_>) {
+    for (kind, name) in [(Kind::Pid, c"pid_for_children"), (Kind::Time, c"time_for_children")] {
+        if !survey.scope.kinds.contains(kind) {
+            continue;
         }
-    }
-}
-
-/// Where the process's children will be born: unshare(2) and setns(2) with a pid or time namespace change only that.
-fn for_children(survey: &mut Survey<'_>, number: usize) {
-    let process = survey.snapshot.processes[number];
-    for kind in [Kind::Pid, Kind::Time].into_iter().filter(|&kind| survey.scope.kinds.contains(kind)) {
-        let path = ProcPath::new(process.pid).text("/ns/").text(kind.proc_name_for_children());
         let mut space = [MaybeUninit::<u8>::uninit(); 32];
-        let Ok((link, _)) = rustix::fs::readlinkat_raw(survey.proc(), path.as_c_str(), &mut space) else { continue };
+        let Ok((link, _)) = rustix::fs::readlinkat_raw(ns, name, &mut space) else { continue };
         let Some(inode) = inode_of(link) else { continue };
         let own = process.namespace(kind).map(|index| survey.snapshot.namespaces[index].inode);
         if own != Some(inode) {

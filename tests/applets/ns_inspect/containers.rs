@@ -1,7 +1,7 @@
 //! Containers are named, by every engine that is here.
 
 use super::{everything, ns_inspect};
-use crate::harness::{Containerd, Output, nskit, program, skip};
+use crate::harness::{Containerd, Output, left_behind, nskit, program, skip};
 
 #[test]
 fn containers_of_our_own_runtime_are_named_from_their_state() {
@@ -40,6 +40,38 @@ fn containers_of_containerd_are_named_from_their_bundles() {
         ns_inspect(&[name]).run().ok().mentions(&format!("containerd container {name} (process {pid})"));
     }
     names.iter().for_each(|name| engine.remove(name));
+}
+
+#[test]
+fn containers_of_cri_o_and_lxc_are_named_from_what_these_leave_on_disk() {
+    let script = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/applets/ns_inspect/fixtures.sh");
+    let name = format!("nskit-test-fixture-{}", std::process::id());
+    let nskit = nskit();
+    let words = ["unshare", "--mount", "bash", script, &name, nskit.to_str().expect("UTF-8"), "ns-inspect", "--json"];
+    let text = program(&nskit).args(words).run().ok().stdout();
+    assert_eq!(left_behind(&name), Vec::<String>::new());
+    let document: serde_json::Value = serde_json::from_str(&text).expect("JSON");
+    let containers = document["containers"].as_array().expect("an array");
+    for (id, engine, title, image) in [
+        ("a".repeat(64), "cri-o", "web-1/(sandbox)", "registry.k8s.io/POD:1.27"),
+        ("b".repeat(64), "cri-o", "web-1/nginx", "registry.k8s.io/nginx:1.27"),
+        ("c".repeat(64), "cri-o", "web-1/sidecar", "quay.io/sidecar:2"),
+        ("shop".to_owned(), "lxc", "shop", "debian bookworm amd64"),
+        ("mail".to_owned(), "lxc", "mail", "Alpine 3.20 amd64"),
+    ] {
+        let found = containers.iter().find(|container| container["id"] == id.as_str());
+        let found = found.unwrap_or_else(|| panic!("{title} is not among {}", document["containers"]));
+        assert_eq!([&found["engine"], &found["title"], &found["image"]], [engine, title, image], "{found}");
+        assert!(found["pid"].is_i64(), "{found}");
+        if engine == "cri-o" {
+            assert_eq!(found["pod"]["namespace"], "prod", "{found}");
+        }
+        assert_eq!(found["sandbox"], title.contains("sandbox"), "{found}");
+    }
+    let is_watcher = |container: &serde_json::Value| {
+        container["id"].as_str().is_some_and(|id| id.contains("conmon") || id.contains("monitor"))
+    };
+    assert!(!containers.iter().any(is_watcher), "conmon and LXC's monitors are no containers: {containers:?}");
 }
 
 #[test]

@@ -1,7 +1,9 @@
 //! `ns-inspect` and `lsns`: what they find, what they say that they cannot find, and how they show it.
 
+mod bad_input;
 mod blind_spots;
 mod containers;
+mod json;
 mod lsns;
 mod scene;
 mod views;

@@ -6,7 +6,7 @@ use super::{everything, inode, linked, ns_inspect};
 use crate::harness::{Running, TempDir, eventually, nskit, program};
 
 /// A program in new namespaces of these kinds that has said `ready`, and what it said before.
-fn started(options: &[&str], script: &str) -> (Running, String) {
+pub(super) fn started(options: &[&str], script: &str) -> (Running, String) {
     let script = format!("{script}; echo ready; exec sleep 60");
     let running = program(nskit()).arg("unshare").args(options).args(["sh", "-c", &script]).start();
     eventually("it runs", || running.stdout().contains("ready"));
@@ -181,52 +181,4 @@ fn colour_is_only_for_terminals_unless_it_is_asked_for() {
     let plain = ns_inspect(&[]).run().ok().stdout();
     assert!(!plain.contains('\x1b'));
     ns_inspect(&["--color", "always"]).run().ok().mentions("\x1b[");
-}
-
-#[test]
-fn json_keeps_to_the_committed_schema() {
-    let schema = include_str!("../../../docs/ns-inspect.schema.json");
-    let schema: serde_json::Value = serde_json::from_str(schema).expect("JSON");
-    let (_running, _) = started(&["--uts", "--net"], "true");
-    let document = everything();
-    check(&document, &schema, &schema, "document");
-    assert_eq!(document["version"], 1);
-}
-
-/// As much of JSON Schema as the schema uses.
-fn check(value: &serde_json::Value, schema: &serde_json::Value, root: &serde_json::Value, place: &str) {
-    if let Some(reference) = schema["$ref"].as_str() {
-        let target = root.pointer(reference.trim_start_matches('#')).expect("a definition");
-        return check(value, target, root, place);
-    }
-    let kinds = match &schema["type"] {
-        serde_json::Value::String(kind) => vec![kind.as_str()],
-        serde_json::Value::Array(kinds) => kinds.iter().filter_map(|kind| kind.as_str()).collect(),
-        _ => vec![],
-    };
-    let kind = match value {
-        serde_json::Value::Null => "null",
-        serde_json::Value::Bool(_) => "boolean",
-        serde_json::Value::Number(_) => "integer",
-        serde_json::Value::String(_) => "string",
-        serde_json::Value::Array(_) => "array",
-        serde_json::Value::Object(_) => "object",
-    };
-    assert!(kinds.is_empty() || kinds.contains(&kind), "{place} is {value}, not {kinds:?}");
-    if let Some(allowed) = schema["enum"].as_array() {
-        assert!(allowed.contains(value), "{place} is {value}");
-    }
-    if let Some(object) = value.as_object() {
-        for name in schema["required"].as_array().into_iter().flatten().filter_map(|name| name.as_str()) {
-            assert!(object.contains_key(name), "{place} lacks {name}");
-        }
-        for (name, member) in object {
-            let known = &schema["properties"][name];
-            assert!(!known.is_null(), "{place}.{name} is not in the schema");
-            check(member, known, root, &format!("{place}.{name}"));
-        }
-    }
-    for item in value.as_array().into_iter().flatten() {
-        check(item, &schema["items"], root, &format!("{place}[]"));
-    }
 }

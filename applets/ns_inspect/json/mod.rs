@@ -1,12 +1,17 @@
 //! Everything as JSON, by the schema in `docs/ns-inspect.schema.json`. `version` changes when something is taken away or
 //! means something else; what is new may come without.
 
+mod views;
+
 use nskit::inspect::containers::Container;
+use nskit::inspect::discover::absent;
 use nskit::inspect::{Keeper, Scope, discover};
 use serde_json::{Value, json};
 
 use super::facts;
 use super::world::{Target, World};
+
+pub(crate) use self::views::{diff, enterable, holds, mnt, net, pid};
 
 /// The version of the schema.
 const VERSION: u32 = 1;
@@ -16,14 +21,17 @@ const VERSION: u32 = 1;
 pub(crate) fn document(world: &mut World, target: Option<&Target>) -> anyhow::Result<String> {
     let wanted: Option<Vec<u64>> = match target {
         None => None,
-        Some(Target::Namespace(inode)) => Some(vec![*inode]),
+        Some(Target::Namespace(named)) => Some(vec![world.snapshot.namespaces[named.find(&world.snapshot)?].inode]),
         Some(Target::Process(pid) | Target::Container(_, pid)) => {
             let snapshot = discover(&Scope::process(*pid))?;
+            if snapshot.processes.is_empty() {
+                return Err(absent(*pid).into());
+            }
             Some(snapshot.namespaces.iter().map(|namespace| namespace.inode).collect())
         }
     };
     let is_wanted = |inode: u64| wanted.as_ref().is_none_or(|wanted| wanted.contains(&inode));
-    let mut out = format!("{{\n\"version\": {VERSION},\n\"namespaces\": [");
+    let mut out = format!("{{\n\"version\": {VERSION},\n\"view\": \"everything\",\n\"namespaces\": [");
     let mut count = 0;
     for index in 0..world.snapshot.namespaces.len() {
         if is_wanted(world.snapshot.namespaces[index].inode) {
@@ -32,7 +40,7 @@ pub(crate) fn document(world: &mut World, target: Option<&Target>) -> anyhow::Re
         }
     }
     if let (Some(target), 0) = (target, count) {
-        anyhow::bail!("there is no {}", target.title());
+        anyhow::bail!("the namespaces of {} may not be read", target.title());
     }
     out.push_str("\n],\n\"containers\": [");
     let containers = world.inventory.containers.iter().filter(|container| match target {

@@ -1,0 +1,72 @@
+//! What cannot be shown is complained about in one line that says why, with the right exit status.
+
+use super::views::started;
+use super::{linked, ns_inspect};
+use crate::harness::{TempDir, nskit, program};
+
+#[test]
+fn a_process_that_is_not_there_is_named_by_every_view() {
+    let gone = "4194305"; // above any pid_max
+    for words in [
+        &[gone][..],
+        &["-p", gone],
+        &["-p", gone, "--json"],
+        &["diff", "1", gone],
+        &["net", gone],
+        &["mnt", gone],
+        &["pid", gone],
+        &["explain", gone],
+        &["explain", "1", "--as", gone],
+        &["enter", gone],
+    ] {
+        let output = ns_inspect(words).run().exits(1);
+        assert_eq!(output.stderr(), format!("ns-inspect: there is no process {gone}"), "{words:?}");
+    }
+}
+
+#[test]
+fn a_path_is_not_taken_for_a_container_and_nothing_waits_for_it() {
+    let dir = TempDir::new();
+    let fifo = dir.join("fifo");
+    nix::unistd::mkfifo(&fifo, nix::sys::stat::Mode::S_IRUSR).expect("a FIFO");
+    ns_inspect(&[fifo.to_str().expect("UTF-8")]).run().exits(1).complains("is neither a namespace nor the bundle");
+    let missing = dir.join("missing").display().to_string();
+    let output = ns_inspect(&[&missing]).run().exits(1);
+    assert_eq!(output.stderr(), format!("ns-inspect: open {missing}: No such file or directory"));
+}
+
+#[test]
+fn a_namespace_of_another_kind_is_not_shown_in_its_place() {
+    let user = linked("/proc/self/ns/user");
+    ns_inspect(&[&format!("net:[{user}]")])
+        .run()
+        .exits(1)
+        .complains(&format!("there is no net:[{user}], but user:[{user}]"));
+    ns_inspect(&["net", &format!("user:[{user}]")]).run().exits(1).complains("is no network namespace");
+    ns_inspect(&["network:[1]"]).run().exits(1).complains("no kind of namespace called 'network': there are mnt, uts");
+}
+
+#[test]
+fn a_process_that_proc_hides_is_said_to_be_hidden() {
+    let (running, _) = started(&["--uts"], "true");
+    let script = "mount -t proc -o hidepid=invisible proc /proc && \
+        exec setpriv --reuid 65534 --regid 65534 --clear-groups $0 ns-inspect $1";
+    let hidden = |target: &str| {
+        let nskit = nskit();
+        let words = ["unshare", "--mount", "sh", "-c", script, nskit.to_str().expect("UTF-8"), target];
+        program(&nskit).args(words).run()
+    };
+    let pid = running.pid();
+    let complaint = format!("process {pid} is not to be seen: /proc is mounted with hidepid=");
+    hidden(&pid.to_string()).exits(1).complains(&complaint);
+    hidden("--json").ok().mentions("the caller's are taken for them");
+}
+
+#[test]
+fn a_machine_without_proc_is_not_an_empty_one() {
+    let script = "umount -l /proc && $0 ns-inspect; echo $?; $0 lsns; echo $?";
+    let nskit = nskit();
+    let words = ["unshare", "--mount", "sh", "-c", script, nskit.to_str().expect("UTF-8")];
+    let output = program(&nskit).args(words).run().ok().complains("ns-inspect: /proc is not mounted");
+    assert_eq!(output.complains("lsns: /proc is not mounted").stdout(), "1\n1");
+}
