@@ -1,5 +1,6 @@
 //! The command lines beside the runtime: which applet a name starts, unshare, nsenter.
 
+mod completion;
 mod dispatch;
 mod hints;
 mod ns_inspect;
