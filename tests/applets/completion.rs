@@ -9,6 +9,7 @@ use crate::harness::{TempDir, nskit, program};
 fn offered(lines: &[&str]) -> Vec<String> {
     let dir = TempDir::new();
     symlink(nskit(), dir.join("nskit")).expect("link the binary");
+    std::fs::write(dir.join("nskit.bash"), include_str!("../../completions/nskit.bash")).expect("write a file");
     let mut script = String::from(
         "mount -t tmpfs none /run && cd /run || exit 1
         mkdir -p nskit/web-1 'nskit/web$(touch hacked)'
@@ -25,7 +26,7 @@ fn offered(lines: &[&str]) -> Vec<String> {
     let path = format!("{}:/usr/sbin:/usr/bin:/sbin:/bin", dir.path().display());
     let output = program("/usr/bin/unshare")
         .args(["--mount", "--propagation", "private", "bash", "--norc", "-c", &script])
-        .env("FILE", concat!(env!("CARGO_MANIFEST_DIR"), "/completions/nskit.bash"))
+        .env("FILE", dir.join("nskit.bash"))
         .env("PATH", path)
         .run()
         .ok();

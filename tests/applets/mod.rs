@@ -6,4 +6,5 @@ mod hints;
 mod ns_inspect;
 mod nsenter;
 mod own_options;
+mod scripts;
 mod unshare;
