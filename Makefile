@@ -32,6 +32,7 @@ test: ## everything: format, lints, unit and integration tests, containerd
 test-vm: ## the integration tests in a virtual machine with cgroup v2 and systemd
 	@tests/install-deps vm
 	@tests/vm/suite $(TESTS)
+	@[ -n "$(TESTS)" ] || tests/vm/tools
 
 lint: ## rustfmt and clippy, and shellcheck where it is installed
 	$(CARGO) fmt --check
@@ -39,7 +40,7 @@ lint: ## rustfmt and clippy, and shellcheck where it is installed
 	@if command -v shellcheck >/dev/null; then shellcheck -x $(SCRIPTS); fi
 
 SCRIPTS := .ci/run benches/order examples/first-container tests/install-deps tests/run tests/skips.sh tests/vm/image tests/vm/guest \
-           tests/vm/run tests/vm/suite
+           tests/vm/run tests/vm/suite tests/vm/tools
 
 bench: ## measure beside crun, runc and a floor, and write docs/benchmarks.md
 	@benches/run

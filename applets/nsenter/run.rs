@@ -273,16 +273,18 @@ fn read_environment(file: &OwnedFd) -> Result<Environment> {
     Ok(Environment::Only(entries))
 }
 
-/// Has the program run with the SELinux context of the target; without SELinux there is nothing to do.
+/// Has the program run with the SELinux context of the target; without SELinux there is nothing to do. That a thing
+/// failed is all that util-linux says.
 fn follow_context(target: Option<Pid>) -> Result<()> {
-    if !Path::new("/sys/fs/selinux/enforce").exists() {
+    if !nskit::lsm::selinux_enabled() {
         return Ok(());
     }
     let pid = target.ok_or_else(|| Error::invalid("no target PID specified for --follow-context"))?.as_raw_nonzero();
     let context = std::fs::read(format!("/proc/{pid}/attr/current"))
-        .attempt(|| format!("failed to get {pid} SELinux context"))?;
+        .map_err(|_| Error::invalid(format!("failed to get {pid} SELinux context")))?;
     let shown = String::from_utf8_lossy(&context).trim_end_matches('\0').to_owned();
-    std::fs::write("/proc/self/attr/exec", &context).attempt(|| format!("failed to set exec context to '{shown}'"))
+    std::fs::write("/proc/thread-self/attr/exec", &context)
+        .map_err(|_| Error::invalid(format!("failed to set exec context to '{shown}'")))
 }
 
 /// Forks: only the child returns. The parent passes on signals, stops, and the child's end.

@@ -2,7 +2,7 @@
 
 use serde_json::json;
 
-use crate::harness::{Containerd, Peer, Pty, cgroup_dir, hierarchy, peer, skip};
+use crate::harness::{Containerd, Peer, Pty, cgroup_dir, hierarchy, nskit, peer, program, skip};
 
 /// An engine, or the end of the test when containerd is not installed.
 macro_rules! engine {
@@ -195,4 +195,25 @@ fn limits_a_profile_and_privileges_are_taken_from_the_command_line() {
     if peer() == Peer::Ours {
         engine.assert_nothing_left("limited");
     }
+}
+
+#[test]
+fn nsenter_finds_containers_by_id_and_unique_beginning() {
+    let engine = engine!();
+    // Other engines of the machine may have containers from the same test.
+    let common = format!("entered{}-", std::process::id());
+    let ids = ["one", "two"].map(|name| format!("{common}{name}"));
+    ids.iter().for_each(|id| engine.running(id));
+    let nsenter = |words: &[&str]| program(nskit()).arg("nsenter").args(words).run();
+    let inside = ["sh", "-c", "readlink /proc/self/ns/mnt"];
+    let of_one = nsenter(&[&[ids[0].as_str()], inside.as_slice()].concat()).ok().stdout();
+    let of_beginning = nsenter(&[&[&ids[0][..common.len() + 1]], inside.as_slice()].concat()).ok().stdout();
+    let of_two = nsenter(&[&["-a", "-t", ids[1].as_str()], inside.as_slice()].concat()).ok().stdout();
+    assert_eq!(of_one, of_beginning);
+    assert_ne!(of_one, of_two);
+    let kept = nsenter(&["-t", &ids[1], "-p", "sh", "-c", "readlink /proc/self/ns/mnt"]).ok().stdout();
+    assert!(kept != of_two, "only the pid namespace was to be entered");
+    nsenter(&[&common, "true"]).exits(1).complains("could be any of: ").complains(&ids[1]);
+    ids.iter().for_each(|id| engine.remove(id));
+    nsenter(&[&ids[0], "true"]).exits(1).complains("no namespace specified");
 }

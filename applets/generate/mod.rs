@@ -3,6 +3,8 @@
 //!
 //! The completions ask `nskit complete` for what only the machine knows: processes and containers.
 
+mod bash;
+
 use std::ffi::OsString;
 use std::fmt::Write as _;
 use std::path::Path;
@@ -29,18 +31,22 @@ pub(crate) fn run(args: &[OsString]) -> ExitCode {
     ExitCode::SUCCESS
 }
 
-/// Runs `nskit complete`: names of containers and ids of processes, one a line.
+/// Runs `nskit complete`: names of running containers and ids of processes, one a line.
+///
+/// Shells expand what they complete from, and whoever may make a cgroup may name one: a name with anything but letters,
+/// digits and the punctuation of names is left out.
 pub(crate) fn complete() -> ExitCode {
-    let inventory = nskit::inspect::containers::Inventory::on_disk();
+    let entries = std::fs::read_dir("/proc").into_iter().flatten().flatten();
+    let processes: Vec<i32> = entries.filter_map(|entry| entry.file_name().to_str()?.parse().ok()).collect();
+    let inventory = nskit::inspect::containers::Inventory::gather(processes.iter().copied());
+    let running = inventory.containers.iter().filter(|container| container.pid.is_some());
+    let is_plain = |name: &String| name.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"-_.:/@+".contains(&byte));
     let mut text = String::new();
-    for container in inventory.containers {
-        let _ = writeln!(text, "{}", container.name.as_deref().unwrap_or(container.short_id()));
+    for name in running.map(nskit::inspect::containers::Container::title).filter(is_plain) {
+        let _ = writeln!(text, "{name}");
     }
-    let processes = std::fs::read_dir("/proc").into_iter().flatten().flatten();
-    for process in processes.filter_map(|entry| entry.file_name().into_string().ok()) {
-        if process.bytes().all(|byte| byte.is_ascii_digit()) {
-            let _ = writeln!(text, "{process}");
-        }
+    for process in processes {
+        let _ = writeln!(text, "{process}");
     }
     super::exec::print("nskit complete", &text)
 }
@@ -57,6 +63,8 @@ struct OptionEntry {
     about: String,
     takes_value: bool,
     attached: bool,
+    /// The words that the value is one of, where it is one of some.
+    values: Vec<String>,
 }
 
 /// Every file, by its path in the project.
@@ -70,7 +78,7 @@ fn files() -> Vec<(String, String)> {
         files.push((format!("man/{page}.1"), man(page, &command)));
         collect(applet.name.to_owned(), &command, &mut entries);
     }
-    files.push(("completions/nskit.bash".to_owned(), bash(&entries)));
+    files.push(("completions/nskit.bash".to_owned(), bash::completion(&entries)));
     files.push(("completions/_nskit".to_owned(), zsh(&entries)));
     files.push(("completions/nskit.fish".to_owned(), fish(&entries)));
     files
@@ -101,7 +109,21 @@ fn option(arg: &Arg) -> OptionEntry {
         about: first_line(arg.get_help().map(ToString::to_string)),
         takes_value,
         attached: takes_value && arg.is_require_equals_set(),
+        values: values(arg),
     }
+}
+
+/// From what clap checks, or from a name such as `allow|deny`, in which what stands for something is in capitals.
+fn values(arg: &Arg) -> Vec<String> {
+    let possible: Vec<String> = arg.get_possible_values().iter().map(|value| value.get_name().to_owned()).collect();
+    if !possible.is_empty() || !arg.get_action().takes_values() {
+        return possible;
+    }
+    let name = arg.get_value_names().and_then(<[_]>::first).map(|name| name.to_string()).unwrap_or_default();
+    let words = name
+        .split('|')
+        .filter(|word| name.contains('|') && !word.is_empty() && word.bytes().all(|byte| byte.is_ascii_lowercase()));
+    words.map(str::to_owned).collect()
 }
 
 fn about(command: &Command) -> String {
@@ -121,61 +143,6 @@ fn programs() -> Vec<(String, String)> {
         name => (name.to_owned(), name.to_owned()),
     };
     APPLETS.iter().map(of).collect()
-}
-
-fn bash(entries: &[Entry]) -> String {
-    let mut text = String::from(
-        "# bash completion for nskit and its applets; written by `nskit generate`\n\n_nskit() {\n\
-         \x20   local word=${COMP_WORDS[COMP_CWORD]} before=${COMP_WORDS[COMP_CWORD-1]} place= index=1 options= verbs=\n\
-         \x20   COMPREPLY=()\n    case ${COMP_WORDS[0]##*/} in\n",
-    );
-    for (program, applet) in programs() {
-        let _ = writeln!(text, "        {program}) place={applet} ;;");
-    }
-    text.push_str(
-        "    esac\n    while ((index < COMP_CWORD)); do\n        case \"${place:+$place }${COMP_WORDS[index]}\" in\n",
-    );
-    let paths: Vec<String> = entries.iter().map(|entry| format!("\"{}\"", entry.words)).collect();
-    let _ = writeln!(text, "            {}) place=\"${{place:+$place }}${{COMP_WORDS[index]}}\" ;;", paths.join(" | "));
-    text.push_str("        esac\n        ((index++))\n    done\n    case $place in\n");
-    let applets: Vec<&str> = APPLETS.iter().map(|applet| applet.name).collect();
-    let _ = writeln!(text, "        '') verbs='{} install'; options='--help --version --list' ;;", applets.join(" "));
-    for entry in entries {
-        let names: Vec<String> = entry
-            .options
-            .iter()
-            .flat_map(|option| {
-                let equals = if option.attached { "=" } else { "" };
-                let long = option.names.iter().filter(|name| name.starts_with("--"));
-                long.flat_map(move |name| {
-                    let plain = Some(name.clone());
-                    plain.into_iter().chain((!equals.is_empty()).then(|| format!("{name}=")))
-                })
-            })
-            .collect();
-        let verbs: Vec<&str> = entry.subcommands.iter().map(|(name, _)| name.as_str()).collect();
-        let _ =
-            writeln!(text, "        '{}') verbs='{}'; options='{}' ;;", entry.words, verbs.join(" "), names.join(" "));
-    }
-    let _ = write!(
-        text,
-        "    esac\n\
-         \x20   if [[ $place == nsenter && ( $before == -t || $before == --target ) ]]; then\n\
-         \x20       COMPREPLY=($(compgen -W \"$({TARGETS})\" -- \"$word\"))\n\
-         \x20   elif [[ $word == -* ]]; then\n\
-         \x20       COMPREPLY=($(compgen -W \"$options\" -- \"$word\"))\n\
-         \x20       [[ ${{COMPREPLY[0]}} == *= ]] && compopt -o nospace\n\
-         \x20   elif [[ -n $verbs ]]; then\n\
-         \x20       COMPREPLY=($(compgen -W \"$verbs\" -- \"$word\"))\n\
-         \x20   elif [[ $place == nsenter ]]; then\n\
-         \x20       COMPREPLY=($(compgen -W \"$({TARGETS} | grep -v '^[0-9]*$')\" -- \"$word\") $(compgen -c -- \"$word\"))\n\
-         \x20   elif [[ $place == unshare ]]; then\n\
-         \x20       COMPREPLY=($(compgen -c -- \"$word\"))\n\
-         \x20   fi\n}}\n\n\
-         complete -o default -F _nskit nskit {}\n",
-        programs().into_iter().map(|(program, _)| program).collect::<Vec<_>>().join(" ")
-    );
-    text
 }
 
 fn zsh(entries: &[Entry]) -> String {
