@@ -153,9 +153,13 @@ impl Link {
     /// # Errors
     /// `EPIPE` when the other side is gone.
     pub fn send(&self, message: &Message) -> Result<()> {
-        rustix::net::send(&self.fd, &message.encode(), SendFlags::NOSIGNAL)
-            .attempt(|| format!("send {message} between parent and child"))
-            .map(drop)
+        let bytes = message.encode();
+        let mut sent = rustix::net::send(&self.fd, &bytes, SendFlags::NOSIGNAL);
+        if sent == Err(Errno::CONNRESET) {
+            // What the other side left unread makes its close a reset, told once.
+            sent = rustix::net::send(&self.fd, &bytes, SendFlags::NOSIGNAL);
+        }
+        sent.attempt(|| format!("send {message} between parent and child")).map(drop)
     }
 
     /// Sends a message by write(2), the one call that a seccomp filter in force must not hand to its listener: before the
@@ -304,6 +308,16 @@ mod tests {
         assert_eq!(error.errno(), Some(Errno::PERM));
         drop(child);
         assert!(parent.receive().unwrap().is_none());
+    }
+
+    #[test]
+    fn a_failure_arrives_whatever_its_sender_left_unread() {
+        let (child, mut parent) = pair().unwrap();
+        parent.send(&Message::Proceed).unwrap();
+        child.send(&Message::Failed(Error::os(Errno::PERM, "mount proc on /proc"))).unwrap();
+        drop(child);
+        assert_eq!(parent.send(&Message::Proceed).unwrap_err().errno(), Some(Errno::PIPE));
+        assert!(matches!(parent.receive().unwrap(), Some(Message::Failed(_))));
     }
 
     #[test]
