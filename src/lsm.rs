@@ -61,10 +61,12 @@ pub fn apparmor_enabled() -> bool {
     std::fs::read("/sys/module/apparmor/parameters/enabled").is_ok_and(|text| text.first() == Some(&b'Y'))
 }
 
-/// Whether the kernel enforces or logs by SELinux: its file system is mounted.
+/// Whether the kernel enforces or logs by SELinux: its file system is mounted, and a policy is loaded, before which every
+/// process has the context "kernel".
 pub fn selinux_enabled() -> bool {
     const SELINUX_MAGIC: u32 = 0xf97c_ff8c;
     rustix::fs::statfs("/sys/fs/selinux").is_ok_and(|fs| fs.f_type as u32 == SELINUX_MAGIC)
+        && std::fs::read("/proc/self/attr/current").is_ok_and(|context| context.trim_ascii_end() != b"kernel\0")
 }
 
 /// Has the next execve(2) change to the AppArmor profile `profile`.

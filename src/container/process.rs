@@ -261,7 +261,8 @@ impl Process {
         program::settle_streams(self.credentials.uid, has_own_dev)?;
         program::set_credentials(&self.credentials)?;
         if entered {
-            program::verify_directory()?;
+            program::verify_directory()
+                .attempt(|| format!("chdir to cwd (\"{}\") set in config.json", self.cwd.display()))?;
         } else {
             program::enter_directory(&self.cwd)?;
         }

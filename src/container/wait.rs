@@ -67,7 +67,7 @@ impl Signals {
                         };
                         return Err(Error::new(Kind::Interrupted, format!("stopped by {name}")));
                     }
-                    libc::SIGCHLD => {}
+                    // SIGCHLD too: it may be the program's own, which began and ended meanwhile, and comes but once.
                     other => self.early.borrow_mut().push(other),
                 }
             }
@@ -84,10 +84,22 @@ impl Signals {
     /// As poll(2) and waitpid(2).
     pub fn wait(&self, pid: Pid, pidfd: &OwnedFd, terminal: Option<OwnedFd>, mut notify: Option<Notify>) -> Result<u8> {
         let mut relay = terminal.map(Relay::start).transpose()?;
-        for signal in self.early.take() {
+        let mut early = self.early.take();
+        let all = early.len();
+        early.retain(|signal| *signal != libc::SIGCHLD);
+        let mut may_have_ended = early.len() < all;
+        for signal in early {
             pass_on(signal, pidfd, relay.as_ref());
         }
         loop {
+            if std::mem::take(&mut may_have_ended)
+                && let Some(status) = reap(pid)?
+            {
+                if let Some(relay) = &mut relay {
+                    relay.copy_output()?;
+                }
+                return Ok(status);
+            }
             let mut fds = vec![PollFd::new(&self.fd, PollFlags::IN)];
             fds.extend(notify.iter().map(Notify::poll_fd));
             fds.extend(relay.iter().flat_map(Relay::poll_fds));
@@ -112,14 +124,7 @@ impl Signals {
             }
             if let Some(signal) = self.next()? {
                 match signal {
-                    libc::SIGCHLD => {
-                        if let Some(status) = reap(pid)? {
-                            if let Some(relay) = &mut relay {
-                                relay.copy_output()?;
-                            }
-                            return Ok(status);
-                        }
-                    }
+                    libc::SIGCHLD => may_have_ended = true,
                     other => pass_on(other, pidfd, relay.as_ref()),
                 }
             }

@@ -182,8 +182,9 @@ pub fn set_capabilities(to: &Capabilities) -> Result<()> {
 /// # Errors
 /// As chdir(2), and when the directory cannot be reached from the root.
 pub fn enter_directory(cwd: &Path) -> Result<()> {
-    rustix::process::chdir(cwd).attempt(|| format!("chdir to cwd (\"{}\") set in config.json", cwd.display()))?;
-    verify_directory()
+    let what = || format!("chdir to cwd (\"{}\") set in config.json", cwd.display());
+    rustix::process::chdir(cwd).attempt(what)?;
+    verify_directory().attempt(what)
 }
 
 /// The check of [`enter_directory`] alone.

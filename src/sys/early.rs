@@ -6,7 +6,8 @@
 //!   why). Executed from here, that costs an execve(2), not a second start with its relocations and its C library. An
 //!   option's value that reads like a verb is taken for one: then there is one more execve(2) than need be.
 //! - Relocating a position-independent program writes to all pages of its initialised data. One madvise(2) has them copied
-//!   together (`MADV_POPULATE_WRITE`, Linux 5.14), where page faults would do so one by one.
+//!   together (`MADV_POPULATE_WRITE`, Linux 5.14), where page faults would do so one by one. Only the runtime asks for it:
+//!   unshare and nsenter have a budget of system calls to keep.
 
 /// Defines `nskit_start`, which build.rs makes the program's first instruction; it goes on to the C library's `_start`.
 #[cfg(target_arch = "x86_64")]
@@ -35,7 +36,7 @@ macro_rules! early_start {
             "lea r13, [rsp + 8]",         // argv
             "lea r14, [r13 + 8*r12 + 8]", // envp
             "test r12, r12",
-            "jz 90f",
+            "jz 95f",
             // The last component of argv[0].
             "mov rdi, [r13]",
             "20: mov rsi, rdi",
@@ -50,10 +51,10 @@ macro_rules! early_start {
             "call 60f",
             "je 30f",
             "cmp r12, 2",
-            "jb 90f",
+            "jb 95f",
             "mov rsi, [r13 + 8]",
             "call 60f",
-            "jne 90f",
+            "jne 95f",
             "inc r15",
             // One of the others is a verb that enters a container.
             "30: cmp r15, r12",
@@ -122,7 +123,7 @@ macro_rules! early_start {
             "sub rsi, rdi",
             "mov edx, 23",
             "syscall",
-            "mov rdx, rbx",
+            "95: mov rdx, rbx",
             "jmp _start",
             // Whether the string at rsi names the runtime: the zero flag.
             "60: lea rdi, [rip + 2b]",

@@ -4,7 +4,7 @@ use std::fs;
 
 use serde_json::json;
 
-use crate::harness::{Container, Peer, eventually, peer, skip_on};
+use crate::harness::{Container, Peer, eventually, peer, program, skip_on};
 
 #[test]
 fn runs_a_program_in_the_container() {
@@ -264,4 +264,20 @@ fn in_a_folder_that_is_not_the_container_s_fails_as_the_runtime_s_own_error() {
         let folder = format!("/proc/self/fd/{number}");
         container.exec_with(&["--cwd", &folder], &["true"]).exits(255).complains("cwd").in_one_line();
     }
+}
+
+/// The program's SIGCHLD came while the runtime looked at that of the process between, and was thrown away with it.
+#[test]
+fn ends_when_its_program_does_however_slow_the_runtime_is_to_look() {
+    skip_on!(Runc | Crun, "how ours waits");
+    let container = Container::running();
+    let slow = ["-o", "/dev/null", "-e", "trace=read", "-e", "inject=read:delay_exit=50000"];
+    let output = program("strace")
+        .args(slow)
+        .args(crate::harness::runtime_words())
+        .arg("--root")
+        .arg(container.state_root())
+        .args(["exec", &container.id, "sh", "-c", "exit 7"])
+        .run();
+    output.exits(7);
 }
