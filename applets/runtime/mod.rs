@@ -35,6 +35,7 @@ struct Verb {
     command: fn(Command) -> Command,
     run: fn(&Globals, &ArgMatches) -> anyhow::Result<u8>,
     /// It enters containers, or lets a child enter: this program's own file must be out of their reach.
+    /// The assembly of nskit::sys::early has the same names; one that is missing there costs time, not protection.
     protected: bool,
     /// Status of its own failures.
     failure: u8,

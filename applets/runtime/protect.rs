@@ -2,7 +2,7 @@
 //! `/proc/PID/exe`, which root in there could open for writing.
 //!
 //! The image is executed once more from a read-only mount of itself that is mounted nowhere, or where mounts may not be
-//! cloned, from a sealed copy in memory.
+//! cloned, from a sealed copy in memory. On x86-64 nskit::sys::early has mostly done so before: what is here decides.
 
 use std::ffi::CString;
 use std::os::fd::{AsFd, OwnedFd};

@@ -50,19 +50,7 @@ pub(super) fn read_path(path: &Path) -> Result<String, Errno> {
 }
 
 fn read_to(file: OwnedFd, one_piece: bool) -> Result<String, Errno> {
-    let mut content = Vec::with_capacity(4096);
-    loop {
-        if content.capacity() == content.len() {
-            content.reserve(content.len());
-        }
-        let room = content.capacity() - content.len();
-        match rustix::io::read(&file, rustix::buffer::spare_capacity(&mut content)) {
-            Ok(0) => break,
-            Ok(n) if one_piece && n < room => break,
-            Ok(_) | Err(Errno::INTR) => {}
-            Err(errno) => return Err(errno),
-        }
-    }
+    let content = crate::sys::fd::read_whole(&file, 4096, one_piece)?;
     String::from_utf8(content).map_err(|_| Errno::ILSEQ)
 }
 

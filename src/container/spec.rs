@@ -44,19 +44,28 @@ impl Bundle {
         Ok(Bundle { path, spec, text })
     }
 
+    fn file(&self) -> PathBuf {
+        self.path.join("config.json")
+    }
+
     /// The folder that becomes the container's root, absolute, as the configuration has it.
     ///
     /// # Errors
     /// When it is not given, not there, or not a folder.
     pub fn root(&self) -> Result<PathBuf> {
-        let root = self.spec.root().as_ref().ok_or_else(|| Error::invalid("config.json: root is not given"))?;
+        let root = self
+            .spec
+            .root()
+            .as_ref()
+            .ok_or_else(|| Error::invalid(format!("{}: root is not given", self.file().display())))?;
         if root.path().as_os_str().is_empty() {
-            return Err(Error::invalid("config.json: root.path is empty"));
+            return Err(Error::invalid(format!("{}: root.path is empty", self.file().display())));
         }
         let path = self.path.join(root.path());
-        let stat = rustix::fs::stat(&path).attempt(|| format!("config.json: root.path {}", path.display()))?;
+        let what = || format!("{}: root.path {}", self.file().display(), path.display());
+        let stat = rustix::fs::stat(&path).attempt(what)?;
         if rustix::fs::FileType::from_raw_mode(stat.st_mode) != rustix::fs::FileType::Directory {
-            return Err(Error::os(rustix::io::Errno::NOTDIR, format!("config.json: root.path {}", path.display())));
+            return Err(Error::os(rustix::io::Errno::NOTDIR, what()));
         }
         if path == Path::new("/") && self.kinds().contains(Kind::Mount) {
             return Err(Error::invalid("config.json: root.path / is the host's own root"));
@@ -72,7 +81,7 @@ impl Bundle {
 
 /// The content of a file; a FIFO or a device in its place could keep the reader for ever.
 fn read_regular(path: &Path) -> Result<Vec<u8>> {
-    let file = fs::OpenOptions::new()
+    let mut file = fs::OpenOptions::new()
         .read(true)
         .custom_flags(libc::O_NONBLOCK)
         .open(path)
@@ -82,7 +91,7 @@ fn read_regular(path: &Path) -> Result<Vec<u8>> {
         return Err(Error::invalid("not a regular file"));
     }
     let mut text = Vec::with_capacity(metadata.len() as usize + 1);
-    file.take(u64::MAX).read_to_end(&mut text).map_err(|error| Error::io(&error, ""))?;
+    file.read_to_end(&mut text).map_err(|error| Error::io(&error, ""))?;
     Ok(text)
 }
 

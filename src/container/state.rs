@@ -274,17 +274,7 @@ impl Folder {
 
 /// Reads a file that is replaced, never written to: a short read is its end, and mostly the first one.
 fn read_file(path: &Path) -> std::io::Result<Vec<u8>> {
-    let file = fs::File::open(path)?;
-    let mut content = Vec::with_capacity(16 << 10);
-    loop {
-        let room = content.capacity() - content.len();
-        match rustix::io::read(&file, rustix::buffer::spare_capacity(&mut content)) {
-            Ok(read) if read < room => return Ok(content),
-            Ok(_) => content.reserve(content.len()),
-            Err(rustix::io::Errno::INTR) => {}
-            Err(errno) => return Err(errno.into()),
-        }
-    }
+    Ok(crate::sys::fd::read_whole(&fs::File::open(path)?, 16 << 10, true)?)
 }
 
 /// Writes a file so that readers see either the old content or the new one.

@@ -84,11 +84,9 @@ impl Signals {
     /// As poll(2) and waitpid(2).
     pub fn wait(&self, pid: Pid, pidfd: &OwnedFd, terminal: Option<OwnedFd>, mut notify: Option<Notify>) -> Result<u8> {
         let mut relay = terminal.map(Relay::start).transpose()?;
-        let mut early = self.early.take();
-        let all = early.len();
-        early.retain(|signal| *signal != libc::SIGCHLD);
-        let mut may_have_ended = early.len() < all;
-        for signal in early {
+        let early = self.early.take();
+        let mut may_have_ended = early.contains(&libc::SIGCHLD);
+        for signal in early.into_iter().filter(|signal| *signal != libc::SIGCHLD) {
             pass_on(signal, pidfd, relay.as_ref());
         }
         loop {

@@ -14,7 +14,7 @@ use rustix::process::{Pid, PidfdFlags, Signal, WaitId, WaitIdOptions, WaitOption
 use crate::error::{Attempt, Error, Kind, Result};
 use crate::namespace::{self, Kinds, Plan, Target};
 use crate::sys::clone::{Clone3, Forked, clone3, exit_now};
-use link::{Link, Message, Stage};
+use link::{Link, Message};
 
 /// The parent's side of a launched process.
 #[derive(Debug)]
@@ -74,7 +74,7 @@ impl Drop for Ends {
 /// `body` dies with its parent until it says otherwise: the child is killed when the parent ends.
 ///
 /// # Errors
-/// What failed in the caller or in the process between; failures of `body` come by [`Child::wait_for`].
+/// What failed in the caller or in the process between; failures of `body` come over the link.
 pub fn launch(
     plan: &Plan,
     targets: &[Target],
@@ -172,31 +172,6 @@ fn run_child_with(link: Link, plan: &Plan, body: impl FnOnce(&mut Born) -> Resul
 }
 
 impl Child {
-    /// Waits until the child has reached `stage`.
-    ///
-    /// # Errors
-    /// What the child failed at, or what it died of.
-    pub fn wait_for(&mut self, stage: Stage) -> Result<()> {
-        match self.link.receive()? {
-            Some(Message::Reached(reached)) if reached == stage => Ok(()),
-            Some(Message::Failed(error)) => Err(error),
-            Some(other) => Err(Error::new(Kind::Died, format!("{other} came before {stage}"))),
-            None => Err(self.failed(&format!("before {stage}"))),
-        }
-    }
-
-    /// Waits until the child has executed its program: the link closes without a word.
-    ///
-    /// # Errors
-    /// What the child failed at.
-    pub fn wait_for_exec(&mut self) -> Result<()> {
-        match self.link.receive()? {
-            Some(Message::Failed(error)) => Err(error),
-            Some(other) => Err(Error::new(Kind::Died, format!("{other} came where the program was to be executed"))),
-            None => Ok(()),
-        }
-    }
-
     /// Lets the child go on.
     ///
     /// # Errors

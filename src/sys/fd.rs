@@ -78,3 +78,24 @@ pub fn take(fd: RawFd) -> Option<OwnedFd> {
     // SAFETY: the descriptor is open, was inherited rather than made by this program, and is taken once.
     Some(unsafe { OwnedFd::from_raw_fd(fd) })
 }
+
+/// The whole of a file, with room for `capacity` bytes to begin with; with `one_piece`, a short read is its end, which
+/// saves the read that would say so.
+///
+/// # Errors
+/// As read(2).
+pub fn read_whole(file: impl AsFd, capacity: usize, one_piece: bool) -> Result<Vec<u8>, Errno> {
+    let mut content = Vec::with_capacity(capacity);
+    loop {
+        if content.capacity() == content.len() {
+            content.reserve(content.len());
+        }
+        let room = content.capacity() - content.len();
+        match rustix::io::read(&file, rustix::buffer::spare_capacity(&mut content)) {
+            Ok(0) => return Ok(content),
+            Ok(read) if one_piece && read < room => return Ok(content),
+            Ok(_) | Err(Errno::INTR) => {}
+            Err(errno) => return Err(errno),
+        }
+    }
+}
