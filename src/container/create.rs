@@ -180,9 +180,9 @@ pub fn begin<'a>(
     let mut plan = namespace::plan(new, &joins, runtime.privileged());
     plan.time_offsets = idmaps::time_offsets(spec)?;
 
-    let seccomp = super::seccomp::compile(spec)?;
+    let seccomp = super::seccomp::profile_of(spec)?;
     let mut process = match spec.process() {
-        Some(process) => Some(Process::prepare(process, linux, seccomp)?),
+        Some(process) => Some(Process::prepare(process, linux, seccomp.is_some())?),
         None => None,
     };
     let maps = idmaps::plan(spec, new, runtime)?;
@@ -224,7 +224,6 @@ pub fn begin<'a>(
         Start::AtGate => Some(open_gate(&folder)?),
         Start::Detached | Start::Attached => None,
     };
-    folder.save_config(&bundle.text)?;
     if placement.is_made_before_clone() {
         // Where the cgroup will be must be on record before it is there.
         state.creator = state::creator();
@@ -284,6 +283,7 @@ pub fn begin<'a>(
         state.init_process_start = state::process_start(state.init_process_pid).map_or(0, |(_, start)| start);
         state.namespace_paths = namespace_paths(state.init_process_pid);
         created.folder.save(&state)?;
+        created.folder.save_config(&created.bundle.text)?;
         created.placement.after_clone(pid, is_born_in_cgroup)?;
         let cgroup_paths = created.placement.paths();
         if cgroup_paths != state.cgroup_paths {
@@ -304,6 +304,9 @@ pub fn begin<'a>(
                 hooks::run(hooks::at(spec, point), point, &reported, &[], Some(signals))?;
             }
             created.child.proceed()?;
+        }
+        if let (Some(profile), Some(_)) = (&seccomp, &process) {
+            super::seccomp::send_filter(profile, &created.child.link)?;
         }
         if let Some(outer) = &outer {
             signals.until_readable(outer.as_fd(), None)?;

@@ -59,7 +59,8 @@ pub fn exec(
     let spec = container.folder.load_config()?;
     let specified = choose(&spec)?;
     let linux = spec.linux().as_ref();
-    let mut process = Process::prepare(&specified, linux, super::seccomp::compile(&spec)?)?;
+    let seccomp = super::seccomp::profile_of(&spec)?;
+    let mut process = Process::prepare(&specified, linux, seccomp.is_some())?;
     let preserve_fds = pass_fds(Some(&mut process), options.preserve_fds)?;
 
     let init_pid = container.state.init_process_pid;
@@ -115,6 +116,9 @@ pub fn exec(
             shown.iter().for_each(|shown| terminal::copy_size(shown.as_fd()));
         }
         child.proceed()?;
+        if let Some(profile) = &seccomp {
+            super::seccomp::send_filter(profile, &child.link)?;
+        }
         notify::wait_for_exec(
             &mut child.link,
             child.pidfd.as_fd(),

@@ -30,7 +30,7 @@ pub struct Process {
     umask: u32,
     capabilities: Capabilities,
     no_new_privs: bool,
-    seccomp: Option<crate::seccomp::Program>,
+    has_filter: bool,
     apparmor: Option<String>,
     selinux: Option<String>,
     scheduler: Option<SchedAttr>,
@@ -55,15 +55,11 @@ struct Affinity {
 }
 
 impl Process {
-    /// Prepares `process` of a container configured by `linux`; `user_namespace`: it has one.
+    /// Prepares `process` of a container configured by `linux`. With `has_filter` the parent is to send a seccomp filter.
     ///
     /// # Errors
     /// Which property is not valid.
-    pub fn prepare(
-        process: &SpecProcess,
-        linux: Option<&Linux>,
-        seccomp: Option<crate::seccomp::Program>,
-    ) -> Result<Process> {
+    pub fn prepare(process: &SpecProcess, linux: Option<&Linux>, has_filter: bool) -> Result<Process> {
         super::spec::validate_process(process)?;
         let strings = |list: &Option<Vec<String>>, what| -> Result<Vec<CString>> {
             list.iter().flatten().map(|text| c_string(text.as_str(), what)).collect()
@@ -98,7 +94,7 @@ impl Process {
             umask: user.umask().unwrap_or(0o022),
             capabilities: capabilities(process),
             no_new_privs: process.no_new_privileges().unwrap_or(false),
-            seccomp,
+            has_filter,
             apparmor: apparmor.filter(|profile| profile != "unconfined"),
             selinux: text(process.selinux_label()),
             scheduler: process.scheduler().as_ref().map(scheduler).transpose()?,
@@ -219,7 +215,7 @@ impl Process {
     ///
     /// # Errors
     /// What could not be set, and in the engines' words why the program cannot be executed.
-    pub fn confine(&self, proc: Option<&Proc>, link: &mut Link, has_own_dev: bool) -> Result<Ready<'_>> {
+    pub fn confine(&self, proc: Option<&Proc>, link: &mut Link, has_own_dev: bool) -> Result<Ready> {
         if self.no_new_privs {
             rustix::thread::set_no_new_privs(true).attempt(|| "set no_new_privs")?;
         }
@@ -242,9 +238,11 @@ impl Process {
         if let (Some(context), Some(proc)) = (&self.selinux, proc) {
             lsm::selinux_on_exec(proc, context)?;
         }
+        // Whoever says later when to start need not know of a filter.
+        let mut filter = if self.has_filter { Some(link.wait_for_filter()?) } else { None };
         // Without no_new_privs a filter needs a privilege that is about to go.
-        if !self.no_new_privs {
-            self.load_seccomp(link)?;
+        if let Some(filter) = filter.take_if(|_| !self.no_new_privs) {
+            load(&filter, link)?;
         }
         for (resource, limit) in &self.rlimits {
             rustix::process::setrlimit(*resource, *limit)
@@ -276,38 +274,39 @@ impl Process {
         let mut program = self.program.clone();
         program.env.extend(home);
         let file = program.find()?;
-        Ok(Ready { process: self, program, file })
+        Ok(Ready { program, file, filter })
     }
+}
 
-    fn load_seccomp(&self, link: &mut Link) -> Result<()> {
-        let Some(filter) = &self.seccomp else { return Ok(()) };
-        if let Some(listener) = filter.load()? {
-            // The filter holds already: `write`, which it may not notify, tells of the listener; what comes after may be
-            // answered by the agent.
-            link.send_under_filter(&Message::Listener(std::os::fd::AsRawFd::as_raw_fd(&listener)))?;
-            link.wait_for_hand_over()?;
-        }
-        Ok(())
+/// Loads `filter`, and waits until its listener, where it has one, is with who answers there.
+fn load(filter: &crate::seccomp::Program, link: &mut Link) -> Result<()> {
+    if let Some(listener) = filter.load()? {
+        // The filter holds already: `write`, which it may not notify, tells of the listener; what comes after may be
+        // answered by the agent.
+        link.send_under_filter(&Message::Listener(std::os::fd::AsRawFd::as_raw_fd(&listener)))?;
+        link.wait_for_hand_over()?;
     }
+    Ok(())
 }
 
 /// A process with its identity, for which only leave to start is missing.
 #[derive(Debug)]
-pub struct Ready<'a> {
-    process: &'a Process,
+pub struct Ready {
     program: Program,
     file: CString,
+    /// Not loaded yet.
+    filter: Option<crate::seccomp::Program>,
 }
 
-impl Ready<'_> {
+impl Ready {
     /// Executes the program; nothing but the standard streams and `preserve_fds` more stays open in it.
     ///
     /// # Errors
     /// In the engines' words why the program cannot be executed.
     pub fn execute(self, link: &mut Link, preserve_fds: u32) -> Result<Infallible> {
         program::leave_nothing(preserve_fds)?;
-        if self.process.no_new_privs {
-            self.process.load_seccomp(link)?;
+        if let Some(filter) = &self.filter {
+            load(filter, link)?;
         }
         self.program.execute(&self.file)
     }

@@ -6,7 +6,8 @@ use oci_spec::runtime::{
     LinuxSyscall, Spec,
 };
 
-use crate::seccomp::{Action, Arch, Comparison, Condition, Flags, Listener, Profile, Program, Rule, Syscall};
+use crate::launch::link::{Link, Message};
+use crate::seccomp::{Action, Arch, Comparison, Condition, Flags, Listener, Profile, Rule, Syscall};
 use crate::sys::seccomp as sys;
 use crate::{Error, Result};
 
@@ -54,17 +55,25 @@ pub fn supported_flags() -> Vec<&'static str> {
     FLAGS.into_iter().filter(|flag| sys::has_flags(needed(flag))).collect()
 }
 
-/// The filter that a container's configuration asks for, compiled; `None` without one.
+/// The profile that a container's configuration asks for; `None` without one.
 ///
 /// # Errors
-/// As [`profile`] and [`crate::seccomp::compile`].
-pub fn compile(spec: &Spec) -> Result<Option<Program>> {
+/// As [`profile`].
+pub fn profile_of(spec: &Spec) -> Result<Option<Profile>> {
     let Some(seccomp) = spec.linux().as_ref().and_then(|linux| linux.seccomp().as_ref()) else { return Ok(None) };
     let strict = super::spec::annotation(spec, "run.oci.seccomp_fail_unknown_syscall").is_some();
     if let Some(name) = unknown_syscalls(seccomp).next().filter(|_| strict) {
         return Err(Error::invalid(format!("linux.seccomp.syscalls: unknown syscall {name:?}")));
     }
-    crate::seccomp::compile(&profile(seccomp)?).map(Some)
+    profile(seccomp).map(Some)
+}
+
+/// The parent's part: compiles `profile` while the child is busy, and sends it the filter.
+///
+/// # Errors
+/// As [`crate::seccomp::compile`] and [`Link::send`].
+pub fn send_filter(profile: &Profile, link: &Link) -> Result<()> {
+    link.send(&Message::Filter(crate::seccomp::compile(profile)?))
 }
 
 /// The profile in a JSON value: a `linux.seccomp` alone, or a configuration that has one.

@@ -6,6 +6,7 @@
 //! child   <────────── Proceed ──── parent     the child is in its cgroup, limits hold
 //! child   ── Reached(Mounted) ───> parent     only when hooks are to run before pivot_root(2)
 //! child   <────────── Proceed ──── parent     they ran
+//! child   <─────── Filter(...) ─── parent     only with a seccomp profile: compiled while the child mounts
 //! child   ── Reached(Ready) ─────> parent     only for create: nothing is left but to start the program
 //! child   ── Reached(Ready) ─────> starter    only for create: `start` has connected to the container's socket,
 //!                                              and is the other side from here on
@@ -21,6 +22,7 @@
 
 use std::fmt;
 use std::io::IoSlice;
+use std::mem::MaybeUninit;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 
 use rustix::event::{PollFd, PollFlags, Timespec};
@@ -31,6 +33,7 @@ use rustix::net::{
 };
 
 use crate::error::{Attempt, Error, Kind, Result};
+use crate::seccomp;
 
 /// What a child tells its parent that it has reached.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -64,6 +67,8 @@ pub enum Message {
     Listener(i32),
     /// The listener is with who answers for it.
     HandedOver,
+    /// The seccomp filter to load.
+    Filter(seccomp::Program),
     /// What went wrong.
     Failed(Error),
 }
@@ -78,12 +83,13 @@ impl fmt::Display for Message {
             Message::Pid(_) => "a process id",
             Message::Listener(_) => "a seccomp listener",
             Message::HandedOver => "word that the seccomp listener is handed over",
+            Message::Filter(_) => "a seccomp filter",
             Message::Failed(_) => "a failure",
         })
     }
 }
 
-/// A message's text beyond this is cut: it must fit a socket buffer.
+/// A message's text beyond this is cut: it must fit a socket buffer. Only a filter is longer.
 const LONGEST: usize = 8192;
 
 impl Message {
@@ -94,6 +100,7 @@ impl Message {
             Message::Pid(pid) => [&[2][..], &pid.to_ne_bytes()].concat(),
             Message::Listener(fd) => [&[3][..], &fd.to_ne_bytes()].concat(),
             Message::HandedOver => vec![5],
+            Message::Filter(program) => program.encode(vec![6]),
             Message::Failed(error) => {
                 let errno = error.errno().map_or(0, Errno::raw_os_error);
                 let text = error.message().as_bytes();
@@ -111,6 +118,7 @@ impl Message {
             [2, rest @ ..] => Message::Pid(number(rest)?),
             [3, rest @ ..] => Message::Listener(number(rest)?),
             [5] => Message::HandedOver,
+            [6, rest @ ..] => Message::Filter(seccomp::Program::decode(rest)?),
             [4, kind, rest @ ..] => {
                 let text = String::from_utf8_lossy(rest.get(4..)?).into_owned();
                 let error = Error::new(Kind::from_u8(*kind), text);
@@ -181,20 +189,36 @@ impl Link {
         if let Some(message) = self.put_back.take() {
             return Ok(Some(message));
         }
-        let mut buffer = [0; LONGEST];
-        let length = loop {
-            match rustix::net::recv(&self.fd, &mut buffer, RecvFlags::empty()) {
+        self.receive_into(&mut [MaybeUninit::uninit(); LONGEST])
+    }
+
+    fn receive_into(&self, buffer: &mut [MaybeUninit<u8>]) -> Result<Option<Message>> {
+        loop {
+            match rustix::net::recv(&self.fd, &mut *buffer, RecvFlags::empty()) {
                 // What the other side left unread makes its close a reset, told once and before what it said last.
                 Err(Errno::INTR | Errno::CONNRESET) => {}
-                other => break other.attempt(|| "receive from the other side of a launch")?.0,
+                Err(errno) => return Err(Error::os(errno, "receive from the other side of a launch")),
+                Ok((([], _), _)) => return Ok(None),
+                Ok(((bytes, _), _)) => {
+                    return Message::decode(bytes)
+                        .map(Some)
+                        .ok_or_else(|| Error::new(Kind::Died, "a message between parent and child is damaged"));
+                }
             }
-        };
-        if length == 0 {
-            return Ok(None);
         }
-        Message::decode(&buffer[..length])
-            .map(Some)
-            .ok_or_else(|| Error::new(Kind::Died, "a message between parent and child is damaged"))
+    }
+
+    /// Waits for the filter to load.
+    ///
+    /// # Errors
+    /// When the other side is gone.
+    pub fn wait_for_filter(&mut self) -> Result<seccomp::Program> {
+        let mut buffer = Vec::with_capacity(LONGEST + seccomp::Program::LONGEST);
+        match self.receive_into(buffer.spare_capacity_mut())? {
+            Some(Message::Filter(program)) => Ok(program),
+            Some(other) => Err(Error::new(Kind::Died, format!("{other} came where a seccomp filter was due"))),
+            None => Err(Error::new(Kind::Died, "the runtime died while it compiled the seccomp filter")),
+        }
     }
 
     /// Waits for leave to go on.
@@ -273,7 +297,7 @@ impl AsFd for Link {
 /// # Errors
 /// As sendmsg(2).
 pub fn send_fd(socket: BorrowedFd<'_>, bytes: &[u8], fd: BorrowedFd<'_>) -> Result<(), Errno> {
-    let mut space = [std::mem::MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(1))];
+    let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(1))];
     let mut control = SendAncillaryBuffer::new(&mut space);
     let fds = [fd];
     control.push(SendAncillaryMessage::ScmRights(&fds));
@@ -285,7 +309,7 @@ pub fn send_fd(socket: BorrowedFd<'_>, bytes: &[u8], fd: BorrowedFd<'_>) -> Resu
 /// # Errors
 /// As recvmsg(2).
 pub fn receive_fd(socket: BorrowedFd<'_>) -> Result<Option<OwnedFd>, Errno> {
-    let mut space = [std::mem::MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(1))];
+    let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(1))];
     let mut control = RecvAncillaryBuffer::new(&mut space);
     let mut bytes = [0; 4096];
     rustix::net::recvmsg(socket, &mut [std::io::IoSliceMut::new(&mut bytes)], &mut control, RecvFlags::CMSG_CLOEXEC)?;
@@ -318,6 +342,17 @@ mod tests {
         drop(child);
         assert_eq!(parent.send(&Message::Proceed).unwrap_err().errno(), Some(Errno::PIPE));
         assert!(matches!(parent.receive().unwrap(), Some(Message::Failed(_))));
+    }
+
+    #[test]
+    fn a_filter_arrives_as_it_was_compiled() {
+        let mut profile = seccomp::Profile::new(seccomp::Action::Errno(1));
+        let syscalls = seccomp::Syscall::all().step_by(2).collect();
+        profile.rules.push(seccomp::Rule { syscalls, action: seccomp::Action::Allow, conditions: vec![] });
+        let program = seccomp::compile(&profile).unwrap();
+        let (mut child, parent) = pair().unwrap();
+        parent.send(&Message::Filter(program.clone())).unwrap();
+        assert_eq!(child.wait_for_filter().unwrap(), program);
     }
 
     #[test]

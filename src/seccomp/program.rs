@@ -32,6 +32,37 @@ impl Program {
         Program { instructions, flags }
     }
 
+    /// So many bytes has the longest that [`Program::encode`] appends: the kernel takes 4,096 instructions (seccomp(2)).
+    pub(crate) const LONGEST: usize = 4 + 4096 * size_of::<Instruction>();
+
+    /// Appends it to a message.
+    pub(crate) fn encode(&self, mut bytes: Vec<u8>) -> Vec<u8> {
+        bytes.reserve(4 + size_of_val(self.instructions.as_slice()));
+        bytes.extend_from_slice(&self.flags.to_ne_bytes());
+        for Instruction { code, jt, jf, k } in &self.instructions {
+            bytes.extend_from_slice(&code.to_ne_bytes());
+            bytes.extend_from_slice(&[*jt, *jf]);
+            bytes.extend_from_slice(&k.to_ne_bytes());
+        }
+        bytes
+    }
+
+    /// The program of [`Program::encode`].
+    pub(crate) fn decode(bytes: &[u8]) -> Option<Program> {
+        let (flags, instructions) = bytes.split_first_chunk()?;
+        let (instructions, rest) = instructions.as_chunks();
+        let instruction = |&[c0, c1, jt, jf, k0, k1, k2, k3]: &[u8; 8]| Instruction {
+            code: u16::from_ne_bytes([c0, c1]),
+            jt,
+            jf,
+            k: u32::from_ne_bytes([k0, k1, k2, k3]),
+        };
+        rest.is_empty().then(|| Program {
+            flags: u32::from_ne_bytes(*flags),
+            instructions: instructions.iter().map(instruction).collect(),
+        })
+    }
+
     /// The filter, as the kernel takes it.
     pub fn instructions(&self) -> &[Instruction] {
         &self.instructions

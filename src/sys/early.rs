@@ -70,8 +70,25 @@ macro_rules! early_start {
             "lea rdi, [rip + 7b]",
             "call 70f",
             "jne 30b",
+            // A program that was executed by its descriptor, as below, has that for its name (AT_EXECFN, 31): nothing is
+            // left to do. What else is executed so is judged later.
+            "40: mov rsi, r14",
+            "41: mov rax, [rsi]",
+            "add rsi, 8",
+            "test rax, rax",
+            "jnz 41b",
+            "42: mov rax, [rsi]",
+            "mov rdi, [rsi + 8]",
+            "add rsi, 16",
+            "test rax, rax",
+            "jz 44f",
+            "cmp rax, 31",
+            "jne 42b",
+            "movabs rax, 0x2f64662f7665642f", // "/dev/fd/"
+            "cmp [rdi], rax",
+            "je 90f",
             // statfs(2): ST_RDONLY in f_flags, the eleventh word, says that it is protected already.
-            "40: sub rsp, 128",
+            "44: sub rsp, 128",
             "mov eax, 137",
             "lea rdi, [rip + 9b]",
             "mov rsi, rsp",
