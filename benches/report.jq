@@ -50,7 +50,7 @@ def table($head): [($head | row), ($head | to_entries | map(if .key == 0 then "-
     "# Benchmarks", "",
     "Written by `make bench` (`benches/run`); every number is of that one run. Times are medians of \($facts.runs) runs by"
     + " \($facts.hyperfine), no shell between, the commands taking turns, at nice -10. Everybody runs in a mount namespace without the"
-    + " second cgroup version that crun refuses, every runtime keeps its state in a folder of its own, and crun's cache of"
+    + " second cgroup version that crun refuses, every runtime keeps its state in a folder of its own on a tmpfs, as /run is, and crun's cache of"
     + " seccomp filters is warm.", "",
     "- \($facts.date), \($facts.kernel), \($facts.cpus) × \($facts.cpu), cgroup \($facts.cgroup), load \($facts.load) at the start",
     "- nskit at \($facts.commit), \($facts.versions.nskit.size / 1048576 | digits(2)) MiB; util-linux: \($facts.util_linux)",

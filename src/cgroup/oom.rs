@@ -59,7 +59,11 @@ impl Cgroup {
             return None;
         }
         let limit = file::read(dir, limit).ok()?;
-        Some(format!("its cgroup ran out of memory, of which it may have {} bytes", limit.trim()))
+        Some(match limit.trim() {
+            // The kernel counts pages: a limit below one becomes none at all.
+            "0" => "its cgroup ran out of memory, of which it may have less than one page".to_owned(),
+            bytes => format!("its cgroup ran out of memory, of which it may have {bytes} bytes"),
+        })
     }
 }
 

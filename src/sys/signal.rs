@@ -14,6 +14,25 @@ pub fn unblock_all() {
     }
 }
 
+/// Has the kernel kill what `command` will start when this process ends (`PR_SET_PDEATHSIG`, prctl(2)); processes that it
+/// starts in turn are not meant.
+pub fn die_with_parent(command: &mut std::process::Command) {
+    use std::os::unix::process::CommandExt;
+    // SAFETY: no arguments.
+    let parent = unsafe { libc::getpid() };
+    // SAFETY: between fork and exec the closure makes system calls only, and allocates nothing.
+    unsafe {
+        command.pre_exec(move || {
+            libc::prctl(libc::PR_SET_PDEATHSIG, libc::SIGKILL);
+            // It may have ended before the call.
+            if libc::getppid() != parent {
+                libc::_exit(1);
+            }
+            Ok(())
+        });
+    }
+}
+
 /// Lets SIGPIPE end this process again, as it does other command-line tools.
 pub fn default_sigpipe() {
     // SAFETY: SIG_DFL installs no code of ours.

@@ -56,6 +56,29 @@ fn ends_create_and_the_hook_that_it_waits_for() {
 }
 
 #[test]
+fn takes_the_hook_along_that_a_killed_runtime_waited_for() {
+    skip_on!(Runc | Crun, "the peers leave the hook behind");
+    for point in ["createRuntime", "createContainer"] {
+        let container = Container::sleeper();
+        let pid_file = container.dir.join("pid");
+        // The pid that the host has for it: the first of these in a nested namespace.
+        let script = format!("read -r pid rest < /proc/self/stat; echo $pid > {}; exec sleep 1000", pid_file.display());
+        let dir = container.dir.path().to_str().expect("UTF-8").to_owned();
+        let hook = json!([{"path": "/bin/sh", "args": ["sh", "-c", script], "env": ["PATH=/bin:/usr/bin"]}]);
+        let container = container.set(&format!("/hooks/{point}"), hook).mount("/events", "bind", &dir, &["rbind"]);
+        let runtime = container.launch(&["create"]).start();
+        eventually("the hook runs", || fs::read_to_string(&pid_file).is_ok_and(|text| text.ends_with('\n')));
+        runtime.signal(Signal::SIGKILL);
+        runtime.wait();
+        let pid = fs::read_to_string(&pid_file).expect("a pid");
+        let executable = format!("/proc/{}/exe", pid.trim());
+        eventually("the hook has gone", || fs::read_link(&executable).is_err());
+        container.verb(&["delete", "--force"]).ok();
+        container.assert_gone();
+    }
+}
+
+#[test]
 fn is_passed_over_when_the_caller_has_it_ignored() {
     skip_on!(Runc | Crun, "the peers do not stop either way");
     let container = Container::new();
