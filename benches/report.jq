@@ -84,6 +84,8 @@ def table($head): [($head | row), ($head | to_entries | map(if .key == 0 then "-
      | ["peak memory, \($case), KiB", ($ours // "–" | tostring), "\($crun) \($theirs // "–")",
         (if $ours and $theirs then $ours / $theirs | digits(2) else "–" end), "–", "≤ 1",
         (if $ours == null or $theirs == null then "not measured" elif $ours <= $theirs then "kept" else "**missed**" end)]),
+    target("`unshare -U true`"; "unshare"; "util-linux"; 0.75),
+    target("`nsenter -t PID -a true`"; "nsenter"; "util-linux"; 0.75),
     listing(2000; 0.25),
     listing(8000; 0.1),
     (($all.lsns // [] | listed(8000; "ns-inspect -p")) as $one

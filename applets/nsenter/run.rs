@@ -55,7 +55,7 @@ fn enter(voice: &Voice, mut options: Options) -> Result<(Vec<OsString>, Environm
     if options.pid_for_children {
         options.namespaces.set(Kind::Pid, open_in_proc(options.target, "ns/pid_for_children")?);
     }
-    let target = hold_target(&mut options)?;
+    let target = hold_target(&mut options).map_err(|error| without_target(error, &options))?;
 
     let root = opened(std::mem::take(&mut options.root), options.target, "root")?;
     let mut directory = opened(std::mem::take(&mut options.directory), options.target, "cwd")?;
@@ -77,7 +77,11 @@ fn enter(voice: &Voice, mut options: Options) -> Result<(Vec<OsString>, Environm
 
     let kinds = options.namespaces.all();
     if kinds.is_empty() {
-        return Err(Error::invalid("no namespace specified").into());
+        // What stands in the place of a container has been looked up by now.
+        let name = options.program.first().filter(|_| options.target.is_none());
+        let hint = name
+            .map(|name| format!("and no container is called {name:?}; ns-inspect lists those that there are").into());
+        return Err(Failure { error: Error::invalid("no namespace specified"), hint });
     }
     let enters_user = kinds.contains(Kind::User);
     let takes_over = enters_user && !options.preserve_credentials;
@@ -165,6 +169,14 @@ fn want_all(options: &mut Options) -> Result<()> {
         options.namespaces.want_if_known(kind);
     }
     Ok(())
+}
+
+/// Where there is no target, what stands in the place of a container has been looked up.
+fn without_target(error: Error, options: &Options) -> Failure {
+    let name = options.program.first().filter(|_| options.target.is_none());
+    let hint =
+        name.map(|name| format!("no container is called {name:?}; ns-inspect lists those that there are").into());
+    Failure { error, hint }
 }
 
 /// A pidfd of the target, when it is needed; its files are opened where there can be none.

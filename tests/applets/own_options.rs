@@ -86,7 +86,10 @@ fn a_container_is_entered_by_name() {
     run(&["nsenter", id, "hostname"]).ok().says("test");
     run(&["nsenter", "-u", id, "hostname"]).ok().says("test");
     run(&["nsenter", "-t", id, "-u", "hostname"]).ok().says("test");
-    run(&["nsenter", "nskit-test-no-such", "true"]).exits(1).complains("no namespace specified");
+    run(&["nsenter", "nskit-test-no-such", "true"])
+        .exits(1)
+        .complains("no namespace specified")
+        .complains("no container is called \"nskit-test-no-such\"");
 }
 
 #[test]
