@@ -202,7 +202,7 @@ fn version() -> ExitCode {
 
 fn usage(verb: &str, message: &str) -> ExitCode {
     let space = if verb.is_empty() { "" } else { " " };
-    eprintln!("nskit runtime{space}{verb}: {message}");
+    eprintln!("nskit runtime{space}{verb}: {}", logger::in_one_line(message));
     ExitCode::FAILURE
 }
 

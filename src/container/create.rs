@@ -164,7 +164,7 @@ pub fn begin<'a>(
 ) -> Result<Created<'a>> {
     let folder = Folder::of(&runtime.root, id)?;
     let mut bundle = Bundle::load(&options.bundle)?;
-    folder.create()?;
+    let lock = folder.create()?;
     let mut unfinished = Unfinished(Some(&folder));
     sd_notify::prepare(&folder, &mut bundle.spec)?;
     let spec = &bundle.spec;
@@ -292,6 +292,7 @@ pub fn begin<'a>(
         state.namespace_paths = namespace_paths(state.init_process_pid);
         created.folder.save(&state)?;
         created.folder.save_config(&created.bundle.text)?;
+        lock.release();
         created.placement.after_clone(pid, is_born_in_cgroup)?;
         let cgroup_paths = created.placement.paths();
         if cgroup_paths != state.cgroup_paths {
@@ -365,13 +366,12 @@ fn receive_terminal(outer: &OwnedFd, child: &mut Child) -> Result<OwnedFd> {
     }
 }
 
-/// The socket on which the first process will wait for `start`.
+/// The socket on which the first process will wait for `start`. Nobody can connect until that process listens.
 fn open_gate(folder: &Folder) -> Result<OwnedFd> {
     let path = folder.gate();
     let gate = rustix::net::socket_with(AddressFamily::UNIX, SocketType::SEQPACKET, SocketFlags::CLOEXEC, None)
         .attempt(|| "create a socket")?;
     terminal::bind_to(gate.as_fd(), &path).attempt(|| format!("create {}", path.display()))?;
-    rustix::net::listen(&gate, 16).attempt(|| format!("listen on {}", path.display()))?;
     Ok(gate)
 }
 
