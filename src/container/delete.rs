@@ -122,10 +122,18 @@ pub fn destroy(
 ) -> Result<()> {
     if let Some(cgroup) = cgroup {
         // Without a pid namespace of its own, the first process's end is not everybody's.
-        if !container.state.has_own_pids() {
+        let shares_pids = !container.state.has_own_pids();
+        if shares_pids {
             cgroup.kill(Signal::KILL)?;
         }
-        cgroup.remove()?;
+        match cgroup.remove() {
+            // Somebody's exec may have come in since.
+            Err(error) if shares_pids => {
+                let _ = cgroup.kill(Signal::KILL);
+                cgroup.remove().map_err(|_| error)?;
+            }
+            removed => removed?,
+        }
     }
     container.folder.remove()?;
     if let Some(spec) = spec {
