@@ -84,7 +84,7 @@ _nskit() {
             taking='--output -o --task -p --filter -Q --sources --type -t' ;;
         'runtime')
             verbs='create delete events exec features kill list pause ps resume run spec start state update'
-            options='--version --debug --log --log-format --root --systemd-cgroup --cgroup-manager --rootless --help'
+            options='--debug --log --log-format --root --systemd-cgroup --cgroup-manager --rootless --version --help'
             taking='--log --log-format --root --cgroup-manager --rootless' ;;
         'runtime create')
             verbs=''
