@@ -18,7 +18,7 @@ use crate::launch::link::{Link, Message, Stage, send_fd};
 use crate::launch::{Born, program, terminal};
 use crate::lsm::{self, Proc};
 use crate::mount::rootfs::{self, Rootfs};
-use crate::namespace::{Ahead, Kind, Kinds, Target};
+use crate::namespace::{self, Ahead, Kind, Kinds, Target};
 use crate::sys;
 
 /// What the first process needs to know, all of it made before it was born.
@@ -32,7 +32,7 @@ pub struct Init<'a> {
     pub process: Option<&'a Process>,
     /// Namespaces to join.
     pub targets: &'a [Target],
-    /// Namespaces that somebody else makes, to join too.
+    /// The network namespace that somebody else makes, to join too.
     pub ahead: Option<&'a Ahead>,
     /// Kinds that are new.
     pub new: Kinds,
@@ -75,11 +75,10 @@ pub fn run(init: &Init<'_>, born: &mut Born) -> Result<Infallible> {
         join_keyring(name, init.process, proc.as_ref())?;
     }
     born.enter(init.targets)?;
-    if let Some(ahead) = init.ahead {
-        ahead.join()?;
-    }
-    if init.new.contains(Kind::Net) {
-        sys::net::loopback_up().attempt(|| "bring the loopback device up")?;
+    match init.ahead {
+        Some(ahead) => ahead.join()?,
+        None if init.new.contains(Kind::Net) => namespace::loopback_up()?,
+        None => {}
     }
     let mut placed = Placed(false);
     let built = rootfs::build(init.rootfs, &mut || placed.wait(born))?;

@@ -8,7 +8,7 @@ mod plan;
 pub mod subid;
 mod target;
 
-pub use ahead::Ahead;
+pub use ahead::{Ahead, loopback_up};
 pub use kind::{Kind, Kinds};
 pub use plan::{Plan, Step, in_place, plan};
 pub use target::{Target, describe, enter};

@@ -1,5 +1,5 @@
-//! Namespaces made by another process while this one goes on: a network namespace costs the kernel a tenth of a
-//! container's whole start.
+//! A network namespace made by another process while this one goes on: with its loopback device it costs the kernel a tenth
+//! of a container's whole start.
 //!
 //! The other process shares this one's memory, since a fork would cost what is to be saved. It runs a few system calls in
 //! assembly on a stack of its own: compiled code might take a lock or use thread-local storage, which both would share.
@@ -8,7 +8,7 @@ use std::os::fd::{AsFd, OwnedFd};
 
 use rustix::io::Errno;
 
-/// A process that has made namespaces for others to join, or is about to.
+/// A process that has made a network namespace for others to join, or is about to.
 #[derive(Debug)]
 pub struct Ahead {
     pidfd: OwnedFd,
@@ -17,20 +17,21 @@ pub struct Ahead {
 }
 
 impl Ahead {
-    /// Starts it: Linux 5.3, x86-64.
+    /// Starts it; the namespace's loopback device will be up. Linux 5.3, x86-64.
     ///
     /// # Errors
     /// As clone3(2); `ENOSYS` on other architectures.
     #[cfg(target_arch = "x86_64")]
-    pub fn start(namespaces: u32) -> Result<Ahead, Errno> {
+    pub fn start() -> Result<Ahead, Errno> {
         use std::os::fd::{AsRawFd, FromRawFd};
 
         use rustix::net::{AddressFamily, SocketFlags, SocketType, socketpair};
 
         const STACK: usize = 64;
         let (word, theirs) = socketpair(AddressFamily::UNIX, SocketType::SEQPACKET, SocketFlags::CLOEXEC, None)?;
-        // Never freed: nobody tells when the other process is done with it, and there is one a container.
+        // Never freed: nobody tells when the other process is done with them, and there is one a container.
         let stack: &'static mut [u64; STACK] = Box::leak(Box::new([0; STACK]));
+        let request: &'static libc::ifreq = Box::leak(Box::new(super::net::up()));
         let mut pidfd: libc::c_int = -1;
         // SAFETY: clone_args is plain integers, for which all zeroes is the documented way to say "nothing".
         let mut args: libc::clone_args = unsafe { std::mem::zeroed() };
@@ -51,10 +52,24 @@ impl Ahead {
                 "mov eax, 3", // close(the other end)
                 "mov edi, r14d",
                 "syscall",
-                "mov eax, 272", // unshare(namespaces)
-                "mov edi, r12d",
+                "mov eax, 272", // unshare(CLONE_NEWNET)
+                "mov edi, 0x40000000",
                 "syscall",
-                "neg rax",
+                "test rax, rax",
+                "jnz 4f",
+                "mov eax, 41", // socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0)
+                "mov edi, 2",
+                "mov esi, 0x80002",
+                "xor edx, edx",
+                "syscall",
+                "test rax, rax",
+                "js 4f",
+                "mov edi, eax", // ioctl(the socket, SIOCSIFFLAGS, request)
+                "mov eax, 16",
+                "mov esi, 0x8914",
+                "mov rdx, r12",
+                "syscall",
+                "4: neg rax",
                 "push rax",
                 "mov eax, 44", // sendto(what became of it, MSG_NOSIGNAL)
                 "mov edi, r13d",
@@ -79,7 +94,7 @@ impl Ahead {
                 inlateout("rax") libc::SYS_clone3 => pid,
                 in("rdi") &raw const args,
                 in("rsi") size_of::<libc::clone_args>(),
-                in("r12") u64::from(namespaces),
+                in("r12") &raw const *request,
                 in("r13") theirs.as_raw_fd() as i64,
                 in("r14") word.as_raw_fd() as i64,
                 out("rcx") _,
@@ -98,16 +113,16 @@ impl Ahead {
     /// # Errors
     /// `ENOSYS`.
     #[cfg(not(target_arch = "x86_64"))]
-    pub fn start(_: u32) -> Result<Ahead, Errno> {
+    pub fn start() -> Result<Ahead, Errno> {
         Err(Errno::NOSYS)
     }
 
-    /// Joins the namespaces when they are there, and lets the other process go. For a child of who started it, whose copy
+    /// Joins the namespace when it is there, and lets the other process go. For a child of who started it, whose copy
     /// this is.
     ///
     /// # Errors
-    /// Why they could not be made, or as setns(2).
-    pub fn join(&self, namespaces: u32) -> Result<(), Errno> {
+    /// Why it could not be made, or as setns(2).
+    pub fn join(&self) -> Result<(), Errno> {
         let socket = self.word.as_ref().ok_or(Errno::BADF)?;
         let mut word = [0; 8];
         let length = loop {
@@ -119,7 +134,7 @@ impl Ahead {
         let joined = match i64::from_ne_bytes(word) {
             // It was killed.
             _ if length != word.len() => Err(Errno::SRCH),
-            0 => super::clone::setns(self.pidfd.as_fd(), namespaces),
+            0 => super::clone::setns(self.pidfd.as_fd(), libc::CLONE_NEWNET as u32),
             errno => Err(Errno::from_raw_os_error(errno as i32)),
         };
         let _ = rustix::net::shutdown(socket, rustix::net::Shutdown::Both);
