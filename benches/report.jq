@@ -48,7 +48,7 @@ def table($head): [($head | row), ($head | to_entries | map(if .key == 0 then "-
 
 [
     "# Benchmarks", "",
-    "Written by `make bench` (`benches/run`); every number is of that one run. Times are medians of \($facts.runs) runs by"
+    "Written by `make bench` (`benches/run`); every number is of that one run. Times are medians of \($facts.runs) runs, where nothing else is said, by"
     + " \($facts.hyperfine), no shell between, the commands taking turns, at nice -10. Everybody runs in a mount namespace without the"
     + " second cgroup version that crun refuses, every runtime keeps its state in a folder of its own on a tmpfs, as /run is, and crun's cache of"
     + " seccomp filters is warm.", "",
@@ -71,6 +71,7 @@ def table($head): [($head | row), ($head | to_entries | map(if .key == 0 then "-
 + ([
     target("`run /bin/true`"; "run"; $crun; 0.6),
     target("`run /bin/true`"; "run"; "floor"; 1.6),
+    (target("`run` after a pause"; "pause"; $crun; 0.6) | .[5] = "–" | .[6] = ""),
     target("`run`, default seccomp profile"; "seccomp"; $crun; 0.5),
     (($median.seccomp.nskit // null) as $with | ($median.run.nskit // null) as $without
      | (if $with and $without then $with - $without else null end) as $more
@@ -96,6 +97,7 @@ def table($head): [($head | row), ($head | to_entries | map(if .key == 0 then "-
 ] | table(["measure", "nskit, ms", "against, ms", "ratio", "of CPU", "target", ""]))
 + ["", "## Times", ""]
 + times("run"; "`run /bin/true`"; "The bundle of `spec` with busybox's `true`, without a terminal.")
++ times("pause"; "`run /bin/true` after a pause"; "Of 0.2 s, 40 times: as on a host on which containers do not start one upon the other. On cgroup v1 the kernel makes whoever moves another process to a cgroup wait for all processors; who does it back to back waits no more.")
 + times("seccomp"; "`run /bin/true` with a seccomp profile"; "The default profile of Podman and Docker, resolved for this machine.")
 + times("lifecycle"; "create, start, kill, delete"; "As an engine does, by benches/programs/drive: `create --pid-file`, `start`, `kill KILL`, the process reaped, `delete`.")
 + times("exec"; "`exec /bin/true`"; "In a running container of the same runtime.")
