@@ -27,7 +27,7 @@ pub(crate) enum Id {
 /// The options, of a program whose own ids hold these.
 pub(crate) const fn options<T: Copy>(drop: T, privileges: T, limit: T, seccomp: T) -> [Opt<T>; 4] {
     [
-        Opt::own(drop, "", "cap-drop", Argument::Required("NAME,..."), "Run without these capabilities, or all"),
+        Opt::own(drop, "", "cap-drop", Argument::Required("CAPABILITY,..."), "Run without these capabilities, or all"),
         Opt::own(
             privileges,
             "",
@@ -35,7 +35,7 @@ pub(crate) const fn options<T: Copy>(drop: T, privileges: T, limit: T, seccomp: 
             Argument::No,
             "Run without a way to gain privilege by executing files",
         ),
-        Opt::own(limit, "", "rlimit", Argument::Required("NAME=SOFT[:HARD]"), "Run with this limit on a resource"),
+        Opt::own(limit, "", "rlimit", Argument::Required("LIMIT=SOFT[:HARD]"), "Run with this limit on a resource"),
         Opt::own(
             seccomp,
             "",
@@ -127,6 +127,22 @@ impl Confinement {
     }
 }
 
+/// What `--cap-drop` can be told, for completions.
+pub(crate) fn capabilities() -> Vec<String> {
+    let mut names: Vec<String> = caps::all()
+        .iter()
+        .map(|capability| capability.to_string().trim_start_matches("CAP_").to_ascii_lowercase())
+        .collect();
+    names.sort_unstable();
+    names.push("all".to_owned());
+    names
+}
+
+/// What `--rlimit` limits.
+pub(crate) fn limits() -> impl Iterator<Item = &'static str> {
+    RESOURCES.iter().map(|(name, _)| *name)
+}
+
 /// The bit of a capability, in any case, with or without `CAP_`; every bit for `all`.
 fn capability(name: &str) -> Result<u64> {
     let upper = name.to_ascii_uppercase();
@@ -136,7 +152,7 @@ fn capability(name: &str) -> Result<u64> {
     let full = if upper.starts_with("CAP_") { upper } else { format!("CAP_{upper}") };
     Capability::from_str(&full)
         .map(|capability| capability.bitmask())
-        .map_err(|_| Error::invalid(format!("unknown capability: {name}")))
+        .map_err(|_| Error::invalid(format!("unknown capability: '{name}'")))
 }
 
 const RESOURCES: &[(&str, Resource)] = &[
@@ -203,7 +219,7 @@ mod tests {
         assert_eq!(capability("CAP_NET_ADMIN").unwrap(), 1 << 12);
         assert_eq!(capability("net_admin").unwrap(), 1 << 12);
         assert_eq!(capability("all").unwrap(), u64::MAX);
-        assert_eq!(capability("bogus").unwrap_err().to_string(), "unknown capability: bogus");
+        assert_eq!(capability("bogus").unwrap_err().to_string(), "unknown capability: 'bogus'");
     }
 
     #[test]

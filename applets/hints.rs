@@ -137,19 +137,24 @@ pub(crate) fn map(errno: Errno, ids: Ids, map: &[Range]) -> Option<String> {
     let proc = Path::new(PROC);
     match errno {
         Errno::INVAL => overlap(map),
-        Errno::PERM => map.iter().find_map(|range| {
-            if ids == Ids::Users && range.outside == 0 && !has_capability(proc, CAP_SETFCAP) {
-                return Some(NEEDS_SETFCAP.to_owned());
-            }
-            let last = range.outside.saturating_add(range.count - 1);
-            [range.outside, last].into_iter().find(|id| !is_mapped(proc, ids, *id)).map(|id| {
-                format!("id {id} is not mapped in the user namespace that you are in: see /proc/self/{}", ids.file())
+        Errno::PERM => map
+            .iter()
+            .find_map(|range| {
+                if ids == Ids::Users && range.outside == 0 && !has_capability(proc, CAP_SETFCAP) {
+                    return Some(NEEDS_SETFCAP.to_owned());
+                }
+                let last = range.outside.saturating_add(range.count - 1);
+                [range.outside, last].into_iter().find(|id| !is_mapped(proc, ids, *id)).map(|id| {
+                    format!(
+                        "id {id} is not mapped in the user namespace that you are in: see /proc/self/{}",
+                        ids.file()
+                    )
+                })
             })
-        })
-        .or_else(|| {
-            let capability = if ids == Ids::Users { CAP_SETUID } else { CAP_SETGID };
-            lacking(errno, capability, "mapping more ids than your own")
-        }),
+            .or_else(|| {
+                let capability = if ids == Ids::Users { CAP_SETUID } else { CAP_SETGID };
+                lacking(errno, capability, "mapping more ids than your own")
+            }),
         _ => None,
     }
 }
@@ -205,9 +210,8 @@ pub(crate) fn map_own(errno: Errno, ids: Ids, map: Range) -> Option<String> {
         return Some(NEEDS_SETFCAP.into());
     }
     let restricts = number(Path::new("/proc/sys/kernel/apparmor_restrict_unprivileged_userns")) == Some(1);
-    (errno == Errno::PERM && restricts).then(|| {
-        "AppArmor restricts user namespaces: sysctl kernel.apparmor_restrict_unprivileged_userns is 1".into()
-    })
+    (errno == Errno::PERM && restricts)
+        .then(|| "AppArmor restricts user namespaces: sysctl kernel.apparmor_restrict_unprivileged_userns is 1".into())
 }
 
 /// Why setgroups(2) is refused.
@@ -334,7 +338,8 @@ pub(crate) fn resource(errno: Errno, name: &str) -> Option<String> {
 
 /// Why capabilities cannot be dropped.
 pub(crate) fn bounding_set(errno: Errno) -> Option<String> {
-    lacking(errno, CAP_SETPCAP, "dropping capabilities from the bounding set")
+    let hint = lacking(errno, CAP_SETPCAP, "dropping capabilities from the bounding set")?;
+    Some(hint + "; --no-new-privs keeps a program that has none from getting any")
 }
 
 /// Why a seccomp filter is not taken.

@@ -80,9 +80,13 @@ fn refused(kinds: Kinds, source: Source<'_>) -> Option<String> {
                     }
                     // Privilege over what one is in already is needed too, to enter it once more.
                     Outcome::Same if kind != Kind::User => {
-                        let reason = open(pid, kind).and_then(|ns| refusals(&caller, kind, ns.as_fd()).into_iter().next());
+                        let reason =
+                            open(pid, kind).and_then(|ns| refusals(&caller, kind, ns.as_fd()).into_iter().next());
                         if let Some(reason) = reason {
-                            add(kind, format!("you are there already, and to enter again {reason}: name the others alone"));
+                            add(
+                                kind,
+                                format!("you are there already, and to enter again {reason}: name the others alone"),
+                            );
                         }
                     }
                     _ => {}

@@ -38,15 +38,15 @@ pub(super) fn choose(voice: &Voice, options: &mut Options) -> Result<(), Failure
             Err(_) => {}
         }
     }
-    options.all |=
-        options.is_container && named.is_empty() && !options.user_parent && options.net_socket.is_none();
+    options.all |= options.is_container && named.is_empty() && !options.user_parent && options.net_socket.is_none();
     Ok(())
 }
 
 /// `error`, and why what was given for a target is no container either.
 pub(super) fn not_found(error: Error, name: &OsStr, why: &Error) -> Failure {
     // Who begins with a digit meant a process.
-    let is_name = error.errno() == Some(Errno::INVAL) && !name.as_encoded_bytes().first().is_none_or(u8::is_ascii_digit);
+    let is_name =
+        error.errno() == Some(Errno::INVAL) && !name.as_encoded_bytes().first().is_none_or(u8::is_ascii_digit);
     let hint = is_name.then(|| match why.kind() {
         ErrorKind::NotFound => unknown(name),
         _ => why.to_string(),
@@ -79,7 +79,8 @@ fn unknown(name: &OsStr) -> String {
     let folders = containers::ROOTS.iter().map(|root| root.path.trim_end_matches("/*"));
     let mut closed: Vec<&str> = folders
         .filter(|folder| {
-            rustix::fs::accessat(CWD, *folder, Access::READ_OK | Access::EXEC_OK, AtFlags::EACCESS) == Err(Errno::ACCESS)
+            rustix::fs::accessat(CWD, *folder, Access::READ_OK | Access::EXEC_OK, AtFlags::EACCESS)
+                == Err(Errno::ACCESS)
         })
         .collect();
     closed.sort_unstable();

@@ -251,9 +251,7 @@ fn parent_user_namespace(options: &Options, has_target: bool) -> Result<OwnedFd,
     if let Some(user) = options.namespaces.file(Kind::User) {
         return parent(user);
     }
-    if !has_target
-        && let Some(any) = options.namespaces.any_file()
-    {
+    if !has_target && let Some(any) = options.namespaces.any_file() {
         return parent(any);
     }
     parent(open_in_proc(options.target, "ns/user")?.as_fd())

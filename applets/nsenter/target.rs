@@ -200,7 +200,9 @@ pub(super) fn open(path: &OsStr) -> Result<OwnedFd> {
 /// Opens `/proc/PID/NAME`.
 pub(super) fn open_in_proc(target: Option<Pid>, name: &str) -> Result<OwnedFd, Failure> {
     match target {
-        Some(pid) => open(format!("/proc/{}/{name}", pid.as_raw_nonzero()).as_ref()).hint(|errno| hints::closed(errno, pid)),
+        Some(pid) => {
+            open(format!("/proc/{}/{name}", pid.as_raw_nonzero()).as_ref()).hint(|errno| hints::closed(errno, pid))
+        }
         None => Err(Error::invalid(format!("neither filename nor target pid supplied for {name}")).into()),
     }
 }

@@ -7,8 +7,8 @@ use std::os::fd::{AsFd, OwnedFd};
 use std::os::unix::fs::FileExt;
 use std::path::Path;
 
-use nskit::error::{Attempt, Errno};
 use nskit::Result;
+use nskit::error::{Attempt, Errno};
 use rustix::fs::{MemfdFlags, Mode, OFlags, SealFlags};
 
 use crate::exec::{self, Environment};

@@ -20,7 +20,7 @@ fn capabilities_are_dropped_from_every_set() {
     run(&["unshare", "-u", "--cap-drop", "all", "sh", "-c", "mount -t tmpfs none /mnt 2>/dev/null || echo refused"])
         .ok()
         .says("refused");
-    run(&["unshare", "--cap-drop", "bogus", "true"]).exits(1).complains("unknown capability: bogus").in_one_line();
+    run(&["unshare", "--cap-drop", "bogus", "true"]).exits(1).complains("unknown capability: 'bogus'").in_one_line();
 }
 
 #[test]
