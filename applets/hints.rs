@@ -327,13 +327,18 @@ pub(crate) fn interpreter(errno: Errno) -> Option<&'static str> {
 
 /// Why a limit on a resource, which is called `name`, cannot be set.
 pub(crate) fn resource(errno: Errno, name: &str) -> Option<String> {
+    resource_in(Path::new(PROC), errno, name)
+}
+
+fn resource_in(proc: &Path, errno: Errno, name: &str) -> Option<String> {
     if errno != Errno::PERM {
         return None;
     }
-    lacking(errno, CAP_SYS_RESOURCE, "raising a hard limit").or_else(|| {
-        let most = number(Path::new("/proc/sys/fs/nr_open")).filter(|_| name == "nofile")?;
-        Some(format!("nofile cannot be more than sysctl fs.nr_open, which is {most}"))
-    })
+    if !has_capability(proc, CAP_SYS_RESOURCE) {
+        return Some(format!("raising a hard limit needs {}", CAP_SYS_RESOURCE.1));
+    }
+    let most = number(&proc.join("sys/fs/nr_open")).filter(|_| name == "nofile")?;
+    Some(format!("nofile cannot be more than sysctl fs.nr_open, which is {most}"))
 }
 
 /// Why capabilities cannot be dropped.
@@ -470,6 +475,16 @@ mod tests {
         let both = Kinds::only(Kind::Net) | Kind::Uts;
         assert!(limit(&proc.0, both).contains("user.max_net_namespaces is 0"));
         assert!(limit(&proc.0, Kinds::only(Kind::Uts)).contains("user.max_uts_namespaces is 9"));
+    }
+
+    #[test]
+    fn names_the_most_files_that_may_be_open() {
+        let able = [("self/status", "CapEff:\t0000000001000000\n"), ("sys/fs/nr_open", "1048576\n")];
+        let proc = Proc::new("able", &able);
+        assert!(resource_in(&proc.0, Errno::PERM, "nofile").unwrap().contains("fs.nr_open, which is 1048576"));
+        assert_eq!(resource_in(&proc.0, Errno::PERM, "core"), None);
+        let proc = Proc::new("unable", &[("self/status", "CapEff:\t0000000000000000\n")]);
+        assert!(resource_in(&proc.0, Errno::PERM, "nofile").unwrap().contains("needs CAP_SYS_RESOURCE"));
     }
 
     #[test]

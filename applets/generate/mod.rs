@@ -186,6 +186,9 @@ fn man(page: &str, command: &Command) -> String {
     if let Some(after) = command.get_after_help().map(ToString::to_string) {
         let _ = writeln!(text, ".SH NOTES\n{}", roff(&after).replace("\n\n", "\n.PP\n"));
     }
+    if let Some(sections) = command.get_after_long_help().map(ToString::to_string) {
+        man_sections(&mut text, &sections);
+    }
     text.push_str(if matches!(page, "unshare" | "nsenter") { NOTES } else { "" });
     let others = APPLETS.iter().map(|applet| if applet.name == "runtime" { "nskit\\-runtime" } else { applet.name });
     let others: Vec<String> = others
@@ -196,10 +199,40 @@ fn man(page: &str, command: &Command) -> String {
     text
 }
 
+/// Paragraphs: one in capitals is a heading, an indented one is shown as it is.
+fn man_sections(text: &mut String, sections: &str) {
+    for paragraph in sections.split("\n\n") {
+        let _ = match paragraph {
+            heading if heading.bytes().all(|byte| byte.is_ascii_uppercase() || byte == b' ') => {
+                writeln!(text, ".SH {heading}")
+            }
+            literal if literal.starts_with("    ") => {
+                let lines: Vec<&str> = literal.lines().map(|line| line.strip_prefix("    ").unwrap_or(line)).collect();
+                writeln!(text, ".RS 4\n.nf\n{}\n.fi\n.RE", roff(&lines.join("\n")))
+            }
+            plain => writeln!(text, ".PP\n{}", roff(plain)),
+        };
+    }
+}
+
 const NOTES: &str = "\
 .SH EXIT STATUS
-That of the program; 126 when it cannot be executed, 127 when it is not there, 1 when anything before it fails.
-A program that a signal killed ends its waiting parent by the same signal.
+.TP
+.B 0\\-255
+That of the program.
+.TP
+.B 1
+Something before the program failed; what, and often why, is on standard error.
+.TP
+.B 126
+The program cannot be executed.
+.TP
+.B 127
+The program is not there.
+.PP
+A program that a signal killed ends the process that waits for it by the same signal, which shells tell as 128 and the
+signal's number; where that process is the first of a pid namespace, which no signal of its own kills, it exits with
+that number.
 .SH ENVIRONMENT
 .TP
 .B SHELL

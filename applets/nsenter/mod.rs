@@ -1,6 +1,7 @@
 //! `nsenter`: run a program in namespaces of other processes; nsenter(1) of util-linux, option for option.
 
 mod container;
+mod manual;
 mod run;
 mod target;
 mod tools;
@@ -127,6 +128,8 @@ fn command() -> clap::Command {
         "What to run, behind the CONTAINER where neither --target nor a file says what to enter; by default the shell of \
          $SHELL or of /etc/passwd, or /bin/sh",
     )
+    .long_about(manual::DESCRIPTION)
+    .after_long_help(manual::SECTIONS)
 }
 
 /// An id to change to.

@@ -174,14 +174,26 @@ fn an_ordinary_user_enters_a_container_of_their_own() {
     let mut config: serde_json::Value = serde_json::from_slice(&fs::read(&file).expect("read")).expect("JSON");
     config["process"]["args"] = serde_json::json!(["sleep", "100"]);
     config["process"]["terminal"] = false.into();
-    fs::write(&file, config.to_string()).expect("write config.json");
-    let script = "\"$0\" runtime run -d --bundle . \"$1\" >/dev/null 2>run.log </dev/null || { cat run.log; exit 1; }
-        trap '\"$0\" runtime delete --force \"$1\"' EXIT
-        \"$0\" nsenter \"$1\" sh -c 'id -u; id -g; cat /proc/1/comm'
+    let mut enter = |inside: u32, script: &str| {
+        for map in ["uidMappings", "gidMappings"] {
+            config["linux"][map][0]["containerID"] = inside.into();
+        }
+        config["process"]["user"] = serde_json::json!({"uid": inside, "gid": inside});
+        fs::write(&file, config.to_string()).expect("write config.json");
+        let start =
+            "\"$0\" runtime run -d --bundle . \"$1\" >/dev/null 2>run.log </dev/null || { cat run.log; exit 1; }
+            trap '\"$0\" runtime delete --force \"$1\"' EXIT\n";
+        as_user(&format!("{start}{script}")).ok()
+    };
+    let script = "\"$0\" nsenter \"$1\" sh -c 'id -u; id -g; cat /proc/1/comm'
         \"$0\" nsenter --preserve-credentials \"$1\" id -u
         \"$0\" nsenter -t \"$1\" -S 0 hostname
         \"$0\" nsenter -G 0 \"$1\" true || echo \"groups cannot be changed\"";
-    as_user(script).ok().says("0\n0\nsleep\n0\nnskit\ngroups cannot be changed");
+    enter(0, script).says("0\n0\nsleep\n0\nnskit\ngroups cannot be changed");
+    // Without a root in it, it is entered as whom the caller is.
+    let script = "\"$0\" nsenter \"$1\" sh -c 'id -u; id -g'
+        \"$0\" nsenter -S 0 \"$1\" true || echo \"there is no root\"";
+    enter(1000, script).says("1000\n1000\nthere is no root");
 }
 
 #[test]
