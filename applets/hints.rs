@@ -214,22 +214,23 @@ pub(crate) fn map_own(errno: Errno, ids: Ids, map: Range) -> Option<String> {
         .then(|| "AppArmor restricts user namespaces: sysctl kernel.apparmor_restrict_unprivileged_userns is 1".into())
 }
 
-/// Why setgroups(2) is refused.
-pub(crate) fn groups(errno: Errno) -> Option<&'static str> {
+/// Why setgroups(2) is refused; `instead` is what helps where a namespace refuses it to everybody.
+pub(crate) fn groups(errno: Errno, instead: &str) -> Option<String> {
     if errno != Errno::PERM {
         return None;
     }
-    match fs::read_to_string("/proc/self/setgroups") {
-        Ok(word) if word.trim() == "deny" => Some(
+    let is_denied = fs::read_to_string("/proc/self/setgroups").is_ok_and(|word| word.trim() == "deny");
+    let has_none = || fs::read_to_string("/proc/self/gid_map").is_ok_and(|map| map.trim().is_empty());
+    Some(if is_denied {
+        format!(
             "setgroups is denied in this user namespace, as it must be where the group map was written without privilege; \
-             --map-auto maps groups with privilege",
-        ),
-        _ if fs::read_to_string("/proc/self/gid_map").is_ok_and(|map| map.trim().is_empty()) => Some(
-            "no group is mapped in this user namespace, and groups can be changed only where some are: --map-auto and \
-             --map-groups map them",
-        ),
-        _ => Some("dropping groups needs CAP_SETGID"),
-    }
+             {instead}"
+        )
+    } else if has_none() {
+        format!("no group is mapped in this user namespace, and only where some are can groups be changed; {instead}")
+    } else {
+        "dropping groups needs CAP_SETGID".to_owned()
+    })
 }
 
 /// Why a change of user or group is refused.

@@ -277,7 +277,8 @@ fn man_of_all() -> String {
     }
     text.push_str(
         ".SH DESCRIPTION\nA link to the binary by the name of an applet, with or without \\fBnskit\\-\\fR in front, starts that \
-         applet.\n",
+         applet.\n.PP\n\\fBnskit install\\fR makes such links in DIR (/usr/local/bin), for all applets or those that are named. It \
+         replaces links to nskit, and other programs only with \\fB\\-\\-force\\fR.\n",
     );
     text
 }

@@ -48,6 +48,9 @@ pub(crate) fn setns(errno: Errno, kinds: Kinds, source: Source<'_>) -> Option<St
 /// Why nothing of process `pid` below /proc can be opened.
 pub(crate) fn closed(errno: Errno, pid: Pid) -> Option<String> {
     match errno {
+        Errno::NOENT if !Path::new(PROC).join(pid.as_raw_nonzero().to_string()).exists() => {
+            Some(format!("there is no process {}", pid.as_raw_nonzero()))
+        }
         Errno::ACCESS | Errno::PERM => refused(Kinds::only(Kind::User), Source::Process(pid)),
         _ => None,
     }

@@ -59,8 +59,8 @@ pub(super) fn no_target(error: Error, options: &Options) -> Failure {
     let name = options.program.first().filter(|_| options.target.is_none());
     let hint = name.map(|name| match process(name) {
         Some(pid) => {
-            let all = if options.namespaces.all().is_empty() { " -a" } else { "" };
-            format!("{pid} is a process: nsenter -t {pid}{all} PROGRAM enters its namespaces")
+            let which = if options.namespaces.all().is_empty() { "-a" } else { "OPTION..." };
+            format!("{pid} is a process: nsenter -t {pid} {which} PROGRAM enters its namespaces")
         }
         None => unknown(name),
     });

@@ -59,13 +59,18 @@ fn become_shell(voice: &Voice, environment: &Environment, is_container: bool) ->
         return error.into();
     }
     let has_other = shell != other && Path::new(other).exists();
+    let shown = shell.display();
     if has_other && is_container {
-        voice.step(|| format!("there is no {} inside: execute {other}", shell.display()));
+        voice.step(|| format!("{shown} cannot be executed inside: execute {other}"));
         return exec::become_shell(other.as_ref(), environment).into();
     }
+    let missing = match Path::new(&shell).exists() {
+        true => format!("{shown} is inside, but not the loader that it needs"),
+        false => format!("there is no {shown} inside"),
+    };
     let hint = match has_other {
-        true => format!("there is no {} inside, but {other}: name it as the program", shell.display()),
-        false => "there is no shell inside: name a program, or bring one along with --tools=FILE".to_owned(),
+        true => format!("{missing}; {other} is: name it as the program"),
+        false => format!("{missing}: name a program, or bring one along with --tools=FILE"),
     };
     Failure { error, hint: Some(hint.into()) }
 }
@@ -174,7 +179,8 @@ fn enter(voice: &Voice, mut options: Options) -> Result<(Vec<OsString>, Environm
         voice.step(|| format!("become group {gid}, without other groups"));
         let dropped = credentials::drop_groups();
         if groups_kept {
-            lets(dropped, Errno::PERM, asked(options.gid)).hint(hints::groups)?;
+            let instead = "--preserve-credentials keeps those that one has";
+            lets(dropped, Errno::PERM, asked(options.gid)).hint(|errno| hints::groups(errno, instead))?;
         }
         lets(credentials::set_group(gid), Errno::INVAL, asked(options.gid))
             .hint(|errno| hints::identity(errno, Ids::Groups, gid))?;
@@ -203,7 +209,10 @@ fn want_all(options: &mut Options) -> Result<(), Failure> {
             let Ok(own) = inode("self", kind) else { continue };
             let path = format!("/proc/{pid}/ns/{}", kind.proc_name());
             let theirs = inode(&pid.to_string(), kind).attempt(|| format!("stat of {path} failed"));
-            let theirs = theirs.hint(|errno| options.target.and_then(|pid| hints::closed(errno, pid)))?;
+            let theirs = match options.target {
+                Some(pid) => theirs.hint(|errno| hints::closed(errno, pid))?,
+                None => theirs.map_err(|error| container::no_target(error, options))?,
+            };
             if theirs == own {
                 continue;
             }

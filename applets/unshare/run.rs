@@ -299,7 +299,8 @@ fn report(voice: &Voice, done: Result<(), Failure>) -> u8 {
 }
 
 fn drop_groups() -> Result<(), Failure> {
-    credentials::drop_groups().hint(hints::groups)
+    credentials::drop_groups()
+        .hint(|errno| hints::groups(errno, "--map-auto and --map-groups map groups with privilege"))
 }
 
 fn set_group(gid: u32) -> Result<(), Failure> {

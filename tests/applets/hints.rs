@@ -122,6 +122,16 @@ fn setgroups_that_is_denied() {
 }
 
 #[test]
+fn setgroups_that_is_denied_where_one_enters() {
+    fails_with(
+        "setpriv --reuid 12345 --regid 12345 --clear-groups unshare -r sleep 9 & sleep 0.3; as_user nsenter -t $! -U true; \
+         s=$?; kill $!; exit $s",
+        "setgroups failed: Operation not permitted",
+        "--preserve-credentials keeps those",
+    );
+}
+
+#[test]
 fn a_user_that_is_not_mapped() {
     fails_with(
         "unshare -r -S 5 true",
@@ -342,6 +352,9 @@ fn a_process_that_is_given_where_a_container_is_looked_for() {
 fn a_target_that_is_no_container() {
     let error = "failed to parse PID argument 'nskit-test-no': Invalid argument";
     fails_with("nsenter -t nskit-test-no -u true", error, "no container is called \"nskit-test-no\"");
+    let error = "stat of /proc/0/ns/user failed: No such file";
+    fails_with("nsenter -a nskit-test-no true", error, "no container is called \"nskit-test-no\"");
+    let error = "failed to parse PID argument 'nskit-test-no': Invalid argument";
     let hidden = "mount -t tmpfs none /run; mkdir -m 700 /run/nskit; as_user nsenter -t nskit-test-no -u true";
     fails_with(hidden, error, "among those that you may see: /run/nskit may not be read by you");
 }
@@ -351,7 +364,7 @@ fn a_shell_that_a_container_lacks() {
     fails_with(
         "SHELL=/no/such nsenter -t $$ -u",
         "failed to execute /no/such: No such file or directory",
-        "there is no /no/such inside, but /bin/sh",
+        "there is no /no/such inside; /bin/sh is: name it",
     );
 }
 
