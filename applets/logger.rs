@@ -1,5 +1,6 @@
 //! The log: text or JSON, to standard error or a file, in the form that engines read.
 
+use std::borrow::Cow;
 use std::fs::File;
 use std::io::Write;
 use std::os::unix::fs::OpenOptionsExt;
@@ -63,6 +64,18 @@ pub(crate) fn writes_to_file() -> bool {
     LOGGER.get().is_none_or(|logger| logger.file.is_some())
 }
 
+/// `message` with what a terminal would obey, and line ends, as escapes: names in it may be of anybody's choice.
+pub(crate) fn in_one_line(message: &str) -> Cow<'_, str> {
+    if !message.chars().any(char::is_control) {
+        return message.into();
+    }
+    let mut line = String::with_capacity(message.len() + 16);
+    for c in message.chars() {
+        if c.is_control() { line.extend(c.escape_default()) } else { line.push(c) }
+    }
+    line.into()
+}
+
 fn name(level: Level) -> &'static str {
     match level {
         Level::Error => "error",
@@ -85,8 +98,8 @@ impl Log for Logger {
                 format!("{}\n", serde_json::json!({"level": level, "msg": message, "time": time.to_string()}))
             }
             Format::Text if self.file.is_some() => format!("time=\"{time}\" level={level} msg={message:?}\n"),
-            Format::Text if record.level() == Level::Error => format!("nskit: {message}\n"),
-            Format::Text => format!("nskit: {level}: {message}\n"),
+            Format::Text if record.level() == Level::Error => format!("nskit: {}\n", in_one_line(&message)),
+            Format::Text => format!("nskit: {level}: {}\n", in_one_line(&message)),
         };
         // One write a line: several processes may share the file.
         let _ = match &self.file {

@@ -124,7 +124,7 @@ _nskit() {
             operands='' ;;
         'runtime')
             verbs='create delete events exec features kill list pause ps resume run spec start state update'
-            options='--version --debug --log --log-format --root --systemd-cgroup --cgroup-manager --rootless --help'
+            options='--debug --log --log-format --root --systemd-cgroup --cgroup-manager --rootless --version --help'
             taking='--log --log-format --root --cgroup-manager --rootless'
             operands='' ;;
         'runtime create')

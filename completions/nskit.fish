@@ -161,7 +161,6 @@ if test "$program" = nskit
     complete -c nskit -n '__fish_seen_subcommand_from lsns' -l list-columns -s H -d 'list the columns there are'
     complete -c nskit -n '__fish_seen_subcommand_from lsns' -l help -s h -d 'display this help'
     complete -c nskit -n '__fish_seen_subcommand_from lsns' -l version -s V -d 'display version'
-    complete -c nskit -n '__fish_seen_subcommand_from runtime' -l version -s v -d 'Print versions'
     complete -c nskit -n '__fish_seen_subcommand_from runtime' -l debug -d 'Log more than warnings and errors'
     complete -c nskit -n '__fish_seen_subcommand_from runtime' -l log -r -d 'Append the log to this file instead of standard error'
     complete -c nskit -n '__fish_seen_subcommand_from runtime' -l log-format -x -a 'text json' -d 'Form of the log'
@@ -169,6 +168,7 @@ if test "$program" = nskit
     complete -c nskit -n '__fish_seen_subcommand_from runtime' -l systemd-cgroup -d 'Have systemd make the cgroups; cgroupsPath is SLICE:PREFIX:NAME then'
     complete -c nskit -n '__fish_seen_subcommand_from runtime' -l cgroup-manager -x -a 'cgroupfs systemd disabled' -d 'Who makes the cgroups'
     complete -c nskit -n '__fish_seen_subcommand_from runtime' -l rootless -x -a 'true false auto' -d 'Do without cgroups that may not be made: true, false or auto'
+    complete -c nskit -n '__fish_seen_subcommand_from runtime' -l version -s v -d 'Print versions'
     complete -c nskit -n '__fish_seen_subcommand_from runtime' -l help -s h -d 'Print help'
     complete -c nskit -n '__fish_seen_subcommand_from runtime; and not __fish_seen_subcommand_from create delete events exec features kill list pause ps resume run spec start state update' -f -a create -d 'Create a container that waits to be started'
     complete -c nskit -n '__fish_seen_subcommand_from runtime; and not __fish_seen_subcommand_from create delete events exec features kill list pause ps resume run spec start state update' -f -a delete -d 'Delete a container that has stopped'
@@ -433,7 +433,6 @@ if test "$program" = lsns
     complete -c lsns -l version -s V -d 'display version'
 end
 if test "$program" = nskit-runtime
-    complete -c nskit-runtime -l version -s v -d 'Print versions'
     complete -c nskit-runtime -l debug -d 'Log more than warnings and errors'
     complete -c nskit-runtime -l log -r -d 'Append the log to this file instead of standard error'
     complete -c nskit-runtime -l log-format -x -a 'text json' -d 'Form of the log'
@@ -441,6 +440,7 @@ if test "$program" = nskit-runtime
     complete -c nskit-runtime -l systemd-cgroup -d 'Have systemd make the cgroups; cgroupsPath is SLICE:PREFIX:NAME then'
     complete -c nskit-runtime -l cgroup-manager -x -a 'cgroupfs systemd disabled' -d 'Who makes the cgroups'
     complete -c nskit-runtime -l rootless -x -a 'true false auto' -d 'Do without cgroups that may not be made: true, false or auto'
+    complete -c nskit-runtime -l version -s v -d 'Print versions'
     complete -c nskit-runtime -l help -s h -d 'Print help'
     complete -c nskit-runtime -n __fish_use_subcommand -f -a create -d 'Create a container that waits to be started'
     complete -c nskit-runtime -n __fish_use_subcommand -f -a delete -d 'Delete a container that has stopped'

@@ -99,7 +99,8 @@ pub(super) fn explain(error: &clap::Error) -> String {
     let option = arg.split([' ', '=']).next().unwrap_or_default().to_owned();
     match error.kind() {
         ErrorKind::InvalidValue if value.is_empty() => format!("flag needs an argument: {option}"),
-        ErrorKind::UnknownArgument => format!("flag provided but not defined: {arg}"),
+        ErrorKind::UnknownArgument if arg.starts_with('-') => format!("flag provided but not defined: {arg}"),
+        ErrorKind::UnknownArgument => format!("there is an argument too many: {arg}"),
         ErrorKind::MissingRequiredArgument => format!("missing argument: {arg}"),
         ErrorKind::InvalidValue | ErrorKind::ValueValidation => {
             let valid = context(ContextKind::ValidValue).map(|valid| format!(" (one of {valid})")).unwrap_or_default();

@@ -119,15 +119,15 @@ fn command() -> Command {
 }
 
 fn globals() -> Command {
-    let command = Command::new("runtime")
+    // The text of the options' type would be taken for the runtime's.
+    Globals::augment_args(Command::new("runtime"))
         .bin_name("nskit runtime")
         .about("OCI container runtime, used as runc is")
         .version(env!("CARGO_PKG_VERSION"))
         .disable_version_flag(true)
         .arg(clap::arg!(-v --version "Print versions").action(ArgAction::SetTrue))
         .subcommand_value_name("COMMAND")
-        .disable_help_subcommand(true);
-    Globals::augment_args(command)
+        .disable_help_subcommand(true)
 }
 
 /// Runs it.
@@ -202,7 +202,7 @@ fn version() -> ExitCode {
 
 fn usage(verb: &str, message: &str) -> ExitCode {
     let space = if verb.is_empty() { "" } else { " " };
-    eprintln!("nskit runtime{space}{verb}: {message}");
+    eprintln!("nskit runtime{space}{verb}: {}", logger::in_one_line(message));
     ExitCode::FAILURE
 }
 

@@ -31,7 +31,13 @@ impl Cgroup {
             return Ok(());
         }
         let was_frozen = self.freezer_state()? == FreezerState::Frozen;
-        let frozen = was_frozen || self.freeze().inspect_err(|error| log::warn!("{}", error.as_go_prints_it())).is_ok();
+        let warn = |error: &Error| {
+            // The cgroup goes while the container is deleted by somebody else too.
+            if error.errno() != Some(Errno::NOENT) {
+                log::warn!("{}", error.as_go_prints_it());
+            }
+        };
+        let frozen = was_frozen || self.freeze().inspect_err(warn).is_ok();
         let sent = self.signal_each(signal, frozen);
         if signal == Signal::KILL {
             self.thaw_all();

@@ -35,7 +35,7 @@ impl Placement {
             CgroupDriver::Disabled => None,
             CgroupDriver::Systemd => {
                 return Err(Error::unsupported(
-                    "the systemd cgroup driver is not supported by this version: do without --systemd-cgroup",
+                    "the systemd cgroup driver is not supported by this version: do without --systemd-cgroup and --cgroup-manager=systemd",
                 ));
             }
             CgroupDriver::Cgroupfs => Some(Layout::detect()?),

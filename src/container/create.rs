@@ -24,7 +24,7 @@ use super::{idmaps, notify, sd_notify};
 use crate::error::{Attempt, Error, Kind as ErrorKind, Result};
 use crate::launch::link::{Link, Stage};
 use crate::launch::{Child, launch, program, terminal};
-use crate::namespace::{self, Kind, Kinds, Target};
+use crate::namespace::{self, Ahead, Kind, Kinds, Target};
 
 /// Options of `create`, `run` and `restore`.
 #[derive(Clone, Debug, Default)]
@@ -70,6 +70,7 @@ pub struct Created<'a> {
     /// The outer end of its terminal, when it is this runtime's to show.
     pub terminal: Option<OwnedFd>,
     placement: Placement,
+    ahead: Option<Ahead>,
     signals: &'a Signals,
     done: bool,
 }
@@ -91,6 +92,11 @@ impl Created<'_> {
     /// `error` with what the cgroup knows of the end of the first process.
     pub(super) fn explain(&self, error: Error) -> Error {
         explain(error, self.placement.cgroup())
+    }
+
+    /// Its program runs: what helped to make its namespaces is no longer needed.
+    pub(super) fn let_helper_go(&mut self) {
+        self.ahead = None;
     }
 
     /// Why the kernel may have killed its program.
@@ -158,7 +164,7 @@ pub fn begin<'a>(
 ) -> Result<Created<'a>> {
     let folder = Folder::of(&runtime.root, id)?;
     let mut bundle = Bundle::load(&options.bundle)?;
-    folder.create()?;
+    let lock = folder.create()?;
     let mut unfinished = Unfinished(Some(&folder));
     sd_notify::prepare(&folder, &mut bundle.spec)?;
     let spec = &bundle.spec;
@@ -178,6 +184,7 @@ pub fn begin<'a>(
     }
     let new = kinds - joins.iter().fold(Kinds::NONE, |all, kinds| all | *kinds);
     let mut plan = namespace::plan(new, &joins, runtime.privileged());
+    let ahead = Ahead::start(&mut plan);
     plan.time_offsets = idmaps::time_offsets(spec)?;
 
     let seccomp = super::seccomp::profile_of(spec)?;
@@ -240,6 +247,7 @@ pub fn begin<'a>(
         rootfs: &root,
         process: process.as_ref(),
         targets: &targets,
+        ahead: ahead.as_ref(),
         new,
         user_namespace: kinds.contains(Kind::User),
         state: &reported,
@@ -271,7 +279,7 @@ pub fn begin<'a>(
     unfinished.0 = None;
     drop(unfinished);
     let mut created =
-        Created { folder, state: state.clone(), bundle, child, terminal: None, placement, signals, done: false };
+        Created { folder, state: state.clone(), bundle, child, terminal: None, placement, ahead, signals, done: false };
     let spec = &created.bundle.spec;
     let pid = created.child.pid;
     let set_up: Result<()> = (|| {
@@ -284,6 +292,7 @@ pub fn begin<'a>(
         state.namespace_paths = namespace_paths(state.init_process_pid);
         created.folder.save(&state)?;
         created.folder.save_config(&created.bundle.text)?;
+        lock.release();
         created.placement.after_clone(pid, is_born_in_cgroup)?;
         let cgroup_paths = created.placement.paths();
         if cgroup_paths != state.cgroup_paths {
@@ -357,13 +366,12 @@ fn receive_terminal(outer: &OwnedFd, child: &mut Child) -> Result<OwnedFd> {
     }
 }
 
-/// The socket on which the first process will wait for `start`.
+/// The socket on which the first process will wait for `start`. Nobody can connect until that process listens.
 fn open_gate(folder: &Folder) -> Result<OwnedFd> {
     let path = folder.gate();
     let gate = rustix::net::socket_with(AddressFamily::UNIX, SocketType::SEQPACKET, SocketFlags::CLOEXEC, None)
         .attempt(|| "create a socket")?;
     terminal::bind_to(gate.as_fd(), &path).attempt(|| format!("create {}", path.display()))?;
-    rustix::net::listen(&gate, 16).attempt(|| format!("listen on {}", path.display()))?;
     Ok(gate)
 }
 

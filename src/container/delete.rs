@@ -6,6 +6,7 @@ use oci_spec::runtime::Spec;
 use rustix::event::{PollFd, PollFlags, Timespec};
 use rustix::process::Signal;
 
+use super::cgroups::Placement;
 use super::hooks::{self, Point};
 use super::instance::Container;
 use super::runtime::Runtime;
@@ -22,12 +23,15 @@ const PATIENCE: Duration = Duration::from_secs(10);
 /// # Errors
 /// When it is not there, not stopped, or its cgroups cannot be removed.
 pub fn delete(runtime: &Runtime, id: &str, force: bool) -> Result<()> {
+    let folder = Folder::of(&runtime.root, id)?;
+    // What is being created now would come to be while its folder goes.
+    let lock = folder.lock(PATIENCE)?;
     let container = match Container::load(runtime, id) {
-        Err(error) if error.kind() == Kind::NotFound => return delete_rest(runtime, id, force, error),
-        Err(_) if force => {
-            // A state that cannot be read names nothing that could be killed or removed but its folder.
-            return Folder::of(&runtime.root, id)?.remove();
+        // A folder without a state: its creation was cut short, before there was anything else.
+        Err(error) if error.kind() == Kind::NotFound && force => {
+            return if lock.is_some() { folder.remove() } else { Ok(()) };
         }
+        Err(error) if error.kind() == Kind::Invalid && force => return delete_damaged(runtime, &folder, id, error),
         other => other?,
     };
     let status = container.status()?;
@@ -49,13 +53,26 @@ pub fn delete(runtime: &Runtime, id: &str, force: bool) -> Result<()> {
     destroy(&container, Some(cgroup), spec.as_ref(), None)
 }
 
-/// A folder without a state: its creation was cut short, before there was anything else.
-fn delete_rest(runtime: &Runtime, id: &str, force: bool, not_found: Error) -> Result<()> {
-    let folder = Folder::of(&runtime.root, id)?;
-    if force {
-        return folder.remove();
+/// Deletes a container whose state is damaged by what its configuration says of its cgroup, which holds its processes.
+fn delete_damaged(runtime: &Runtime, folder: &Folder, id: &str, damaged: Error) -> Result<()> {
+    let keep = |why: &str| {
+        let path = folder.path().display();
+        Error::new(
+            damaged.kind(),
+            format!("{damaged}, and {why}: remove {path} yourself when nothing of the container runs any more"),
+        )
+    };
+    let spec = folder.load_config().map_err(|error| keep(&error.as_go_prints_it()))?;
+    let named = spec.linux().as_ref().is_some_and(|linux| linux.cgroups_path().is_some());
+    if !named {
+        return Err(keep("its configuration does not say where its cgroup is"));
     }
-    Err(not_found)
+    let cgroup = Cgroup::open(&Placement::plan(runtime, &spec, id)?.paths())?;
+    cgroup.kill(Signal::KILL)?;
+    cgroup.remove()?;
+    folder.remove()?;
+    log::warn!("{damaged}: what its configuration names was deleted");
+    Ok(())
 }
 
 /// Kills every process of the container and waits until its first is gone.
@@ -105,10 +122,18 @@ pub fn destroy(
 ) -> Result<()> {
     if let Some(cgroup) = cgroup {
         // Without a pid namespace of its own, the first process's end is not everybody's.
-        if !container.state.has_own_pids() {
+        let shares_pids = !container.state.has_own_pids();
+        if shares_pids {
             cgroup.kill(Signal::KILL)?;
         }
-        cgroup.remove()?;
+        match cgroup.remove() {
+            // Somebody's exec may have come in since.
+            Err(error) if shares_pids => {
+                let _ = cgroup.kill(Signal::KILL);
+                cgroup.remove().map_err(|_| error)?;
+            }
+            removed => removed?,
+        }
     }
     container.folder.remove()?;
     if let Some(spec) = spec {

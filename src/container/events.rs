@@ -50,6 +50,7 @@ pub fn events(
     if container.status()? == Status::Stopped {
         return Err(Error::new(Kind::State, format!("container not running: container with id {id} is not running")));
     }
+    container.must_have_cgroup("there are no statistics")?;
     let cgroup = container.cgroup()?;
     if once {
         return write_stats(&cgroup, id, write);

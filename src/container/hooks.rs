@@ -7,6 +7,7 @@ use std::io::{Read, Seek, Write};
 use std::os::fd::{AsFd, AsRawFd, RawFd};
 use std::os::unix::fs::OpenOptionsExt;
 use std::os::unix::process::{CommandExt, ExitStatusExt};
+use std::path::Path;
 use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
@@ -131,9 +132,11 @@ pub fn run_with(
     signals: Option<&Signals>,
     output: &Output,
 ) -> Result<()> {
-    let state = serde_json::to_vec(state).map_err(|error| Error::invalid(format!("write the state: {error}")))?;
+    let input = serde_json::to_vec(state).map_err(|error| Error::invalid(format!("write the state: {error}")))?;
+    // As runc, whose own working directory is the bundle. Inside the container there is none.
+    let folder = Some(state.bundle.as_path()).filter(|bundle| point != Point::StartContainer && bundle.is_dir());
     for (number, hook) in hooks.iter().enumerate() {
-        run_one(hook, &state, environment, signals, output)
+        run_one(hook, &input, folder, environment, signals, output)
             .attempt(|| format!("error running {} hook #{number} ({})", point.name(), hook.path().display()))?;
     }
     Ok(())
@@ -142,6 +145,7 @@ pub fn run_with(
 fn run_one(
     hook: &Hook,
     state: &[u8],
+    folder: Option<&Path>,
     environment: &[(String, String)],
     signals: Option<&Signals>,
     kept: &Output,
@@ -156,6 +160,9 @@ fn run_one(
     let args = hook.args().as_deref().unwrap_or_default();
     if let Some((name, rest)) = args.split_first() {
         command.arg0(name).args(rest);
+    }
+    if let Some(folder) = folder {
+        command.current_dir(folder);
     }
     command.env_clear();
     match hook.env() {

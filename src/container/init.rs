@@ -18,7 +18,7 @@ use crate::launch::link::{Link, Message, Stage, send_fd};
 use crate::launch::{Born, program, terminal};
 use crate::lsm::{self, Proc};
 use crate::mount::rootfs::{self, Rootfs};
-use crate::namespace::{Kind, Kinds, Target};
+use crate::namespace::{self, Ahead, Kind, Kinds, Target};
 use crate::sys;
 
 /// What the first process needs to know, all of it made before it was born.
@@ -32,6 +32,8 @@ pub struct Init<'a> {
     pub process: Option<&'a Process>,
     /// Namespaces to join.
     pub targets: &'a [Target],
+    /// The network namespace that somebody else makes, to join too.
+    pub ahead: Option<&'a Ahead>,
     /// Kinds that are new.
     pub new: Kinds,
     /// It has a user namespace, new or joined.
@@ -73,8 +75,10 @@ pub fn run(init: &Init<'_>, born: &mut Born) -> Result<Infallible> {
         join_keyring(name, init.process, proc.as_ref())?;
     }
     born.enter(init.targets)?;
-    if init.new.contains(Kind::Net) {
-        sys::net::loopback_up().attempt(|| "bring the loopback device up")?;
+    match init.ahead {
+        Some(ahead) => ahead.join()?,
+        None if init.new.contains(Kind::Net) => namespace::loopback_up()?,
+        None => {}
     }
     let mut placed = Placed(false);
     let built = rootfs::build(init.rootfs, &mut || placed.wait(born))?;
@@ -117,6 +121,7 @@ pub fn run(init: &Init<'_>, born: &mut Born) -> Result<Infallible> {
         sys::fd::close_kept(3 + init.preserve_fds as i32, &stay).attempt(|| "close what set-up has left open")?;
         // The parent goes away as soon as it has heard; from here on the container outlives it.
         rustix::process::set_parent_process_death_signal(None).attempt(|| "outlive the parent")?;
+        rustix::net::listen(gate, 16).attempt(|| "listen for the start")?;
         born.link.send(&Message::Reached(Stage::Ready))?;
     }
     wait_for_start(init, born)?;

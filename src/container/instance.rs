@@ -4,7 +4,7 @@ use super::create::open_gate_of;
 use super::runtime::Runtime;
 use super::state::{Folder, State, Status, process_start};
 use crate::cgroup::{Cgroup, FreezerState};
-use crate::error::Result;
+use crate::error::{Error, Result};
 
 /// A container that was created by this runtime before.
 #[derive(Debug)]
@@ -32,6 +32,20 @@ impl Container {
     /// When what was saved of them is damaged.
     pub fn cgroup(&self) -> Result<Cgroup> {
         Ok(Cgroup::open(&self.state.cgroup_paths)?.rootless(self.state.rootless))
+    }
+
+    /// For what only a cgroup tells.
+    ///
+    /// # Errors
+    /// `consequence`, when the container has none of its own: a rootless one may do without.
+    pub fn must_have_cgroup(&self, consequence: &str) -> Result<()> {
+        if self.state.cgroup_paths.is_empty() {
+            return Err(Error::unsupported(format!(
+                "container {} has no cgroup of its own: {consequence}",
+                self.state.id
+            )));
+        }
+        Ok(())
     }
 
     /// Where it is in its life.

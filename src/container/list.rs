@@ -2,7 +2,7 @@
 
 use super::instance::Container;
 use super::runtime::Runtime;
-use super::state::Reported;
+use super::state::{Folder, Reported};
 use crate::error::{Attempt, Kind, Result};
 
 /// The state of the container `id`.
@@ -25,13 +25,15 @@ pub fn list(runtime: &Runtime) -> Result<Vec<Reported>> {
         other => other.attempt(|| format!("read {}", runtime.root.display()))?,
     };
     let mut ids: Vec<String> = entries.flatten().filter_map(|entry| entry.file_name().into_string().ok()).collect();
+    // What has no name of a container is none.
+    ids.retain(|id| Folder::of(&runtime.root, id).is_ok());
     ids.sort();
     let mut states = Vec::new();
     for id in ids {
         match state(runtime, &id) {
             Ok(state) => states.push(state),
-            Err(error) if matches!(error.kind(), Kind::NotFound | Kind::Invalid) => {}
-            Err(error) => log::warn!("container {id}: {}", error.as_go_prints_it()),
+            Err(error) if error.kind() == Kind::NotFound => {}
+            Err(error) => log::warn!("load container {id}: {}", error.as_go_prints_it()),
         }
     }
     Ok(states)

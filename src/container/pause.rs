@@ -41,6 +41,7 @@ pub fn resume(runtime: &Runtime, id: &str) -> Result<()> {
 /// When it is not there, or its cgroups cannot be read.
 pub fn processes(runtime: &Runtime, id: &str) -> Result<Vec<Pid>> {
     let container = Container::load(runtime, id)?;
+    container.must_have_cgroup("its processes cannot be listed")?;
     match container.cgroup()?.processes(true) {
         Err(error) if error.errno() == Some(rustix::io::Errno::NOENT) => Ok(Vec::new()),
         other => other,

@@ -64,7 +64,7 @@ impl Process {
         let strings = |list: &Option<Vec<String>>, what| -> Result<Vec<CString>> {
             list.iter().flatten().map(|text| c_string(text.as_str(), what)).collect()
         };
-        let env = strings(process.env(), "environment variable")?;
+        let env = last_of_each(strings(process.env(), "environment variable")?);
         let has_home = env.iter().any(|entry| entry.to_bytes().starts_with(b"HOME="));
         let user = process.user();
         let size = process.console_size().filter(|size| size.height() > 0 || size.width() > 0).map(|size| Winsize {
@@ -276,6 +276,15 @@ impl Process {
         let file = program.find()?;
         Ok(Ready { program, file, filter })
     }
+}
+
+/// The environment with the last value of each variable alone: programs do not agree on which of several they take.
+fn last_of_each(env: Vec<CString>) -> Vec<CString> {
+    let name = |entry: &CString| entry.to_bytes().split(|byte| *byte == b'=').next().map(<[u8]>::to_vec);
+    let mut seen = std::collections::HashSet::with_capacity(env.len());
+    let mut last: Vec<CString> = env.into_iter().rev().filter(|entry| seen.insert(name(entry))).collect();
+    last.reverse();
+    last
 }
 
 /// Loads `filter`, and waits until its listener, where it has one, is with who answers there.

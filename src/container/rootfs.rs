@@ -59,7 +59,7 @@ pub fn plan(bundle: &Bundle, no_pivot: bool, cgroup: &CgroupView, clone_sources:
         .iter()
         .any(|mount| mount.target == Path::new("/dev") && matches!(mount.source, Source::Bind(_) | Source::Cloned(_)));
     let devices = if host_dev { Vec::new() } else { devices(spec)? };
-    let paths = |list: Option<&Vec<String>>| list.into_iter().flatten().map(PathBuf::from).collect();
+    let paths = |list: Option<&Vec<String>>| list.into_iter().flatten().map(|path| absolute(Path::new(path))).collect();
     Ok(Rootfs {
         path,
         readonly: spec.root().as_ref().and_then(|root| root.readonly()).unwrap_or(false),

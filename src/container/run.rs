@@ -44,6 +44,7 @@ pub fn run(runtime: &Runtime, id: &str, options: &Options, how: &RunOptions) -> 
         Some(&signals),
     )
     .map_err(|error| created.explain(error))?;
+    created.let_helper_go();
     run_hooks(&created, Point::Poststart, Status::Running)?;
     if how.detach {
         let notify = notify.map(|notify| (notify, created.child.pid, created.child.pidfd.try_clone()));

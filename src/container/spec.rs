@@ -102,9 +102,10 @@ fn read_regular(path: &Path) -> Result<Vec<u8>> {
 pub fn parse(text: &[u8]) -> Result<Spec> {
     let mut spec = match strict::from_slice::<Spec>(text) {
         Ok(spec) => spec,
-        // A capability that this build does not know fails the whole; runc warns and goes on.
-        Err(error) => without_unknown_capabilities(text)
-            .ok_or_else(|| Error::invalid(format!("not a valid configuration: {error}")))?,
+        // What runc takes, and the types do not: only looked for when there is an error.
+        Err(error) => {
+            as_runc_takes_it(text).ok_or_else(|| Error::invalid(format!("not a valid configuration: {error}")))?
+        }
     };
     let resources = spec.linux_mut().as_mut().and_then(|linux| linux.resources_mut().as_mut());
     resources::forget_absent_limit(resources, text, "/linux/resources/pids/limit");
@@ -122,8 +123,7 @@ pub fn parse_process(text: &[u8]) -> Result<Process> {
         Err(error) => serde_json::from_slice(text)
             .ok()
             .and_then(|mut value| {
-                let dropped = drop_unknown_capabilities(&mut value);
-                (dropped > 0).then(|| strict::from_slice(value.to_string().as_bytes()).ok())?
+                complete_process(&mut value).then(|| strict::from_slice(value.to_string().as_bytes()).ok())?
             })
             .ok_or_else(|| Error::invalid(format!("not a valid process: {error}"))),
     }
@@ -140,11 +140,23 @@ pub fn parse_resources(text: &[u8]) -> Result<LinuxResources> {
     Ok(resources)
 }
 
-fn without_unknown_capabilities(text: &[u8]) -> Option<Spec> {
+fn as_runc_takes_it(text: &[u8]) -> Option<Spec> {
     let mut value: serde_json::Value = serde_json::from_slice(text).ok()?;
     // By way of text: reading a configuration from values would be a second parser of everything in the binary.
-    (drop_unknown_capabilities(value.get_mut("process")?) > 0)
-        .then(|| strict::from_slice(value.to_string().as_bytes()).ok())?
+    complete_process(value.get_mut("process")?).then(|| strict::from_slice(value.to_string().as_bytes()).ok())?
+}
+
+/// Makes of a process what the types take: a user, who is root where none is given, and known capabilities only. Says
+/// whether anything was changed.
+fn complete_process(process: &mut serde_json::Value) -> bool {
+    let mut changed = drop_unknown_capabilities(process) > 0;
+    if let Some(process) = process.as_object_mut()
+        && process.get("user").is_none_or(serde_json::Value::is_null)
+    {
+        process.insert("user".to_owned(), serde_json::json!({"uid": 0, "gid": 0}));
+        changed = true;
+    }
+    changed
 }
 
 /// Takes capabilities out of a process that this build does not know, with a warning each; says how many.
@@ -211,6 +223,13 @@ fn validate(spec: &Spec) -> Result<()> {
             if !hook.path().is_absolute() {
                 return fail(format!("{} hook: path {} is not absolute", point.name(), hook.path().display()));
             }
+            if let Some(timeout) = hook.timeout().filter(|timeout| *timeout <= 0) {
+                return fail(format!(
+                    "{} hook {}: timeout {timeout} is not above 0",
+                    point.name(),
+                    hook.path().display()
+                ));
+            }
         }
     }
     let mut kinds = Kinds::NONE;
@@ -248,6 +267,11 @@ fn validate(spec: &Spec) -> Result<()> {
                     .into(),
             );
         }
+        for (name, maps) in [("uidMappings", linux.uid_mappings()), ("gidMappings", linux.gid_mappings())] {
+            if kinds.contains(Kind::User) && !joins(Kind::User) && !given(maps.as_ref().map(Vec::len)) {
+                return fail(format!("user namespaces enabled, but no linux.{name} found"));
+            }
+        }
         let offsets = given(linux.time_offsets().as_ref().map(std::collections::HashMap::len));
         if offsets && !kinds.contains(Kind::Time) {
             return fail("time namespace offsets specified, but time namespace isn't enabled in the config".into());
@@ -276,6 +300,12 @@ fn validate(spec: &Spec) -> Result<()> {
         if mount.destination().as_os_str().is_empty() {
             return fail("a mount has no destination".into());
         }
+        let changes_only = mount.options().iter().flatten().any(|option| option == "remount");
+        if !changes_only
+            && mount.destination().components().all(|part| !matches!(part, std::path::Component::Normal(_)))
+        {
+            return fail(format!("mount destination {:?} is the container's root", mount.destination()));
+        }
     }
     Ok(())
 }
@@ -293,6 +323,24 @@ pub fn validate_process(process: &Process) -> Result<()> {
     }
     if process.args().as_ref().is_none_or(Vec::is_empty) {
         return Err(Error::invalid("args must not be empty"));
+    }
+    // To the kernel -1 means "as it is", which is root.
+    let user = process.user();
+    let ids = [("uid", user.uid()), ("gid", user.gid())];
+    let groups = user.additional_gids().iter().flatten().map(|gid| ("additionalGids", *gid));
+    for (name, id) in ids.into_iter().chain(groups) {
+        if id == u32::MAX {
+            return Err(Error::invalid(format!("process.user.{name}: {id} is no id")));
+        }
+    }
+    for variable in process.env().iter().flatten() {
+        match variable.split_once('=') {
+            Some(("", _)) => {
+                return Err(Error::invalid(format!("invalid environment variable {variable:?}: its name is empty")));
+            }
+            None => return Err(Error::invalid(format!("invalid environment variable {variable:?}: missing '='"))),
+            Some(_) => {}
+        }
     }
     let label = process.selinux_label().as_ref().is_some_and(|label| !label.is_empty());
     if label && !crate::lsm::selinux_enabled() {

@@ -8,8 +8,9 @@ use std::io::Write as _;
 use std::os::fd::OwnedFd;
 use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
-use std::time::SystemTime;
+use std::time::{Duration, Instant, SystemTime};
 
+use rustix::fs::FlockOperation;
 use rustix::process::{Pid, PidfdFlags};
 use serde::{Deserialize, Serialize};
 
@@ -123,6 +124,28 @@ pub struct Reported {
     pub owner: Option<String>,
 }
 
+/// A container's folder, held by flock(2) against being created and deleted at once. Children inherit it: it is released,
+/// not only closed.
+#[derive(Debug)]
+pub struct Lock(OwnedFd);
+
+impl Lock {
+    /// Whether it could be had now. A file system without locks has nothing to offer, and no reason to fail.
+    fn take(&self) -> Result<bool> {
+        Ok(rustix::fs::flock(&self.0, FlockOperation::NonBlockingLockExclusive) != Err(rustix::io::Errno::WOULDBLOCK))
+    }
+
+    /// Whether the folder has not been removed before it could be held.
+    fn is_in_place(&self) -> Result<bool> {
+        Ok(rustix::fs::fstat(&self.0).attempt(|| "look at the container's folder")?.st_nlink > 0)
+    }
+
+    /// Lets others delete the container.
+    pub fn release(&self) {
+        let _ = rustix::fs::flock(&self.0, FlockOperation::Unlock);
+    }
+}
+
 /// A container's folder.
 #[derive(Clone, Debug)]
 pub struct Folder {
@@ -166,11 +189,49 @@ impl Folder {
         self.path.join(Self::GATE)
     }
 
-    /// Makes the folder.
+    /// Makes the folder, and holds it: nobody deletes it before its lock is released or gone.
     ///
     /// # Errors
     /// Of kind [`Kind::Exists`] when it is there.
-    pub fn create(&self) -> Result<()> {
+    pub fn create(&self) -> Result<Lock> {
+        self.make()?;
+        let deleted = || Error::new(Kind::State, format!("container {:?} was deleted while it was created", self.id));
+        let lock = self.open()?.ok_or_else(deleted)?;
+        if lock.take()? && lock.is_in_place()? { Ok(lock) } else { Err(deleted()) }
+    }
+
+    /// Holds the folder for who deletes it; `None` when there is none. Waits for who creates the container until it is on
+    /// record what there is to delete.
+    ///
+    /// # Errors
+    /// When that takes longer than `patience`, and as open(2).
+    pub fn lock(&self, patience: Duration) -> Result<Option<Lock>> {
+        let deadline = Instant::now() + patience;
+        loop {
+            let Some(lock) = self.open()? else { return Ok(None) };
+            while !lock.take()? {
+                if Instant::now() > deadline {
+                    let seconds = patience.as_secs();
+                    let message = format!("container {:?} is still being created after {seconds} s", self.id);
+                    return Err(Error::new(Kind::State, message));
+                }
+                std::thread::sleep(Duration::from_millis(2));
+            }
+            if lock.is_in_place()? {
+                return Ok(Some(lock));
+            }
+        }
+    }
+
+    fn open(&self) -> Result<Option<Lock>> {
+        use rustix::fs::{Mode, OFlags};
+        match rustix::fs::open(&self.path, OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC, Mode::empty()) {
+            Err(rustix::io::Errno::NOENT) => Ok(None),
+            other => other.attempt(|| format!("open {}", self.path.display())).map(|fd| Some(Lock(fd))),
+        }
+    }
+
+    fn make(&self) -> Result<()> {
         let root = self.path.parent().unwrap_or(Path::new("/"));
         let create = || fs::DirBuilder::new().mode(0o711).create(&self.path);
         match create() {

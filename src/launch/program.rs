@@ -150,8 +150,12 @@ pub fn set_credentials(who: &Credentials) -> Result<()> {
         })?;
     }
     let (uid, gid) = (Uid::from_raw(who.uid), Gid::from_raw(who.gid));
-    rustix::thread::set_thread_res_gid(gid, gid, gid).attempt(|| format!("change to group {}", who.gid))?;
-    rustix::thread::set_thread_res_uid(uid, uid, uid).attempt(|| format!("change to user {}", who.uid))?;
+    let failed = |errno: Errno, what: &str, id: u32| {
+        let why = if errno == Errno::INVAL { ", which the user namespace does not map" } else { "" };
+        Error::os(errno, format!("change to {what} {id}{why}"))
+    };
+    rustix::thread::set_thread_res_gid(gid, gid, gid).map_err(|errno| failed(errno, "group", who.gid))?;
+    rustix::thread::set_thread_res_uid(uid, uid, uid).map_err(|errno| failed(errno, "user", who.uid))?;
     if stays_root {
         return Ok(());
     }
@@ -262,9 +266,24 @@ pub fn set_umask(mask: u32) {
     rustix::process::umask(Mode::from_raw_mode(mask));
 }
 
+/// The content of `/etc/passwd` as seen from here. It is the container's: what is no regular file could keep the reader for
+/// ever, and one without end could take all memory.
+fn passwd() -> Option<Vec<u8>> {
+    const MOST: u64 = 4 << 20;
+    let flags = OFlags::RDONLY | OFlags::NONBLOCK | OFlags::NOCTTY | OFlags::CLOEXEC;
+    let file = rustix::fs::open("/etc/passwd", flags, Mode::empty()).ok()?;
+    let stat = rustix::fs::fstat(&file).ok()?;
+    if FileType::from_raw_mode(stat.st_mode) != FileType::RegularFile {
+        return None;
+    }
+    let mut text = Vec::new();
+    std::io::Read::read_to_end(&mut std::io::Read::take(std::fs::File::from(file), MOST), &mut text).ok()?;
+    Some(text)
+}
+
 /// The home folder of `uid` by `/etc/passwd` as seen from here; "/" when it does not tell.
 pub fn home_of(uid: u32) -> CString {
-    let passwd = std::fs::read("/etc/passwd").unwrap_or_default();
+    let passwd = passwd().unwrap_or_default();
     let uid = uid.to_string();
     passwd
         .split(|byte| *byte == b'\n')

@@ -196,5 +196,11 @@ pub fn set_propagation(mount: BorrowedFd<'_>, propagation: Propagation, recursiv
 /// `ENOTDIR` for a file over a folder or the other way round, `ELOOP` for a tree below itself.
 pub fn attach(mount: BorrowedFd<'_>, target: BorrowedFd<'_>) -> Result<(), Errno> {
     let flags = MoveMountFlags::MOVE_MOUNT_F_EMPTY_PATH | MoveMountFlags::MOVE_MOUNT_T_EMPTY_PATH;
-    rustix::mount::move_mount(mount, "", target, "", flags)
+    match rustix::mount::move_mount(mount, "", target, "", flags) {
+        // move_mount(2) says so of a file and a folder, for which mount(2) has a word that engines look for.
+        Err(Errno::INVAL) if super::path::is_directory(mount)? != super::path::is_directory(target)? => {
+            Err(Errno::NOTDIR)
+        }
+        other => other,
+    }
 }

@@ -1,5 +1,6 @@
 //! Namespaces: the eight kinds, references to namespaces, id maps, and the order in which to enter.
 
+mod ahead;
 pub mod idmap;
 mod kind;
 pub mod persist;
@@ -7,6 +8,7 @@ mod plan;
 pub mod subid;
 mod target;
 
+pub use ahead::{Ahead, loopback_up};
 pub use kind::{Kind, Kinds};
 pub use plan::{Plan, Step, in_place, plan};
 pub use target::{Target, describe, enter};

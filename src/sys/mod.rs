@@ -2,6 +2,7 @@
 //! each block with the invariant that makes it sound.
 #![allow(unsafe_code)]
 
+pub mod ahead;
 pub mod bpf;
 pub mod clone;
 pub mod early;

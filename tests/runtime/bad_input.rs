@@ -4,7 +4,17 @@ use std::fs;
 
 use serde_json::{Value, json};
 
-use crate::harness::{Container, Peer, peer, program, skip_on};
+use crate::harness::{Container, Peer, eventually, peer, program, skip_on};
+
+/// [`refused`], for words that peers have too, whose logs are others.
+#[track_caller]
+fn refused_by(container: &Container, words: &[&str]) {
+    if peer() == Peer::Ours {
+        return refused(container, words);
+    }
+    let output = container.run();
+    assert_ne!(output.code(), 0);
+}
 
 /// The container is refused with every one of `words` in the complaint, and leaves nothing, its log one error.
 #[track_caller]
@@ -302,11 +312,103 @@ fn the_state_of_a_container_that_was_cut_short() {
     let list = container.runtime(&["list", "-f", "json"]).run();
     let _: Value = serde_json::from_str(&list.stdout()).unwrap_or_default();
     let deleted = container.verb(&["delete", "--force"]);
-    if peer() != Peer::Ours {
-        fs::remove_dir_all(dir).expect("remove the state");
-    } else {
-        assert_eq!(deleted.code(), 0, "{}", deleted.stderr());
+    if peer() == Peer::Ours {
+        // Nothing says any more what there is to remove, but the folder is not lost with it.
+        deleted.exits(1).in_one_line().complains("state.json").complains(&format!("remove {}", dir.display()));
+        assert!(dir.exists());
     }
+    fs::remove_dir_all(dir).expect("remove the state");
+}
+
+#[test]
+fn a_state_that_is_damaged_does_not_hide_a_container_or_keep_it_from_being_deleted() {
+    skip_on!(Runc | Crun, "they keep other files, and do not delete it");
+    let container = Container::sleeper();
+    let path = format!("/{}", container.id);
+    let container = container.set("/linux/cgroupsPath", path.as_str()).started();
+    let pid = container.pid();
+    fs::write(container.state_root().join(&container.id).join("state.json"), "").expect("damage the state");
+    container.runtime(&["list"]).run().ok().complains(&format!("load container {}", container.id));
+    container.verb(&["delete", "--force"]).ok().complains("what its configuration names was deleted");
+    eventually("its process is gone", || {
+        let stat = fs::read_to_string(format!("/proc/{pid}/stat")).unwrap_or_default();
+        stat.is_empty() || stat.contains(") Z ")
+    });
+    container.assert_gone();
+}
+
+#[test]
+fn a_state_that_cannot_be_read_now_is_kept() {
+    skip_on!(Runc | Crun, "they need more descriptors themselves");
+    let container = Container::sleeper().started();
+    let words: Vec<String> = crate::harness::runtime_words();
+    let command = format!(
+        "ulimit -n 3; exec {} --root {} delete --force {}",
+        words.join(" "),
+        container.state_root().display(),
+        container.id
+    );
+    program("/bin/sh").args(["-c", &command]).run().exits(1).complains("too many open files");
+    assert_eq!(container.status(), "running");
+}
+
+#[test]
+fn an_id_that_means_none_to_the_kernel() {
+    for (pointer, value) in [
+        ("/process/user/uid", json!(u32::MAX)),
+        ("/process/user/gid", json!(u32::MAX)),
+        ("/process/user/additionalGids", json!([u32::MAX])),
+    ] {
+        refused_by(&Container::new().set(pointer, value), &["4294967295"]);
+    }
+    skip_on!(Runc | Crun, "runc 1.1 and crun have other words or take it");
+    let container = Container::running();
+    let process = json!({"args": ["id"], "cwd": "/", "user": {"uid": u32::MAX, "gid": 0}});
+    let file = container.dir.join("process.json");
+    fs::write(&file, process.to_string()).expect("write a process");
+    let exec = container.runtime(&["exec", "--process"]).arg(&file).arg(&container.id);
+    exec.run().exits(255).in_one_line().complains("process.user.uid");
+}
+
+#[test]
+fn an_environment_variable_without_a_name_or_value() {
+    skip_on!(Runc | Crun, "runc 1.1 and crun take some");
+    refused(&Container::new().set("/process/env", json!(["FOO"])), &["\"FOO\"", "missing '='"]);
+    refused(&Container::new().set("/process/env", json!(["=x"])), &["\"=x\"", "name is empty"]);
+    let container = Container::running();
+    container.exec_with(&["--env", "FOO"], &["true"]).exits(255).in_one_line().complains("missing '='");
+}
+
+#[test]
+fn a_mount_over_the_root() {
+    skip_on!(Runc | Crun, "they have other words");
+    for destination in ["/", "/..", "."] {
+        let container = Container::new().mount(destination, "tmpfs", "tmpfs", &[]);
+        refused(&container, &[destination, "the container's root"]);
+    }
+}
+
+#[test]
+fn a_folder_mounted_on_a_file_and_a_file_on_a_folder() {
+    let container = Container::new();
+    let (folder, file) = (container.dir.join("folder"), container.dir.join("file"));
+    fs::create_dir(&folder).expect("make a folder");
+    fs::write(&file, "").expect("write a file");
+    fs::write(container.rootfs().join("there"), "").expect("write a file");
+    let (folder, file) = (folder.display().to_string(), file.display().to_string());
+    // The words that Docker looks for.
+    let container = container.mount("/there", "bind", &folder, &["bind"]);
+    refused_by(&container, &["/there", "ot a directory"]);
+    skip_on!(Crun, "it has other words");
+    refused_by(&Container::new().mount("/tmp", "bind", &file, &["bind"]), &["/tmp", "ot a directory"]);
+}
+
+#[test]
+fn what_a_terminal_would_obey_is_not_shown_as_it_is() {
+    skip_on!(Runc | Crun, "they show it");
+    let container = Container::new().args(&["a\u{1b}[31m\nb"]);
+    let output = container.run().in_one_line();
+    assert!(!output.stderr().contains('\u{1b}') && output.stderr().contains("\\u{1b}[31m\\nb"), "{}", output.stderr());
 }
 
 #[test]

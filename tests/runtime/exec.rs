@@ -281,3 +281,10 @@ fn ends_when_its_program_does_however_slow_the_runtime_is_to_look() {
         .run();
     output.exits(7);
 }
+
+#[test]
+fn an_option_for_a_variable_beats_the_containers_own() {
+    skip_on!(Crun, "it keeps both");
+    let container = Container::sleeper().set("/process/env", serde_json::json!(["PATH=/bin", "TERM=xterm"])).started();
+    container.exec_with(&["--env", "TERM=foo"], &["sh", "-c", "echo $TERM"]).ok().says("foo");
+}

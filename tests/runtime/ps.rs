@@ -56,3 +56,11 @@ fn of_a_container_that_is_not_there_is_an_error() {
         output.complains("does not exist").in_one_line();
     }
 }
+
+#[test]
+fn of_a_container_without_a_cgroup_cannot_be_told() {
+    skip_on!(Runc | Crun, "they show nothing");
+    let container = Container::sleeper().option("--cgroup-manager=disabled").started();
+    container.verb(&["ps"]).exits(1).in_one_line().complains("no cgroup of its own");
+    container.verb(&["events", "--stats"]).exits(1).in_one_line().complains("no cgroup of its own");
+}

@@ -341,3 +341,18 @@ fn a_configuration_without_mounts_and_devices_works() {
         container.run().ok().says("bare");
     }
 }
+
+#[test]
+fn a_process_without_a_user_is_roots() {
+    skip_on!(Crun, "it wants one");
+    let container = Container::new().args(&["id", "-u"]).set("/process/user", serde_json::Value::Null);
+    assert_eq!(container.output(), "0");
+}
+
+#[test]
+fn of_several_values_of_a_variable_the_last_counts_and_is_alone() {
+    skip_on!(Crun, "it keeps all");
+    let env = serde_json::json!(["X=1", "PATH=/bin", "X=2"]);
+    let container = Container::script("env | grep ^X; echo $X").set("/process/env", env);
+    assert_eq!(container.output(), "X=2\n2");
+}

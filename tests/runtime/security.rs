@@ -252,3 +252,31 @@ fn a_hook_s_environment_and_the_container_s_have_nothing_of_the_runtime_s() {
     assert!(!output.contains("SECRET_OF_THE_ENGINE"), "{output}");
     assert!(!output.contains("_NSKIT") && !output.contains("_LIBCONTAINER"), "{output}");
 }
+
+#[test]
+fn a_passwd_that_has_no_end_or_keeps_its_reader_waiting_is_not_read() {
+    skip_on!(Runc | Crun, "they fail at the first, wait at the second");
+    for (make, name) in [("ln -s /dev/zero /etc/passwd", "endless"), ("mkfifo /etc/passwd", "FIFO")] {
+        let container = Container::script(&format!("rm -f /etc/passwd; {make}; exec sleep 1000"));
+        let container = container.set("/process/env", json!(["PATH=/bin"])).started();
+        eventually(name, || {
+            let kind = fs::symlink_metadata(container.rootfs().join("etc/passwd"));
+            kind.is_ok_and(|kind| !kind.is_file())
+        });
+        let exec = container.runtime(&["exec", &container.id, "sh", "-c", "echo $HOME"]).at_most(5.0).run();
+        exec.ok().says("/");
+    }
+}
+
+#[test]
+fn what_is_masked_does_not_depend_on_names_that_somebody_changes() {
+    skip_on!(Runc | Crun, "they go by names");
+    // Between the mounts and the masks: the procfs goes along with the folder, and the name leads elsewhere.
+    let container = Container::script("stat -c %t:%T /was-proc/timer_list; ls /proc")
+        .set("/linux/maskedPaths", json!(["/proc/timer_list"]));
+    let rootfs = container.rootfs().display().to_string();
+    let script = format!("mv {rootfs}/proc {rootfs}/was-proc && mkdir {rootfs}/proc");
+    let hook = json!([{"path": "/bin/sh", "args": ["sh", "-c", script]}]);
+    let container = container.set("/hooks/createRuntime", hook);
+    assert_eq!(container.output(), "1:3");
+}

@@ -122,3 +122,31 @@ fn of_an_exec_leaves_the_container_running() {
     assert_eq!(container.status(), "running");
     container.exec(&["echo", "still"]).ok().says("still");
 }
+
+#[test]
+fn a_create_and_a_delete_at_once_leave_a_container_that_is_known_or_none() {
+    skip_on!(Runc | Crun, "they make other calls");
+    if !strace_works() {
+        skip!("strace does not work here");
+    }
+    let container = Container::sleeper();
+    container.write_config();
+    let strace = |call: &str, verb: &[&str]| {
+        let delay = format!("inject={call}:delay_enter=300000:when=1");
+        let trace = format!("trace={call}");
+        let strace = program("strace").args(["-qq", "-o", "/dev/null", "-e", &trace, "-e", &delay]);
+        strace.args(crate::harness::runtime_words()).arg("--root").arg(container.state_root()).args(verb)
+    };
+    let bundle = container.bundle();
+    let folder = container.state_root().join(&container.id);
+    // The state is on its way to its place, while delete has found none.
+    let create = strace("rename", &["create", "--bundle", bundle.to_str().expect("UTF-8"), &container.id]).start();
+    crate::harness::eventually("the folder is there", || folder.exists());
+    strace("unlink", &["delete", "--force", &container.id]).run().ok();
+    let created = create.wait();
+    if folder.exists() {
+        assert_eq!(created.code(), 0, "{}", created.stderr());
+        container.verb(&["delete", "--force"]).ok();
+    }
+    container.assert_gone();
+}

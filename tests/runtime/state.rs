@@ -95,3 +95,19 @@ fn of_a_container_that_is_killed_as_soon_as_it_runs_is_that_of_its_program() {
         run.wait().exits(137);
     }
 }
+
+#[test]
+fn a_container_is_being_created_as_long_as_its_hooks_run() {
+    skip_on!(Runc | Crun, "runc 1.1 says created, crun too");
+    let container = Container::sleeper();
+    let (there, go) = (container.dir.join("there"), container.dir.join("go"));
+    let script = format!("touch {}; while ! test -e {}; do sleep 0.01; done", there.display(), go.display());
+    let container = container.set("/hooks/createRuntime", json!([{"path": "/bin/sh", "args": ["sh", "-c", script]}]));
+    let create = container.launch(&["create"]).start();
+    eventually("the hook runs", || there.exists());
+    assert_eq!(container.status(), "creating");
+    container.verb(&["start"]).exits(1).complains("cannot start a container in the creating state");
+    std::fs::write(&go, "").expect("let the hook end");
+    create.wait().ok();
+    assert_eq!(container.status(), "created");
+}

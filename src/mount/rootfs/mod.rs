@@ -145,6 +145,9 @@ pub struct Built<'a> {
     late_readonly: Vec<Kept>,
     /// A /dev that was mounted here and nobody else has touched.
     fresh_dev: Option<Kept>,
+    /// Roots of the procfs and sysfs that were mounted here, by their place: what is below is reached through them, so that
+    /// nobody who can rename folders of the root has a say in it.
+    systems: Vec<(PathBuf, Kept)>,
 }
 
 const FOLDER: Mode = Mode::from_raw_mode(0o755);
@@ -157,7 +160,7 @@ const FOLDER: Mode = Mode::from_raw_mode(0o755);
 pub fn build<'a>(plan: &'a Rootfs, before_cgroup: &mut dyn FnMut() -> Result<()>) -> Result<Built<'a>> {
     if plan.pivot == Pivot::Chroot {
         let root = place(&plan.path, OFlags::DIRECTORY)?;
-        return Ok(Built { plan, root, late_readonly: Vec::new(), fresh_dev: None });
+        return Ok(Built { plan, root, late_readonly: Vec::new(), fresh_dev: None, systems: Vec::new() });
     }
     let (propagation, recursive) = plan.propagation.unwrap_or((Propagation::Slave, true));
     let host = place(Path::new("/"), OFlags::DIRECTORY)?;
@@ -173,7 +176,7 @@ pub fn build<'a>(plan: &'a Rootfs, before_cgroup: &mut dyn FnMut() -> Result<()>
         set_propagation(root.as_fd(), Propagation::Private, false).attempt(|| "make the root private")?;
     }
     attach(root.as_fd(), under.as_fd()).attempt(|| format!("put root {} in its place", plan.path.display()))?;
-    let mut built = Built { plan, root, late_readonly: Vec::new(), fresh_dev: None };
+    let mut built = Built { plan, root, late_readonly: Vec::new(), fresh_dev: None, systems: Vec::new() };
     for mount in &plan.mounts {
         if matches!(mount.source, Source::CgroupV1(_) | Source::CgroupV2 { .. } | Source::CgroupV2Bound(_)) {
             before_cgroup()?;

@@ -24,6 +24,8 @@ impl Built<'_> {
         if options.remount {
             return self.remount(mount);
         }
+        // What it covers is no longer what a path leads to.
+        self.systems.retain(|(place, _)| !place.starts_with(&mount.target));
         match &mount.source {
             Source::New { fstype, device } => self.mount_new(mount, fstype, device),
             Source::Bind(source) => {
@@ -128,8 +130,16 @@ impl Built<'_> {
             && !options.tmpcopyup
             && !late_readonly;
         if is_plain && classic_mount(fstype, device, &words, attributes, target.as_fd()).is_ok() {
-            if mount.target == Path::new("/dev") {
-                self.fresh_dev = Some(open(self.root(), &mount.target, OFlags::PATH).attempt(|| "open the new /dev")?);
+            match fstype {
+                "proc" | "sysfs" => {
+                    let system = open(self.root(), &mount.target, OFlags::PATH).attempt(|| "open what was mounted")?;
+                    self.keep_system(mount, fstype, system)?;
+                }
+                _ if mount.target == Path::new("/dev") => {
+                    self.fresh_dev =
+                        Some(open(self.root(), &mount.target, OFlags::PATH).attempt(|| "open the new /dev")?);
+                }
+                _ => {}
             }
             return Ok(());
         }
@@ -157,7 +167,19 @@ impl Built<'_> {
         attach(tree.as_fd(), target.as_fd()).attempt(|| "attach the mount")?;
         if late_readonly {
             self.late_readonly.push(tree);
+        } else if matches!(fstype, "proc" | "sysfs") {
+            self.keep_system(mount, fstype, tree)?;
         }
+        Ok(())
+    }
+
+    /// Keeps the root of a new procfs or sysfs, if that is what was found at its place.
+    fn keep_system(&mut self, mount: &Mount, fstype: &str, system: Kept) -> Result<()> {
+        let magic = if fstype == "proc" { rustix::fs::PROC_SUPER_MAGIC } else { SYSFS_MAGIC };
+        if rustix::fs::fstatfs(system).attempt(|| "look at what was mounted")?.f_type != magic {
+            return Err(Error::invalid("something else is there: the root is being changed by somebody"));
+        }
+        self.systems.push((mount.target.clone(), system));
         Ok(())
     }
 
@@ -171,7 +193,7 @@ impl Built<'_> {
             Ok(place) => Ok(place.into()),
             Err(Errno::NOENT) => self.target(mount, Create::Directory),
             Err(Errno::LOOP | Errno::NOTDIR) => Err(Error::invalid(format!(
-                "filesystem {fstype:?} must be mounted on ordinary directory: {} is none",
+                "filesystem {fstype:?} must be mounted on ordinary directory: {} is a link or no directory",
                 mount.target.display()
             ))),
             Err(errno) => Err(Error::os(errno, format!("open {}", mount.target.display()))),
@@ -231,6 +253,9 @@ impl Built<'_> {
         }
     }
 }
+
+/// `SYSFS_MAGIC` of linux/magic.h.
+const SYSFS_MAGIC: rustix::fs::FsWord = 0x6265_6572;
 
 /// Whether a file system of this type can be given an SELinux context.
 fn takes_label(fstype: &str) -> bool {

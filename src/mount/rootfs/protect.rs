@@ -33,8 +33,20 @@ impl Built<'_> {
         Ok(())
     }
 
+    /// Opens a path of the container, what is in its procfs or sysfs through that.
+    fn find(&self, path: &Path) -> Result<Kept, Errno> {
+        let below = |(place, system): &(_, Kept)| {
+            let rest = path.strip_prefix::<&std::path::PathBuf>(place).ok()?;
+            Some((*system, rest))
+        };
+        match self.systems.iter().rev().find_map(below) {
+            Some((system, rest)) => open(system.as_fd(), rest, OFlags::PATH),
+            None => open(self.root(), path, OFlags::PATH),
+        }
+    }
+
     fn make_readonly(&self, path: &Path) -> Result<()> {
-        let there = match open(self.root(), path, OFlags::PATH) {
+        let there = match self.find(path) {
             Err(Errno::NOENT) => return Ok(()),
             other => other.attempt(|| "open it")?,
         };
@@ -49,7 +61,7 @@ impl Built<'_> {
         let mut empty: Option<Kept> = None;
         for path in &self.plan.masked {
             let what = || format!("mask {}", path.display());
-            let there = match open(self.root(), path, OFlags::PATH) {
+            let there = match self.find(path) {
                 // A path below a file is as absent as one that is not there.
                 Err(Errno::NOENT | Errno::NOTDIR) => continue,
                 other => other.attempt(what)?,
@@ -64,7 +76,7 @@ impl Built<'_> {
                         let mut words = vec!["nr_blocks=1".to_owned(), "nr_inodes=1".to_owned()];
                         words.extend(self.plan.label.iter().map(|label| format!("context=\"{label}\"")));
                         classic_mount("tmpfs", "tmpfs", &words, RDONLY, there.as_fd()).attempt(what)?;
-                        empty = Some(open(self.root(), path, OFlags::PATH).attempt(what)?);
+                        empty = Some(self.find(path).attempt(what)?);
                     }
                 }
             } else {
