@@ -15,7 +15,7 @@ use nskit::error::Errno;
 use nskit::namespace::idmap::{Ids, Range};
 use nskit::namespace::{Kind, Kinds};
 
-pub(crate) use entering::{Source, by_id, closed, setns};
+pub(crate) use entering::{Source, by_id, closed, closed_file, setns};
 
 /// An error, and what may be said of its cause.
 #[derive(Debug)]

@@ -56,6 +56,12 @@ pub(crate) fn closed(errno: Errno, pid: Pid) -> Option<String> {
     }
 }
 
+/// Why `file`, which may be one of a process below /proc, cannot be opened.
+pub(crate) fn closed_file(errno: Errno, file: &Path) -> Option<String> {
+    let pid = file.strip_prefix(PROC).ok()?.iter().next()?.to_str()?.parse().ok()?;
+    closed(errno, Pid::from_raw(pid)?)
+}
+
 /// Which privilege is missing, over what.
 fn refused(kinds: Kinds, source: Source<'_>) -> Option<String> {
     let caller = Caller::read(own_pid()?).ok()?;

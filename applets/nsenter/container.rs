@@ -31,7 +31,9 @@ pub(super) fn choose(voice: &Voice, options: &mut Options) -> Result<(), Failure
                 voice.step(|| format!("container {} is process {}", name.to_string_lossy(), pid.as_raw_nonzero()));
                 options.target = Some(pid);
                 options.is_container = true;
-                options.program.remove(0);
+                // What follows may be set off from options, which it cannot be taken for here.
+                let set_off = options.program.get(1).is_some_and(|word| word == "--");
+                options.program.drain(..if set_off { 2 } else { 1 });
             }
             // What it could be any of, or that it is not running, is worth more than that there is no target.
             Err(error) if error.kind() != ErrorKind::NotFound => return Err(error.into()),

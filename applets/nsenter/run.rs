@@ -41,7 +41,9 @@ pub(super) fn run(voice: &Voice, mut options: Options) -> Failure {
             None if program.is_empty() => become_shell(voice, &environment, is_container),
             None => {
                 voice.step(|| exec::shown(&program));
-                exec::become_program(&program, &environment).into()
+                let error = exec::become_program(&program, &environment);
+                let is_option = is_container && program[0].as_encoded_bytes().starts_with(b"-");
+                Failure { error, hint: is_option.then(|| "options come before CONTAINER".into()) }
             }
         },
         Err(failure) => failure,

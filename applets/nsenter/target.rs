@@ -80,7 +80,7 @@ impl Namespaces {
     pub(super) fn open(&mut self, kind: Kind, text: &OsStr) -> Result<(), Failure> {
         let fd = match text.as_bytes().strip_prefix(b":") {
             Some(id) => open_by_id(OsStr::from_bytes(id))?,
-            None => open(text)?,
+            None => open(text).hint(|errno| hints::closed_file(errno, text.as_ref()))?,
         };
         self.set(kind, fd);
         Ok(())

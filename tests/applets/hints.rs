@@ -220,6 +220,9 @@ fn namespaces_of_somebody_else() {
 fn a_process_that_may_not_be_looked_into() {
     let script = "/usr/bin/unshare -u sleep 9 & sleep 0.2; as_user nsenter -t $! -a true; s=$?; kill $!; exit $s";
     fails_with(script, "ns/user failed: Permission denied", "its user ids (0, 0, 0) are not the caller's (12345)");
+    let script =
+        "/usr/bin/unshare -u sleep 9 & sleep 0.2; as_user nsenter --uts=/proc/$!/ns/uts true; s=$?; kill $!; exit $s";
+    fails_with(script, "/ns/uts: Permission denied", "its user ids (0, 0, 0) are not the caller's (12345)");
     let script = "/usr/bin/unshare -u sleep 9 & sleep 0.2; as_user nsenter -t $! -u -r true; s=$?; kill $!; exit $s";
     fails_with(script, "/root: Permission denied", "its user ids (0, 0, 0) are not the caller's (12345)");
 }

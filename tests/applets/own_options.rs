@@ -134,6 +134,8 @@ fn a_container_is_entered_by_name() {
     run(&["nsenter", id, "hostname"]).ok().says("test");
     run(&["nsenter", "-u", id, "hostname"]).ok().says("test");
     run(&["nsenter", "-t", id, "-u", "hostname"]).ok().says("test");
+    run(&["nsenter", id, "--", "hostname"]).ok().says("test");
+    run(&["nsenter", id, "-v", "hostname"]).exits(127).complains("hint: options come before CONTAINER");
     run(&["nsenter", "nskit-test-no-such", "true"])
         .exits(1)
         .complains("no namespace specified")
