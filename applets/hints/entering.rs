@@ -65,37 +65,39 @@ pub(crate) fn closed_file(errno: Errno, file: &Path) -> Option<String> {
 /// Which privilege is missing, over what.
 fn refused(kinds: Kinds, source: Source<'_>) -> Option<String> {
     let caller = Caller::read(own_pid()?).ok()?;
+    // The reader knows this process by its name, not by its number.
+    let lacks = |reason: String| reason.replace(&format!("process {} ", caller.pid), "this process ");
+    let first = |kind, ns: BorrowedFd<'_>| refusals(&caller, kind, ns).into_iter().next().map(lacks);
+    let advised = |reason: String| {
+        let helps = reason.starts_with("this process lacks") && !rustix::process::geteuid().is_root();
+        reason + if helps { "; be root" } else { "" }
+    };
     let mut causes: Vec<(Kinds, String)> = Vec::new();
     let mut add = |kind, cause: String| match causes.iter_mut().find(|(_, known)| *known == cause) {
         Some((kinds, _)) => kinds.insert(kind),
         None => causes.push((Kinds::only(kind), cause)),
     };
     match source {
-        Source::File(file) => kinds.iter().for_each(|kind| {
-            if let Some(reason) = refusals(&caller, kind, file).into_iter().next() {
-                add(kind, reason);
-            }
-        }),
+        Source::File(file) => {
+            kinds.iter().filter_map(|kind| Some((kind, first(kind, file)?))).for_each(|(kind, cause)| {
+                add(kind, advised(cause));
+            });
+        }
         Source::Process(pid) => {
             let pid = pid.as_raw_nonzero().get();
-            for verdict in explain(&caller, pid).ok()?.verdicts {
+            for verdict in explain(&caller, pid).ok()?.verdicts.into_iter().filter(|found| kinds.contains(found.kind)) {
                 let kind = verdict.kind;
                 match verdict.outcome {
-                    _ if !kinds.contains(kind) => {}
                     Outcome::Hidden(reasons) => return Some(format!("process {pid}: {}", reasons.join("; "))),
-                    Outcome::Refused(reasons) => add(kind, reasons.into_iter().next()?),
+                    Outcome::Refused(reasons) => add(kind, advised(lacks(reasons.into_iter().next()?))),
                     Outcome::AfterUser if !kinds.contains(Kind::User) => {
                         add(kind, "it belongs to the target's user namespace: enter that as well (-U)".into());
                     }
                     // Privilege over what one is in already is needed too, to enter it once more.
                     Outcome::Same if kind != Kind::User => {
-                        let reason =
-                            open(pid, kind).and_then(|ns| refusals(&caller, kind, ns.as_fd()).into_iter().next());
-                        if let Some(reason) = reason {
-                            add(
-                                kind,
-                                format!("you are there already, and to enter again {reason}: name the others alone"),
-                            );
+                        if let Some(cause) = open(pid, kind).and_then(|ns| first(kind, ns.as_fd())) {
+                            let cause = format!("you are there already, and to enter again {cause}");
+                            add(kind, cause + ": name the others alone");
                         }
                     }
                     _ => {}
@@ -103,11 +105,9 @@ fn refused(kinds: Kinds, source: Source<'_>) -> Option<String> {
             }
         }
     }
-    let causes = causes.into_iter().map(|(kinds, cause)| format!("{}: {cause}", describe(kinds)));
-    let told = causes.collect::<Vec<_>>().join("; ");
-    // The reader knows this process by its name, not by its number.
-    let told = told.replace(&format!("process {} ", caller.pid), "this process ");
-    (!told.is_empty()).then_some(told)
+    let causes: Vec<String> =
+        causes.into_iter().map(|(kinds, cause)| format!("{}: {cause}", describe(kinds))).collect();
+    (!causes.is_empty()).then(|| causes.join("; "))
 }
 
 /// This process's number in the /proc that is mounted, which need not be that of its own pid namespace.
