@@ -55,6 +55,7 @@ fn read_to(file: OwnedFd, one_piece: bool) -> Result<String, Errno> {
 }
 
 /// A file that is open for writing.
+#[derive(Debug)]
 pub(super) struct Writer(OwnedFd);
 
 impl Writer {

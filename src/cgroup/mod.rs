@@ -191,6 +191,11 @@ impl Cgroup {
         found.map(|dir| dir.path.as_path())
     }
 
+    /// Whether it is one of v2 alone.
+    pub fn is_unified(&self) -> bool {
+        self.unified
+    }
+
     /// Whether the cgroup is there.
     pub fn exists(&self) -> bool {
         self.main_dir().is_some_and(|dir| rustix::fs::access(dir, rustix::fs::Access::EXISTS).is_ok())
@@ -232,16 +237,55 @@ impl Cgroup {
         Ok(())
     }
 
-    /// v2: the directory, to start a process in it with `CLONE_INTO_CGROUP` (Linux 5.7). `None` on v1, where processes
-    /// [`join`](Cgroup::join), and without a cgroup.
+    /// The directory in the unified hierarchy, to start a process in it with `CLONE_INTO_CGROUP` (Linux 5.7). `None` where
+    /// there is none.
     ///
     /// # Errors
     /// The directory cannot be opened: it is gone.
     pub fn fd_for_clone(&self) -> Result<Option<BorrowedFd<'_>>> {
-        match self.dirs.as_slice() {
-            [dir] if self.unified => Ok(Some(self.open_dir(&dir.path)?)),
-            _ => Ok(None),
-        }
+        self.unified_dir().map_or(Ok(None), |dir| self.open_dir(dir).map(Some))
+    }
+
+    /// Makes the directory in the unified hierarchy of a hybrid machine ahead of the others, and opens it, to start a process
+    /// in it: to be moved there by another process would have to wait for all processors, some 10 ms. `None` where it
+    /// cannot be: nothing is limited there.
+    pub fn make_unified(layout: &Layout, location: &Location) -> Option<(PathBuf, OwnedFd)> {
+        let paths = layout.place(location).ok()?;
+        let is_unified =
+            |(hierarchy, _): &(&layout::Hierarchy, PathBuf)| hierarchy.controllers == [Controller::Unified];
+        let (hierarchy, path) = layout.hierarchies.iter().zip(paths).find(is_unified)?;
+        let mut made = Made(Vec::new());
+        made.mkdir(&hierarchy.mount, &path).ok()?;
+        let flags = OFlags::PATH | OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
+        let fd = rustix::fs::open(&path, flags, FileMode::empty()).ok()?;
+        made.keep();
+        Some((path, fd))
+    }
+
+    /// What the calling process, or a child that inherits it, is to join the hierarchies of v1 by. A process without other
+    /// threads that moves itself so does not wait: whoever moves another, or one with threads, waits until all processors
+    /// have passed through the scheduler, some 10 ms when it was not done just before (Linux 5.5).
+    ///
+    /// # Errors
+    /// As [`Cgroup::join`].
+    pub fn entrances(&mut self) -> Result<Entrances> {
+        let mut open = Vec::with_capacity(self.dirs.len());
+        let mut failed = None;
+        let lenient = self.lenient;
+        self.dirs.retain(|dir| {
+            if failed.is_some() || dir.controllers == [Controller::Unified] {
+                return true;
+            }
+            let optional = dir.controllers.iter().all(|c| c.is_only_for_placement());
+            match file::Writer::open(&dir.path, "tasks") {
+                Ok(tasks) => open.push(Entrance { dir: dir.path.clone(), optional, tasks }),
+                Err(_) if optional => return false,
+                Err(Errno::PERM | Errno::ACCESS | Errno::ROFS) if lenient => return false,
+                Err(errno) => failed = Some(self::failed_join(&dir.path, None, errno)),
+            }
+            true
+        });
+        failed.map_or(Ok(Entrances(open)), Err)
     }
 
     fn open_dir(&self, path: &Path) -> Result<BorrowedFd<'_>> {
@@ -260,13 +304,24 @@ impl Cgroup {
     /// A hierarchy refuses; those before it have been joined. Hierarchies without limits are left out instead, and from
     /// then on, and for an unprivileged user those that deny access.
     pub fn join(&mut self, pid: Option<Pid>) -> Result<()> {
-        let pid = pid.map_or(0, Pid::as_raw_pid);
-        let value = pid.to_string();
+        self.join_where(pid, |_| true)
+    }
+
+    /// As [`Cgroup::join`], for one that is in its place in the unified hierarchy, or is to be moved there alone.
+    ///
+    /// # Errors
+    /// As [`Cgroup::join`].
+    pub fn join_part(&mut self, pid: Pid, unified: bool) -> Result<()> {
+        self.join_where(Some(pid), |dir| (dir.controllers == [Controller::Unified]) == unified)
+    }
+
+    fn join_where(&mut self, pid: Option<Pid>, wanted: impl Fn(&Dir) -> bool) -> Result<()> {
+        let value = pid.map_or(0, Pid::as_raw_pid).to_string();
         let mut failed = None;
         let mut opened = Vec::with_capacity(self.dirs.len());
         let (unified, lenient) = (self.unified, self.lenient);
         self.dirs.retain(|dir| {
-            if failed.is_some() {
+            if failed.is_some() || !wanted(dir) {
                 return true;
             }
             match join_dir(&dir.path, &value, &mut opened) {
@@ -284,7 +339,45 @@ impl Cgroup {
     }
 }
 
-fn failed_join(dir: &Path, pid: i32, errno: Errno) -> Error {
+/// The files by which a process moves itself to its place in each hierarchy of v1.
+#[derive(Debug)]
+pub struct Entrances(Vec<Entrance>);
+
+#[derive(Debug)]
+struct Entrance {
+    dir: PathBuf,
+    /// Nothing is limited there.
+    optional: bool,
+    tasks: file::Writer,
+}
+
+impl Entrances {
+    /// Moves the calling process, which has one thread.
+    ///
+    /// # Errors
+    /// As [`Cgroup::join`].
+    pub fn enter(&self) -> Result<()> {
+        for Entrance { dir, optional, tasks } in &self.0 {
+            match tasks.write("0") {
+                Err(errno) if !optional => return Err(failed_join(dir, None, errno)),
+                _ => {}
+            }
+        }
+        Ok(())
+    }
+
+    /// Closes them together.
+    pub fn close(self) {
+        crate::sys::fd::close_all(self.0.into_iter().map(|entrance| entrance.tasks.into()).collect());
+    }
+
+    /// Leaves them open until the calling process executes a program.
+    pub fn keep(self) {
+        std::mem::forget(self);
+    }
+}
+
+fn failed_join(dir: &Path, pid: Option<Pid>, errno: Errno) -> Error {
     let why = match errno {
         Errno::BUSY => " (controllers are enabled for its child cgroups, and then a v2 cgroup takes no processes)",
         Errno::OPNOTSUPP => " (the cgroup is not a valid domain: a cgroup above it is threaded)",
@@ -292,7 +385,11 @@ fn failed_join(dir: &Path, pid: i32, errno: Errno) -> Error {
     };
     Error::os(
         errno,
-        format!("unable to apply cgroup configuration: adding pid {pid} to cgroups: {}{why}", dir.display()),
+        format!(
+            "unable to apply cgroup configuration: adding pid {} to cgroups: {}{why}",
+            pid.map_or(0, Pid::as_raw_pid),
+            dir.display()
+        ),
     )
 }
 

@@ -1,6 +1,6 @@
 //! The cgroup of a container while it is created: where it will be, made, limited, joined, and taken back.
 
-use std::os::fd::BorrowedFd;
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::path::PathBuf;
 
 use oci_spec::runtime::Spec;
@@ -22,6 +22,8 @@ pub struct Placement {
     resources: Resources,
     rootless: bool,
     cgroup: Option<Cgroup>,
+    /// On a hybrid machine: the directory in the unified hierarchy, made ahead of the others.
+    unified: Option<(PathBuf, OwnedFd)>,
 }
 
 impl Placement {
@@ -48,6 +50,7 @@ impl Placement {
             rootless: runtime.rootless(),
             layout,
             cgroup: None,
+            unified: None,
         })
     }
 
@@ -96,39 +99,66 @@ impl Placement {
         CgroupView::V1(hierarchies)
     }
 
-    /// Whether the cgroup is made before the child: on v2, which that is born into.
-    pub fn is_made_before_clone(&self) -> bool {
+    /// Whether anything is made before the child, which that is born into: the cgroup on v2, a part of it on a hybrid machine.
+    pub fn is_begun_before_clone(&self) -> bool {
+        self.is_unified() || self.places.iter().any(|place| place.controllers == [Controller::Unified])
+    }
+
+    fn is_unified(&self) -> bool {
         self.layout.as_ref().is_some_and(Layout::is_unified)
     }
 
-    /// Makes on v2 what the child is born into.
+    /// Where the child is to move itself, once the directories are there: on v1, when it has still the right to and sees
+    /// them (`is_free`).
+    pub fn paths_to_join(&self, is_free: bool) -> Option<Paths> {
+        (is_free && !self.rootless && !self.is_unified() && self.layout.is_some()).then(|| self.paths())
+    }
+
+    /// Makes what the child is born into.
     ///
     /// # Errors
     /// As [`Cgroup::create`] and [`Cgroup::apply`].
     pub fn before_clone(&mut self) -> Result<()> {
-        if self.is_made_before_clone() { self.make() } else { Ok(()) }
+        if self.is_unified() {
+            return self.make();
+        }
+        self.unified = self.layout.as_ref().and_then(|layout| Cgroup::make_unified(layout, &self.location));
+        Ok(())
     }
 
-    /// The directory for `CLONE_INTO_CGROUP`, on v2.
+    /// The directory for `CLONE_INTO_CGROUP`.
     ///
     /// # Errors
     /// When it cannot be opened.
     pub fn fd_for_clone(&self) -> Result<Option<BorrowedFd<'_>>> {
-        self.cgroup.as_ref().map_or(Ok(None), Cgroup::fd_for_clone)
+        match (&self.cgroup, &self.unified) {
+            (Some(cgroup), _) => cgroup.fd_for_clone(),
+            (None, unified) => Ok(unified.as_ref().map(|(_, fd)| fd.as_fd())),
+        }
     }
 
-    /// Makes on v1 the directories, while the child makes its namespaces, and moves it in; on v2 moves it where it could
-    /// not be born.
+    /// Whether the child can be moved to its cgroup instead of being born there, after this: on a hybrid machine.
+    pub fn goes_without_unified(&self, error: &Error) -> bool {
+        self.unified.is_some() && is_refusal_of_unified(error)
+    }
+
+    /// Makes on v1 the directories, while the child makes its namespaces, and moves it in unless it `joins_itself`; on v2
+    /// moves it where it could not be born.
     ///
     /// # Errors
     /// As [`Cgroup::create`], [`Cgroup::apply`] and [`Cgroup::join`].
-    pub fn after_clone(&mut self, pid: Pid, is_born_in_cgroup: bool) -> Result<()> {
-        if !self.is_made_before_clone() {
+    pub fn after_clone(&mut self, pid: Pid, is_born_in_cgroup: bool, joins_itself: bool) -> Result<()> {
+        if !self.is_unified() {
             self.make()?;
-        } else if is_born_in_cgroup {
-            return Ok(());
         }
-        self.cgroup.as_mut().map_or(Ok(()), |cgroup| cgroup.join(Some(pid)))
+        let is_born = is_born_in_cgroup && (self.is_unified() || self.unified.is_some());
+        let Some(cgroup) = &mut self.cgroup else { return Ok(()) };
+        match (is_born, joins_itself || self.layout.as_ref().is_some_and(Layout::is_unified)) {
+            (true, true) => Ok(()),
+            (true, false) => cgroup.join_part(pid, false),
+            (false, true) => cgroup.join_part(pid, true),
+            (false, false) => cgroup.join(Some(pid)),
+        }
     }
 
     fn make(&mut self) -> Result<()> {
@@ -154,6 +184,16 @@ impl Placement {
             if let Err(error) = cgroup.remove() {
                 log::warn!("{}", error.as_go_prints_it());
             }
+        } else if let Some((path, _)) = &self.unified {
+            let _ = rustix::fs::rmdir(path);
         }
     }
+}
+
+/// Whether a clone failed by what may be wrong with a directory of the unified hierarchy, or with a kernel before Linux 5.7.
+pub(super) fn is_refusal_of_unified(error: &Error) -> bool {
+    use rustix::io::Errno;
+    let refusals =
+        [Errno::BUSY, Errno::ACCESS, Errno::PERM, Errno::NOENT, Errno::OPNOTSUPP, Errno::INVAL, Errno::NODEV];
+    error.errno().is_some_and(|errno| refusals.contains(&errno) || errno == Errno::TOOBIG)
 }

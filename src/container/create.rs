@@ -2,10 +2,11 @@
 //!
 //! What is made is made in an order that leaves `delete --force` enough to remove everything, wherever the runtime is
 //! killed: on v2 the folder, state.json with the place of the cgroup, the cgroup, the process in it, state.json with its
-//! pid; on v1 the folder, the process, which dies with the runtime, state.json with both, the cgroups.
+//! pid; on v1 the folder, the process, which dies with the runtime, state.json with both, the cgroups; on a hybrid machine the
+//! one in the unified hierarchy before the process, as on v2.
 
 use std::ffi::CString;
-use std::os::fd::{AsFd, OwnedFd};
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::path::{Path, PathBuf};
 
 use rustix::net::{AddressFamily, SocketFlags, SocketType};
@@ -231,8 +232,8 @@ pub fn begin<'a>(
         Start::AtGate => Some(open_gate(&folder)?),
         Start::Detached | Start::Attached => None,
     };
-    if placement.is_made_before_clone() {
-        // Where the cgroup will be must be on record before it is there.
+    if placement.is_begun_before_clone() {
+        // Where the cgroup will be must be on record before any of it is there.
         state.creator = state::creator();
         folder.save(&state)?;
     }
@@ -242,12 +243,15 @@ pub fn begin<'a>(
     let reported = state.reported(Status::Creating);
     // Here, not in the child, for which the names may mean something else.
     let hook_output = hooks::Output::open(&state.annotations)?;
+    let is_free = !kinds.contains(Kind::User) && !joins.iter().any(|joined| joined.contains(Kind::Mount));
+    let own_cgroups = placement.paths_to_join(is_free);
     let init = Init {
         spec,
         rootfs: &root,
         process: process.as_ref(),
         targets: &targets,
         ahead: ahead.as_ref(),
+        own_cgroups: own_cgroups.as_ref(),
         new,
         user_namespace: kinds.contains(Kind::User),
         state: &reported,
@@ -259,10 +263,17 @@ pub fn begin<'a>(
         preserve_fds,
     };
     log::debug!("container {id}: new namespaces {new:?}, joined {:?}, cgroups {:?}", kinds - new, state.cgroup_paths);
-    let is_born_in_cgroup = plan.is_cloned_in_own_cgroup_namespace();
+    let mut is_born_in_cgroup = plan.is_cloned_in_own_cgroup_namespace();
+    let launched_in = |cgroup: Option<BorrowedFd<'_>>| launch(&plan, &targets, cgroup, |born| init::run(&init, born));
     let launched = placement.before_clone().and_then(|()| {
         let cgroup = if is_born_in_cgroup { placement.fd_for_clone()? } else { None };
-        launch(&plan, &targets, cgroup, |born| init::run(&init, born))
+        match launched_in(cgroup) {
+            Err(error) if cgroup.is_some() && placement.goes_without_unified(&error) => {
+                is_born_in_cgroup = false;
+                launched_in(None)
+            }
+            launched => launched,
+        }
     });
     let child = match launched {
         Ok(child) => child,
@@ -293,7 +304,7 @@ pub fn begin<'a>(
         created.folder.save(&state)?;
         created.folder.save_config(&created.bundle.text)?;
         lock.release();
-        created.placement.after_clone(pid, is_born_in_cgroup)?;
+        created.placement.after_clone(pid, is_born_in_cgroup, own_cgroups.is_some())?;
         let cgroup_paths = created.placement.paths();
         if cgroup_paths != state.cgroup_paths {
             // Hierarchies that may be done without, and are.

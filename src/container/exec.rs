@@ -8,6 +8,7 @@ use oci_spec::runtime::{Process as SpecProcess, Spec};
 use rustix::io::Errno;
 use rustix::process::Pid;
 
+use super::cgroups::is_refusal_of_unified;
 use super::console::Console;
 use super::create::pass_fds;
 use super::instance::Container;
@@ -17,7 +18,7 @@ use super::spec::{KEEP_GROUPS, annotation, namespaces};
 use super::state::{self, Status};
 use super::wait::Signals;
 use super::{init, notify};
-use crate::cgroup::{Cgroup, SubCgroup};
+use crate::cgroup::{Cgroup, Entrances, SubCgroup};
 use crate::error::{Attempt, Error, Kind as ErrorKind, Result};
 use crate::launch::link::send_fd;
 use crate::launch::{Born, Child, launch, program, terminal};
@@ -79,7 +80,16 @@ pub fn exec(
     let console = Console::open(options.console_socket.as_deref(), process.terminal, !options.detach)?;
     let keyring = program::c_string(format!("_ses.{id}"), "keyring name")?;
     let proc = if process.is_labelled() { Some(Proc::open()?) } else { None };
+    let mut cgroup = own_cgroup(&container, options)?;
+    let entrances = match &mut cgroup {
+        // Affinities come before and after the cgroup, and are the parent's to set.
+        Some(cgroup) if !cgroup.is_unified() && !process.has_affinity() => Some(cgroup.entrances()?),
+        _ => None,
+    };
     let body = |born: &mut Born| -> Result<Infallible> {
+        if let Some(entrances) = &entrances {
+            entrances.enter()?;
+        }
         crate::sys::signal::unblock_all();
         rustix::process::setsid().attempt(|| "start a new session")?;
         init::protect_from_container()?;
@@ -99,14 +109,19 @@ pub fn exec(
         let ready = process.confine(proc.as_ref(), &mut born.link, false)?;
         ready.execute(&mut born.link, preserve_fds)
     };
-    let (mut child, mut cgroup) = start(&container, options, &plan, &targets, body)?;
+    let (mut child, is_born) = start(&container, options, &plan, &targets, cgroup.as_ref(), body)?;
+    let joins_itself = entrances.is_some();
+    entrances.into_iter().for_each(Entrances::close);
     let outer = console.and_then(|console| console.outer);
     let mut shown = None;
     let pid = child.pid;
     let started = (|| {
         process.set_initial_affinity(pid)?;
-        if let Some(cgroup) = &mut cgroup {
-            join(&container, options, cgroup, pid)?;
+        match &mut cgroup {
+            Some(cgroup) if !is_born && joins_itself => cgroup.join_part(pid, true)?,
+            Some(cgroup) if !is_born => join(&container, options, cgroup, pid)?,
+            Some(cgroup) if !joins_itself && !cgroup.is_unified() => cgroup.join_part(pid, false)?,
+            _ => {}
         }
         process.set_final_affinity(pid)?;
         process.limit(pid)?;
@@ -196,29 +211,41 @@ fn below(container: &Container, cgroup: &Cgroup) -> Result<Option<Cgroup>> {
     Pid::from_raw(container.state.init_process_pid).map_or(Ok(None), |init| cgroup.of_process(init))
 }
 
-/// Launches the child in the container's cgroup where it can be born there (v2); else gives the cgroup for it to join.
+/// The container's cgroup, or the one below it that is asked for.
+fn own_cgroup(container: &Container, options: &Options) -> Result<Option<Cgroup>> {
+    if container.state.cgroup_paths.is_empty() {
+        return Ok(None);
+    }
+    let cgroup = container.cgroup()?;
+    Ok(Some(match SubCgroup::parse(&options.cgroup)? {
+        sub if sub.is_empty() => cgroup,
+        sub => cgroup.sub(&sub)?,
+    }))
+}
+
+/// Launches the child in `cgroup` where it can be born there, in the unified hierarchy; says whether it was.
 fn start(
     container: &Container,
     options: &Options,
     plan: &namespace::Plan,
     targets: &[Target],
+    cgroup: Option<&Cgroup>,
     body: impl Fn(&mut Born) -> Result<Infallible>,
-) -> Result<(Child, Option<Cgroup>)> {
-    if container.state.cgroup_paths.is_empty() {
-        return Ok((launch(plan, targets, None, body)?, None));
-    }
-    let cgroup = container.cgroup()?;
-    let cgroup = match SubCgroup::parse(&options.cgroup)? {
-        sub if sub.is_empty() => cgroup,
-        sub => cgroup.sub(&sub)?,
+) -> Result<(Child, bool)> {
+    let fd = match cgroup {
+        Some(cgroup) if plan.is_cloned_in_own_cgroup_namespace() => cgroup.fd_for_clone()?,
+        _ => None,
     };
-    let fd = if plan.is_cloned_in_own_cgroup_namespace() { cgroup.fd_for_clone()? } else { None };
-    let Some(fd) = fd else { return Ok((launch(plan, targets, None, body)?, Some(cgroup))) };
+    let (Some(cgroup), Some(fd)) = (cgroup, fd) else { return Ok((launch(plan, targets, None, body)?, false)) };
     match launch(plan, targets, Some(fd), &body) {
-        Err(error) if error.errno() == Some(Errno::BUSY) && options.cgroup.is_empty() => {
-            let below = below(container, &cgroup)?.ok_or(error)?;
-            Ok((launch(plan, targets, below.fd_for_clone()?, &body)?, None))
+        // Of a hybrid machine, where it can be moved there.
+        Err(error) if !cgroup.is_unified() && is_refusal_of_unified(&error) => {
+            Ok((launch(plan, targets, None, &body)?, false))
         }
-        launched => Ok((launched?, None)),
+        Err(error) if error.errno() == Some(Errno::BUSY) && options.cgroup.is_empty() => {
+            let below = below(container, cgroup)?.ok_or(error)?;
+            Ok((launch(plan, targets, below.fd_for_clone()?, &body)?, true))
+        }
+        launched => Ok((launched?, true)),
     }
 }

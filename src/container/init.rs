@@ -13,6 +13,7 @@ use rustix::net::SocketFlags;
 use super::hooks::{self, Point};
 use super::process::{self, Process};
 use super::state::{Reported, Status};
+use crate::cgroup::{Cgroup, Paths};
 use crate::error::{Attempt, Error, Kind as ErrorKind, Result};
 use crate::launch::link::{Link, Message, Stage, send_fd};
 use crate::launch::{Born, program, terminal};
@@ -34,6 +35,8 @@ pub struct Init<'a> {
     pub targets: &'a [Target],
     /// The network namespace that somebody else makes, to join too.
     pub ahead: Option<&'a Ahead>,
+    /// The cgroups of v1 that it moves itself to when the parent has made them.
+    pub own_cgroups: Option<&'a Paths>,
     /// Kinds that are new.
     pub new: Kinds,
     /// It has a user namespace, new or joined.
@@ -80,7 +83,7 @@ pub fn run(init: &Init<'_>, born: &mut Born) -> Result<Infallible> {
         None if init.new.contains(Kind::Net) => namespace::loopback_up()?,
         None => {}
     }
-    let mut placed = Placed(false);
+    let mut placed = Placed { done: false, own_cgroups: init.own_cgroups };
     let built = rootfs::build(init.rootfs, &mut || placed.wait(born))?;
     placed.wait(born)?;
     if init.parent_has_hooks {
@@ -150,13 +153,21 @@ fn needs_proc(init: &Init<'_>) -> bool {
         || !hooks::at(init.spec, Point::CreateContainer).is_empty()
 }
 
-/// Waits once until the parent has put this process into its cgroup.
-struct Placed(bool);
+/// Waits once until the parent has made the cgroup and put this process into it, or lets it move itself.
+struct Placed<'a> {
+    done: bool,
+    own_cgroups: Option<&'a Paths>,
+}
 
-impl Placed {
+impl Placed<'_> {
     fn wait(&mut self, born: &mut Born) -> Result<()> {
-        if !std::mem::replace(&mut self.0, true) {
+        if !std::mem::replace(&mut self.done, true) {
             born.link.wait()?;
+            if let Some(paths) = self.own_cgroups {
+                let entrances = Cgroup::open(paths)?.entrances()?;
+                entrances.enter()?;
+                entrances.keep();
+            }
             born.enter_late(Kinds::ALL)?;
         }
         Ok(())

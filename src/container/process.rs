@@ -172,6 +172,11 @@ impl Process {
         self.credentials.groups = None;
     }
 
+    /// For `exec`: whether it is to be confined to processors.
+    pub fn has_affinity(&self) -> bool {
+        self.affinity.initial.is_some() || self.affinity.last.is_some()
+    }
+
     /// For `exec`: confines the child to processors before it joins the container's cgroup.
     ///
     /// # Errors

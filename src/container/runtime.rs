@@ -1,5 +1,6 @@
 //! What holds for every verb: where state is kept, which cgroup driver, and what the caller may do.
 
+use std::cell::OnceCell;
 use std::path::{Path, PathBuf};
 
 use rustix::thread::CapabilitySet;
@@ -27,6 +28,9 @@ pub struct Runtime {
     pub cgroups: CgroupDriver,
     /// Whether the caller has said that a cgroup that may not be made is done without.
     rootless: Option<bool>,
+    is_root: bool,
+    /// Looked up when it is first asked.
+    in_user_namespace: OnceCell<bool>,
     privileged: bool,
 }
 
@@ -42,6 +46,8 @@ impl Runtime {
             root: root.unwrap_or_else(|| default_root(is_root)),
             cgroups,
             rootless,
+            is_root,
+            in_user_namespace: OnceCell::new(),
             privileged: sets.effective.contains(CapabilitySet::SYS_ADMIN),
         })
     }
@@ -49,8 +55,8 @@ impl Runtime {
     /// Whether a cgroup that may not be made is done without: as the caller says, else as its privileges suggest.
     pub fn rootless(&self) -> bool {
         self.rootless.unwrap_or_else(|| {
-            let is_root = rustix::process::geteuid().is_root();
-            self.cgroups != CgroupDriver::Systemd && (!is_root || in_user_namespace())
+            self.cgroups != CgroupDriver::Systemd
+                && (!self.is_root || *self.in_user_namespace.get_or_init(in_user_namespace))
         })
     }
 
