@@ -51,28 +51,44 @@ order: ## find anew which functions the linker is to put side by side
 generate: ## write the man pages and shell completions anew
 	$(CARGO) run --quiet -- generate
 
-install: build ## install the binary, links to its applets, man pages and completions below PREFIX
-	install -D -m 755 $(RELEASE) $(DESTDIR)$(PREFIX)/bin/nskit
-	ln -sf nskit $(DESTDIR)$(PREFIX)/bin/nskit-runtime
-	ln -sf nskit $(DESTDIR)$(PREFIX)/bin/ns-inspect
-	@for page in man/*.1; do [ ! -e "$$page" ] || install -D -m 644 -t $(DESTDIR)$(PREFIX)/share/man/man1 "$$page"; done
-	@[ ! -e completions/nskit.bash ] || \
-	  install -D -m 644 completions/nskit.bash $(DESTDIR)$(PREFIX)/share/bash-completion/completions/nskit
-	@[ ! -e completions/_nskit ] || \
-	  install -D -m 644 completions/_nskit $(DESTDIR)$(PREFIX)/share/zsh/site-functions/_nskit
-	@[ ! -e completions/nskit.fish ] || \
-	  install -D -m 644 completions/nskit.fish $(DESTDIR)$(PREFIX)/share/fish/vendor_completions.d/nskit.fish
-	@for name in nskit-runtime ns-inspect; do \
-	  ln -sf nskit $(DESTDIR)$(PREFIX)/share/bash-completion/completions/$$name; \
-	  ln -sf nskit.fish $(DESTDIR)$(PREFIX)/share/fish/vendor_completions.d/$$name.fish; \
+# The names to install besides nskit itself. Those of util-linux's programs hide these, and their man pages, so they are
+# installed only where they are asked for: make install APPLETS="$(ALL_APPLETS)". `runc` can be asked for too.
+APPLETS     ?= nskit-runtime ns-inspect
+ALL_APPLETS := nskit-runtime ns-inspect unshare nsenter lsns
+
+BIN   := $(DESTDIR)$(PREFIX)/bin
+MAN   := $(DESTDIR)$(PREFIX)/share/man/man1
+BASH  := $(DESTDIR)$(PREFIX)/share/bash-completion/completions
+ZSH   := $(DESTDIR)$(PREFIX)/share/zsh/site-functions
+FISH  := $(DESTDIR)$(PREFIX)/share/fish/vendor_completions.d
+
+install: build ## install the binary below PREFIX, and links, man pages and completions for APPLETS
+	@for name in $(APPLETS); do \
+	  case " $(ALL_APPLETS) runc " in *" $$name "*) ;; *) echo "no applet is called '$$name'" >&2; exit 1 ;; esac; \
+	done
+	install -D -m 755 $(RELEASE) $(BIN)/nskit
+	install -D -m 644 completions/nskit.bash $(BASH)/nskit
+	install -D -m 644 completions/_nskit $(ZSH)/_nskit
+	install -D -m 644 completions/nskit.fish $(FISH)/nskit.fish
+	install -D -m 644 -t $(MAN) man/nskit.1
+	@for name in $(APPLETS); do \
+	  if [ -e "$(BIN)/$$name" ] && [ ! -L "$(BIN)/$$name" ]; then \
+	    echo "$(BIN)/$$name is there, and is no link: remove it first" >&2; exit 1; \
+	  fi; \
+	  ln -sfn nskit "$(BIN)/$$name"; \
+	  [ ! -e "man/$$name.1" ] || install -D -m 644 -t $(MAN) "man/$$name.1"; \
+	  ln -sfn nskit "$(BASH)/$$name"; \
+	  ln -sfn nskit.fish "$(FISH)/$$name.fish"; \
+	  printf '#compdef %s\n_nskit "$$@"\n' "$$name" >"$(ZSH)/_$$name"; \
 	done
 
 uninstall: ## remove what install made
-	rm -f $(addprefix $(DESTDIR)$(PREFIX)/bin/,nskit nskit-runtime ns-inspect)
-	rm -f $(addprefix $(DESTDIR)$(PREFIX)/share/man/man1/,$(notdir $(wildcard man/*.1)))
-	rm -f $(addprefix $(DESTDIR)$(PREFIX)/share/bash-completion/completions/,nskit nskit-runtime ns-inspect)
-	rm -f $(DESTDIR)$(PREFIX)/share/zsh/site-functions/_nskit
-	rm -f $(addprefix $(DESTDIR)$(PREFIX)/share/fish/vendor_completions.d/,nskit.fish nskit-runtime.fish ns-inspect.fish)
+	@for name in $(ALL_APPLETS) runc; do \
+	  if [ "$$(readlink "$(BIN)/$$name")" = nskit ]; then \
+	    rm -f "$(BIN)/$$name" "$(MAN)/$$name.1" "$(BASH)/$$name" "$(FISH)/$$name.fish" "$(ZSH)/_$$name"; \
+	  fi; \
+	done
+	rm -f $(BIN)/nskit $(MAN)/nskit.1 $(BASH)/nskit $(ZSH)/_nskit $(FISH)/nskit.fish
 
 clean: ## remove all that was built
 	$(CARGO) clean

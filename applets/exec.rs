@@ -36,7 +36,7 @@ impl Environment {
 
 /// Becomes `program`, or the user's shell when it is empty; returns only when that fails.
 pub(crate) fn become_program(program: &[OsString], environment: &Environment) -> Error {
-    let Some(name) = program.first() else { return become_shell(environment) };
+    let Some(name) = program.first() else { return become_shell(&shell(environment), environment) };
     let args = program.iter().map(|arg| CString::new(arg.as_bytes()).unwrap_or_default()).collect::<Vec<_>>();
     failed(name, search_and_execute(&args[0], &args, environment))
 }
@@ -49,13 +49,10 @@ pub(crate) fn shown(program: &[OsString]) -> String {
     }
 }
 
-/// Becomes the program in `file`, with `program` as its arguments: a descriptor, for the path would mean another file
-/// after the mount namespace or the root has changed.
-pub(crate) fn become_file(file: BorrowedFd<'_>, program: &[OsString], environment: &Environment) -> Error {
-    let mut args: Vec<CString> = program.iter().map(|arg| CString::new(arg.as_bytes()).unwrap_or_default()).collect();
-    if args.is_empty() {
-        args.push(c"nskit".to_owned());
-    }
+/// Executes the program in `file`, with `args` as its arguments: a descriptor, for the path would mean another file after
+/// the mount namespace or the root has changed. Returns only when that fails.
+pub(crate) fn execute_descriptor(file: BorrowedFd<'_>, args: &[OsString], environment: &Environment) -> Errno {
+    let args: Vec<CString> = args.iter().map(|arg| CString::new(arg.as_bytes()).unwrap_or_default()).collect();
     let inherited: Vec<CString>;
     let entries = match environment {
         Environment::Only(entries) => entries,
@@ -66,23 +63,31 @@ pub(crate) fn become_file(file: BorrowedFd<'_>, program: &[OsString], environmen
         }
     };
     let Err(errno) = nix::unistd::execveat(file, c"", &args, entries, nix::fcntl::AtFlags::AT_EMPTY_PATH);
-    failed(OsStr::from_bytes(args[0].to_bytes()), Errno::from_raw_os_error(errno as i32))
+    Errno::from_raw_os_error(errno as i32)
 }
 
-/// The shell is told that it is a login shell by the `-` in front of its name.
-fn become_shell(environment: &Environment) -> Error {
-    let shell = environment
+/// The program by default: that of `SHELL`, that of the user, or /bin/sh.
+pub(crate) fn shell(environment: &Environment) -> OsString {
+    environment
         .value("SHELL")
         .filter(|shell| !shell.is_empty())
         .or_else(|| accounts::user(rustix::process::getuid().as_raw())?.shell)
-        .unwrap_or_else(|| "/bin/sh".into());
-    let mut name = OsString::from("-");
-    name.push(Path::new(&shell).file_name().unwrap_or(&shell));
-    let file = CString::new(shell.as_bytes()).unwrap_or_default();
-    failed(&shell, execute(&file, &[CString::new(name.into_vec()).unwrap_or_default()], environment))
+        .unwrap_or_else(|| STANDARD_SHELL.into())
 }
 
-fn failed(program: &OsStr, errno: Errno) -> Error {
+/// The one shell that is everywhere.
+pub(crate) const STANDARD_SHELL: &str = "/bin/sh";
+
+/// Becomes `shell`, which is told that it is a login shell by the `-` in front of its name; returns only when that fails.
+pub(crate) fn become_shell(shell: &OsStr, environment: &Environment) -> Error {
+    let mut name = OsString::from("-");
+    name.push(Path::new(shell).file_name().unwrap_or(shell));
+    let file = CString::new(shell.as_bytes()).unwrap_or_default();
+    failed(shell, execute(&file, &[CString::new(name.into_vec()).unwrap_or_default()], environment))
+}
+
+/// That `program` could not be executed.
+pub(crate) fn failed(program: &OsStr, errno: Errno) -> Error {
     Error::os(errno, format!("failed to execute {}", program.to_string_lossy())).with_kind(Kind::Program)
 }
 

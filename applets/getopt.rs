@@ -222,7 +222,7 @@ pub(crate) fn command<T>(
             Argument::No => match option.long {
                 "help" => arg.action(ArgAction::Help),
                 "version" => arg.action(ArgAction::Version),
-                _ => arg.action(ArgAction::Count),
+                _ => arg.action(ArgAction::SetTrue),
             },
             Argument::Optional(value) => {
                 arg.action(ArgAction::Append).value_name(value).num_args(0..=1).require_equals(true).value_parser(text)
@@ -231,15 +231,8 @@ pub(crate) fn command<T>(
         };
         command = command.arg(arg);
     }
-    command.arg(
-        Arg::new("program")
-            .value_name("PROGRAM [ARGUMENT]...")
-            .help(program)
-            .num_args(0..)
-            .trailing_var_arg(true)
-            .allow_hyphen_values(true)
-            .value_parser(text),
-    )
+    command
+        .arg(Arg::new("program").value_name("PROGRAM [ARGUMENT]...").help(program).num_args(0..=1).value_parser(text))
 }
 
 #[cfg(test)]

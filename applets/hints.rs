@@ -3,16 +3,19 @@
 //! A hint follows the error on a line of its own. It names a cause that was seen, not a guess; where none is seen there is
 //! no hint.
 
+mod entering;
+
 use std::borrow::Cow;
 use std::fmt::Write as _;
 use std::fs;
-use std::os::fd::AsFd;
 use std::path::Path;
 
 use nskit::Error;
 use nskit::error::Errno;
 use nskit::namespace::idmap::{Ids, Range};
 use nskit::namespace::{Kind, Kinds};
+
+pub(crate) use entering::{Source, by_id, closed, closed_file, setns};
 
 /// An error, and what may be said of its cause.
 #[derive(Debug)]
@@ -45,7 +48,17 @@ impl<T> Hint<T> for nskit::Result<T> {
 }
 
 const PROC: &str = "/proc";
-const CAP_SYS_ADMIN: u32 = 21;
+/// Numbers of capabilities, and their names.
+const CAP_SETGID: Capability = (6, "CAP_SETGID");
+const CAP_SETUID: Capability = (7, "CAP_SETUID");
+const CAP_SETPCAP: Capability = (8, "CAP_SETPCAP");
+const CAP_SYS_CHROOT: Capability = (18, "CAP_SYS_CHROOT");
+const CAP_SYS_ADMIN: Capability = (21, "CAP_SYS_ADMIN");
+const CAP_SYS_RESOURCE: Capability = (24, "CAP_SYS_RESOURCE");
+const CAP_SYS_TIME: Capability = (25, "CAP_SYS_TIME");
+const CAP_SETFCAP: Capability = (31, "CAP_SETFCAP");
+
+type Capability = (u32, &'static str);
 
 /// Why unshare(2) refuses `kinds`.
 pub(crate) fn unshare(errno: Errno, kinds: Kinds) -> Option<String> {
@@ -124,15 +137,30 @@ pub(crate) fn map(errno: Errno, ids: Ids, map: &[Range]) -> Option<String> {
     let proc = Path::new(PROC);
     match errno {
         Errno::INVAL => overlap(map),
-        Errno::PERM => map.iter().find_map(|range| {
-            let last = range.outside.saturating_add(range.count - 1);
-            [range.outside, last].into_iter().find(|id| !is_mapped(proc, ids, *id)).map(|id| {
-                format!("id {id} is not mapped in the user namespace that you are in: see /proc/self/{}", ids.file())
+        Errno::PERM => map
+            .iter()
+            .find_map(|range| {
+                if ids == Ids::Users && range.outside == 0 && !has_capability(proc, CAP_SETFCAP) {
+                    return Some(NEEDS_SETFCAP.to_owned());
+                }
+                let last = range.outside.saturating_add(range.count - 1);
+                [range.outside, last].into_iter().find(|id| !is_mapped(proc, ids, *id)).map(|id| {
+                    format!(
+                        "id {id} is not mapped in the user namespace that you are in: see /proc/self/{}",
+                        ids.file()
+                    )
+                })
             })
-        }),
+            .or_else(|| {
+                let capability = if ids == Ids::Users { CAP_SETUID } else { CAP_SETGID };
+                lacking(errno, capability, "mapping more ids than your own")
+            }),
         _ => None,
     }
 }
+
+/// Files with capabilities say which user 0 they are for, so that who maps it could make some (Linux 5.12).
+const NEEDS_SETFCAP: &str = "mapping user 0 of the namespace that you are in needs CAP_SETFCAP there";
 
 fn overlap(map: &[Range]) -> Option<String> {
     let crosses = |a: u32, b: u32, x: &Range, y: &Range| {
@@ -172,34 +200,37 @@ pub(crate) fn map_by_tool(ids: Ids) -> String {
     }
 }
 
-/// Why the caller's own ids cannot be mapped from inside.
+/// Why one of the caller's own ids cannot be mapped from inside.
 pub(crate) fn map_own(errno: Errno, ids: Ids, map: Range) -> Option<String> {
-    if errno != Errno::PERM && errno != Errno::INVAL {
-        return None;
-    }
-    if map.inside == u32::MAX {
+    if errno == Errno::INVAL && map.inside == u32::MAX {
         return Some("4294967295 means no id".into());
     }
-    if number(Path::new("/proc/sys/kernel/apparmor_restrict_unprivileged_userns")) == Some(1) {
-        return Some(
-            "AppArmor restricts user namespaces: sysctl kernel.apparmor_restrict_unprivileged_userns is 1".into(),
-        );
+    // Of what user_namespaces(7) demands for a map of one's own id, all but this was seen to.
+    if errno == Errno::PERM && ids == Ids::Users && map.outside == 0 {
+        return Some(NEEDS_SETFCAP.into());
     }
-    Some(format!("a map can be written once, by the owner of the user namespace; see /proc/self/{}", ids.file()))
+    let restricts = number(Path::new("/proc/sys/kernel/apparmor_restrict_unprivileged_userns")) == Some(1);
+    (errno == Errno::PERM && restricts)
+        .then(|| "AppArmor restricts user namespaces: sysctl kernel.apparmor_restrict_unprivileged_userns is 1".into())
 }
 
-/// Why setgroups(2) is refused.
-pub(crate) fn groups(errno: Errno) -> Option<&'static str> {
+/// Why setgroups(2) is refused; `instead` is what helps where a namespace refuses it to everybody.
+pub(crate) fn groups(errno: Errno, instead: &str) -> Option<String> {
     if errno != Errno::PERM {
         return None;
     }
-    match fs::read_to_string("/proc/self/setgroups") {
-        Ok(word) if word.trim() == "deny" => Some(
+    let is_denied = fs::read_to_string("/proc/self/setgroups").is_ok_and(|word| word.trim() == "deny");
+    let has_none = || fs::read_to_string("/proc/self/gid_map").is_ok_and(|map| map.trim().is_empty());
+    Some(if is_denied {
+        format!(
             "setgroups is denied in this user namespace, as it must be where the group map was written without privilege; \
-             --map-auto maps groups with privilege",
-        ),
-        _ => Some("dropping groups needs CAP_SETGID"),
-    }
+             {instead}"
+        )
+    } else if has_none() {
+        format!("no group is mapped in this user namespace, and only where some are can groups be changed; {instead}")
+    } else {
+        "dropping groups needs CAP_SETGID".to_owned()
+    })
 }
 
 /// Why a change of user or group is refused.
@@ -248,45 +279,6 @@ fn has_masks() -> bool {
     table.lines().any(|line| line.split(' ').nth(4).is_some_and(|place| place.starts_with("/proc/")))
 }
 
-/// Why setns(2) refuses `kinds` of a process or of `file`.
-pub(crate) fn setns(errno: Errno, kinds: Kinds, file: Option<std::os::fd::BorrowedFd<'_>>) -> Option<String> {
-    match errno {
-        Errno::INVAL => match file.map(|file| actual_kind(file, kinds)) {
-            Some(Some(hint)) => Some(hint),
-            _ => unknown_kind(Path::new(PROC), kinds).or_else(|| {
-                if kinds.contains(Kind::User) {
-                    Some("you are in that user namespace already, and none can be entered again".into())
-                } else if kinds.contains(Kind::Pid) {
-                    Some("a pid namespace can be entered only from one that contains it".into())
-                } else {
-                    None
-                }
-            }),
-        },
-        Errno::PERM if !kinds.contains(Kind::User) => Some(format!(
-            "entering the {} needs CAP_SYS_ADMIN in the user namespace that owns it: be root, or enter that as well (-U)",
-            nskit::namespace::describe(kinds)
-        )),
-        Errno::PERM => seccomp(Path::new(PROC))
-            .or_else(|| Some("the user namespace is not one that you own: be root, or the user who made it".into())),
-        Errno::USERS => Some("a time namespace cannot be entered beside other threads".into()),
-        _ => None,
-    }
-}
-
-/// What a file is, where it is not what it was given for.
-fn actual_kind(file: std::os::fd::BorrowedFd<'_>, kinds: Kinds) -> Option<String> {
-    let path = fs::read_link(format!("/proc/self/fd/{}", std::os::fd::AsRawFd::as_raw_fd(&file)))
-        .map_or_else(|_| "the file".to_owned(), |path| path.display().to_string());
-    if !nskit::sys::ioctl::is_nsfs(file.as_fd()) {
-        return Some(format!("{path} is no namespace"));
-    }
-    match nskit::sys::ioctl::namespace_kind(file) {
-        Ok(Some(kind)) if !kinds.contains(kind) => Some(format!("{path} is a {kind} namespace")),
-        _ => None,
-    }
-}
-
 /// Why a descriptor of the target cannot be copied.
 pub(crate) fn descriptor(errno: Errno) -> Option<String> {
     if errno != Errno::PERM {
@@ -300,6 +292,78 @@ pub(crate) fn descriptor(errno: Errno) -> Option<String> {
     }
 }
 
+/// That the caller lacks the one capability which `what` needs.
+fn lacking(errno: Errno, capability: Capability, what: &str) -> Option<String> {
+    let refused = matches!(errno, Errno::PERM | Errno::ACCESS);
+    (refused && !has_capability(Path::new(PROC), capability)).then(|| format!("{what} needs {}", capability.1))
+}
+
+/// Why the root directory cannot be changed.
+pub(crate) fn chroot(errno: Errno) -> Option<String> {
+    let hint = lacking(errno, CAP_SYS_CHROOT, "changing the root directory")?;
+    let root = rustix::process::geteuid().is_root();
+    Some(if root { hint } else { hint + "; with --user you have it in a user namespace of your own" })
+}
+
+/// Why a clock of a new time namespace cannot be set.
+pub(crate) fn clock(errno: Errno) -> Option<String> {
+    match errno {
+        Errno::RANGE => Some("the clock would be before 0, or beyond some 146 years".into()),
+        _ => lacking(errno, CAP_SYS_TIME, "setting a clock of a time namespace"),
+    }
+}
+
+/// Why binfmt_misc takes no interpreter.
+pub(crate) fn interpreter(errno: Errno) -> Option<&'static str> {
+    match errno {
+        Errno::INVAL => Some(
+            "STRING is :NAME:M:OFFSET:MAGIC:MASK:INTERPRETER:FLAGS, or :NAME:E::EXTENSION::INTERPRETER:FLAGS, with any \
+             character in place of the colons",
+        ),
+        Errno::EXIST => Some("an interpreter of that name is registered"),
+        Errno::NOENT => Some("with the flag F the interpreter is opened at once, and it is not there"),
+        _ => None,
+    }
+}
+
+/// Why a limit on a resource, which is called `name`, cannot be set.
+pub(crate) fn resource(errno: Errno, name: &str) -> Option<String> {
+    resource_in(Path::new(PROC), errno, name)
+}
+
+fn resource_in(proc: &Path, errno: Errno, name: &str) -> Option<String> {
+    if errno != Errno::PERM {
+        return None;
+    }
+    if !has_capability(proc, CAP_SYS_RESOURCE) {
+        return Some(format!("raising a hard limit needs {}", CAP_SYS_RESOURCE.1));
+    }
+    let most = number(&proc.join("sys/fs/nr_open")).filter(|_| name == "nofile")?;
+    Some(format!("nofile cannot be more than sysctl fs.nr_open, which is {most}"))
+}
+
+/// Why capabilities cannot be dropped.
+pub(crate) fn bounding_set(errno: Errno) -> Option<String> {
+    let hint = lacking(errno, CAP_SETPCAP, "dropping capabilities from the bounding set")?;
+    Some(hint + "; --no-new-privs keeps a program that has none from getting any")
+}
+
+/// Why a seccomp filter is not taken.
+pub(crate) fn filter(errno: Errno) -> Option<String> {
+    lacking(errno, CAP_SYS_ADMIN, "a seccomp filter without --no-new-privs")
+}
+
+/// Why there can be no child, once a pid namespace was entered.
+pub(crate) fn fork(errno: Errno, in_pid_namespace: bool) -> Option<&'static str> {
+    match errno {
+        Errno::NOMEM if in_pid_namespace => {
+            Some("the first process of that pid namespace has ended, and no other can be born in it")
+        }
+        Errno::AGAIN => Some("there are as many processes as may be: see ulimit -u, and pids.max of the cgroup"),
+        _ => None,
+    }
+}
+
 fn number(file: &Path) -> Option<u64> {
     fs::read_to_string(file).ok()?.trim().parse().ok()
 }
@@ -310,7 +374,7 @@ fn status(proc: &Path, field: &str) -> Option<String> {
     text.lines().find_map(|line| Some(line.strip_prefix(field)?.strip_prefix(':')?.to_owned()))
 }
 
-fn has_capability(proc: &Path, number: u32) -> bool {
+fn has_capability(proc: &Path, (number, _): Capability) -> bool {
     status(proc, "CapEff")
         .and_then(|set| u64::from_str_radix(set.trim(), 16).ok())
         .is_some_and(|set| set >> number & 1 == 1)
@@ -412,6 +476,16 @@ mod tests {
         let both = Kinds::only(Kind::Net) | Kind::Uts;
         assert!(limit(&proc.0, both).contains("user.max_net_namespaces is 0"));
         assert!(limit(&proc.0, Kinds::only(Kind::Uts)).contains("user.max_uts_namespaces is 9"));
+    }
+
+    #[test]
+    fn names_the_most_files_that_may_be_open() {
+        let able = [("self/status", "CapEff:\t0000000001000000\n"), ("sys/fs/nr_open", "1048576\n")];
+        let proc = Proc::new("able", &able);
+        assert!(resource_in(&proc.0, Errno::PERM, "nofile").unwrap().contains("fs.nr_open, which is 1048576"));
+        assert_eq!(resource_in(&proc.0, Errno::PERM, "core"), None);
+        let proc = Proc::new("unable", &[("self/status", "CapEff:\t0000000000000000\n")]);
+        assert!(resource_in(&proc.0, Errno::PERM, "nofile").unwrap().contains("needs CAP_SYS_RESOURCE"));
     }
 
     #[test]

@@ -1,6 +1,6 @@
 //! `nskit install`: links to this binary, one an applet, as busybox has them.
 
-use std::ffi::OsString;
+use std::ffi::{OsStr, OsString};
 use std::os::unix::fs::symlink;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
@@ -20,6 +20,9 @@ struct Options {
     /// Make hard links instead of symbolic ones
     #[arg(long)]
     hard_links: bool,
+    /// Replace what is there even when it is another program
+    #[arg(short, long)]
+    force: bool,
     /// Which applets or aliases; all of them by default, but never the alias runc
     #[arg(value_name = "APPLET")]
     applets: Vec<String>,
@@ -63,15 +66,36 @@ fn install(options: &Options) -> anyhow::Result<()> {
     } else {
         options.applets.iter().map(String::as_str).collect()
     };
-    for name in names {
-        let link = options.dir.join(match name {
-            "runtime" => "nskit-runtime",
-            name => name,
-        });
+    let links: Vec<PathBuf> = names
+        .into_iter()
+        .map(|name| options.dir.join(if name == "runtime" { "nskit-runtime" } else { name }))
+        .collect();
+    // All of them before the first is made.
+    if !options.force {
+        let foreign = links.iter().filter(|link| is_foreign(link, &binary)).map(|link| link.display().to_string());
+        let foreign: Vec<String> = foreign.collect();
+        if !foreign.is_empty() {
+            bail!("{} would be replaced, which is not nskit's; --force replaces it", foreign.join(", "));
+        }
+    }
+    for link in links {
         link_one(&binary, &link, options.hard_links)
             .with_context(|| format!("link {} to {}", link.display(), binary.display()))?;
     }
     Ok(())
+}
+
+/// Whether something is there that no `nskit install` made: neither a link to a file called nskit, nor this binary.
+fn is_foreign(link: &Path, binary: &Path) -> bool {
+    let Ok(there) = link.symlink_metadata() else { return false };
+    if let Ok(target) = link.read_link() {
+        return target.file_name() != Some(OsStr::new("nskit")) && link.canonicalize().ok().as_deref() != Some(binary);
+    }
+    let is_same = || {
+        binary.metadata().is_ok_and(|ours| ours.len() == there.len())
+            && matches!((std::fs::read(link), std::fs::read(binary)), (Ok(one), Ok(other)) if one == other)
+    };
+    !there.is_file() || !is_same()
 }
 
 /// Replaces a link that is there, in one step, so that there is no moment without the program.

@@ -1,12 +1,37 @@
 # bash completion for nskit and its applets; written by `nskit generate`
 
+# Completes the word $1 to what $2 says: a source, or = or , and the words of which one or some are meant.
+_nskit_values() {
+    local word=$1 before= words= root=()
+    case $2 in
+        targets)
+            [[ $word == [0-9]* ]] || words=$(nskit complete 2>/dev/null | grep -v '^[0-9]*$')
+            [[ -n $words ]] || words=$(nskit complete 2>/dev/null) ;;
+        processes) words=$(nskit complete 2>/dev/null | grep '^[0-9]*$') ;;
+        containers)
+            for ((index = 1; index < COMP_CWORD; index++)); do
+                [[ ${COMP_WORDS[index]} == --root ]] || continue
+                [[ ${COMP_WORDS[index+1]} == = ]] && ((index++))
+                root=(--root "${COMP_WORDS[index+1]}")
+            done
+            words=$(nskit runtime "${root[@]}" list -q 2>/dev/null | grep -x '[A-Za-z0-9_.+-]*') ;;
+        ,*) before=${word%"${word##*[,+]}"} word=${word##*[,+]} words=${2//,/ } ;;
+        =*) words=${2#=} words=${words//,/ } ;;
+    esac
+    COMPREPLY=($(compgen -P "$before" -W "$words" -- "$word"))
+    [[ ${COMPREPLY[0]} == *= ]] && compopt -o nospace
+}
+
 _nskit() {
-    local word=${COMP_WORDS[COMP_CWORD]} before=${COMP_WORDS[COMP_CWORD-1]} place= index=1
-    local options= taking= values= verbs=
+    local word=${COMP_WORDS[COMP_CWORD]} before=${COMP_WORDS[COMP_CWORD-1]} attached= place= behind=1 start=0 nth=0 index
+    local options= taking= values=any verbs= operands=
     COMPREPLY=()
     # Readline takes = for a word: --option=value is three.
-    [[ $before == = ]] && ((COMP_CWORD > 1)) && before=${COMP_WORDS[COMP_CWORD-2]}
-    [[ $word == = ]] && word=
+    if [[ $word == = ]]; then
+        word= attached=yes
+    elif [[ $before == = ]] && ((COMP_CWORD > 1)); then
+        before=${COMP_WORDS[COMP_CWORD-2]} attached=yes
+    fi
     case ${COMP_WORDS[0]##*/} in
         unshare) place=unshare ;;
         nsenter) place=nsenter ;;
@@ -14,185 +39,226 @@ _nskit() {
         lsns) place=lsns ;;
         nskit-runtime) place=runtime ;;
     esac
-    while ((index < COMP_CWORD)); do
+    for ((index = 1; index < COMP_CWORD; index++)); do
         case "${place:+$place }${COMP_WORDS[index]}" in
-            "unshare" | "nsenter" | "ns-inspect" | "ns-inspect list" | "ns-inspect show" | "ns-inspect tree" | "ns-inspect diff" | "ns-inspect net" | "ns-inspect mnt" | "ns-inspect pid" | "ns-inspect explain" | "ns-inspect enter" | "ns-inspect watch" | "ns-inspect graph" | "lsns" | "runtime" | "runtime create" | "runtime delete" | "runtime events" | "runtime exec" | "runtime features" | "runtime kill" | "runtime list" | "runtime pause" | "runtime ps" | "runtime resume" | "runtime run" | "runtime spec" | "runtime start" | "runtime state" | "runtime update") place="${place:+$place }${COMP_WORDS[index]}" ;;
+            "unshare" | "nsenter" | "ns-inspect" | "ns-inspect list" | "ns-inspect show" | "ns-inspect tree" | "ns-inspect diff" | "ns-inspect net" | "ns-inspect mnt" | "ns-inspect pid" | "ns-inspect explain" | "ns-inspect enter" | "ns-inspect watch" | "ns-inspect graph" | "lsns" | "runtime" | "runtime create" | "runtime delete" | "runtime events" | "runtime exec" | "runtime features" | "runtime kill" | "runtime list" | "runtime pause" | "runtime ps" | "runtime resume" | "runtime run" | "runtime spec" | "runtime start" | "runtime state" | "runtime update") place="${place:+$place }${COMP_WORDS[index]}" behind=$((index + 1)) ;;
         esac
-        ((index++))
     done
+    [[ $place == 'ns-inspect list' ]] && place=lsns
     case $place in
         '') verbs='unshare nsenter ns-inspect lsns runtime install'; options='--help --version --list' ;;
         'unshare')
             verbs=''
             options='--help --version --mount --mount= --uts --uts= --ipc --ipc= --net --net= --pid --pid= --user --user= --cgroup --cgroup= --time --time= --fork --kill-child --kill-child= --forward-signals --mount-proc --mount-proc= --mount-binfmt --mount-binfmt= --map-user --map-users --map-group --map-groups --map-root-user --map-current-user --map-auto --map-subids --owner --propagation --setgroups --keep-caps --setuid --setgid --root --wd --monotonic --boottime --load-interp --clear-env --whitelist-env --verbose --cap-drop --no-new-privs --rlimit --seccomp'
-            taking='--map-user --map-users --map-group --map-groups --owner --propagation --setgroups --setuid -S --setgid -G --root -R --wd -w --monotonic --boottime --load-interp -l --whitelist-env --cap-drop --rlimit --seccomp' ;;
+            taking='--map-user --map-users --map-group --map-groups --owner --propagation --setgroups --setuid -S --setgid -G --root -R --wd -w --monotonic --boottime --load-interp -l --whitelist-env --cap-drop --rlimit --seccomp'
+            operands='' ;;
         'nsenter')
             verbs=''
             options='--all --help --version --target --mount --mount= --uts --uts= --ipc --ipc= --net --net= --net-socket --pid --pid= --user --user= --cgroup --cgroup= --time --time= --setuid --setgid --root --root= --wd --wd= --wdns --env --no-fork --join-cgroup --preserve-credentials --keep-caps --user-parent --follow-context --pid-for-children --tools --tools= --verbose --cap-drop --no-new-privs --rlimit --seccomp'
-            taking='--target -t --net-socket -N --setuid -S --setgid -G --wdns -W --cap-drop --rlimit --seccomp' ;;
+            taking='--target -t --net-socket -N --setuid -S --setgid -G --wdns -W --cap-drop --rlimit --seccomp'
+            operands='' ;;
         'ns-inspect')
             verbs='list show tree diff net mnt pid explain enter watch graph'
             options='--color --json --sort --filter --task --help --version'
-            taking='--color --sort --filter -Q --task -p' ;;
+            taking='--color --sort --filter -Q --task -p'
+            operands='targets' ;;
         'ns-inspect list')
             verbs=''
             options=''
-            taking='' ;;
+            taking=''
+            operands='' ;;
         'ns-inspect show')
             verbs=''
             options='--color --json --help'
-            taking='--color' ;;
+            taking='--color'
+            operands='targets' ;;
         'ns-inspect tree')
             verbs=''
             options='--color --json --help'
-            taking='--color' ;;
+            taking='--color'
+            operands='' ;;
         'ns-inspect diff')
             verbs=''
             options='--color --json --help'
-            taking='--color' ;;
+            taking='--color'
+            operands='targets targets' ;;
         'ns-inspect net')
             verbs=''
             options='--color --json --help'
-            taking='--color' ;;
+            taking='--color'
+            operands='targets' ;;
         'ns-inspect mnt')
             verbs=''
             options='--holds --color --json --help'
-            taking='--holds --color' ;;
+            taking='--holds --color'
+            operands='targets' ;;
         'ns-inspect pid')
             verbs=''
             options='--in --color --json --help'
-            taking='--in --color' ;;
+            taking='--in --color'
+            operands='processes' ;;
         'ns-inspect explain')
             verbs=''
             options='--as --color --json --help'
-            taking='--as --color' ;;
+            taking='--as --color'
+            operands='targets' ;;
         'ns-inspect enter')
             verbs=''
             options='--help'
-            taking='' ;;
+            taking=''
+            operands='targets' ;;
         'ns-inspect watch')
             verbs=''
             options='--every --count --color --sort --filter --help'
-            taking='--every --count --color --sort --filter -Q' ;;
+            taking='--every --count --color --sort --filter -Q'
+            operands='' ;;
         'ns-inspect graph')
             verbs=''
             options='--format --help'
-            taking='--format' ;;
+            taking='--format'
+            operands='' ;;
         'lsns')
             verbs=''
             options='--json --list --noheadings --output --output-all --persistent --task --filter --raw --pairs --sources --notruncate --nowrap --type --tree --tree= --list-columns --help --version'
-            taking='--output -o --task -p --filter -Q --sources --type -t' ;;
+            taking='--output -o --task -p --filter -Q --sources --type -t'
+            operands='' ;;
         'runtime')
             verbs='create delete events exec features kill list pause ps resume run spec start state update'
             options='--debug --log --log-format --root --systemd-cgroup --cgroup-manager --rootless --version --help'
-            taking='--log --log-format --root --cgroup-manager --rootless' ;;
+            taking='--log --log-format --root --cgroup-manager --rootless'
+            operands='' ;;
         'runtime create')
             verbs=''
             options='--bundle --console-socket --pidfd-socket --pid-file --no-pivot --no-new-keyring --preserve-fds --help'
-            taking='--bundle -b --console-socket --pidfd-socket --pid-file --preserve-fds' ;;
+            taking='--bundle -b --console-socket --pidfd-socket --pid-file --preserve-fds'
+            operands='' ;;
         'runtime delete')
             verbs=''
             options='--force --help'
-            taking='' ;;
+            taking=''
+            operands='containers' ;;
         'runtime events')
             verbs=''
             options='--interval --stats --help'
-            taking='--interval' ;;
+            taking='--interval'
+            operands='containers' ;;
         'runtime exec')
             verbs=''
             options='--console-socket --pidfd-socket --cwd --env --tty --user --additional-gids --process --detach --pid-file --process-label --apparmor --no-new-privs --cap --preserve-fds --cgroup --ignore-paused --help'
-            taking='--console-socket --pidfd-socket --cwd --env -e --user -u --additional-gids -g --process -p --pid-file --process-label --apparmor --cap -c --preserve-fds --cgroup' ;;
+            taking='--console-socket --pidfd-socket --cwd --env -e --user -u --additional-gids -g --process -p --pid-file --process-label --apparmor --cap -c --preserve-fds --cgroup'
+            operands='containers any' ;;
         'runtime features')
             verbs=''
             options='--help'
-            taking='' ;;
+            taking=''
+            operands='' ;;
         'runtime kill')
             verbs=''
             options='--help'
-            taking='' ;;
+            taking=''
+            operands='containers =HUP,INT,QUIT,ILL,TRAP,ABRT,IOT,BUS,FPE,KILL,USR1,SEGV,USR2,PIPE,ALRM,TERM,STKFLT,CHLD,CLD,CONT,STOP,TSTP,TTIN,TTOU,URG,XCPU,XFSZ,VTALRM,PROF,WINCH,IO,POLL,PWR,SYS' ;;
         'runtime list')
             verbs=''
             options='--format --quiet --help'
-            taking='--format -f' ;;
+            taking='--format -f'
+            operands='' ;;
         'runtime pause')
             verbs=''
             options='--help'
-            taking='' ;;
+            taking=''
+            operands='containers' ;;
         'runtime ps')
             verbs=''
             options='--format --help'
-            taking='--format -f' ;;
+            taking='--format -f'
+            operands='containers any' ;;
         'runtime resume')
             verbs=''
             options='--help'
-            taking='' ;;
+            taking=''
+            operands='containers' ;;
         'runtime run')
             verbs=''
             options='--bundle --console-socket --pidfd-socket --pid-file --no-pivot --no-new-keyring --preserve-fds --detach --keep --no-subreaper --help'
-            taking='--bundle -b --console-socket --pidfd-socket --pid-file --preserve-fds' ;;
+            taking='--bundle -b --console-socket --pidfd-socket --pid-file --preserve-fds'
+            operands='' ;;
         'runtime spec')
             verbs=''
             options='--bundle --rootless --host --help'
-            taking='--bundle -b' ;;
+            taking='--bundle -b'
+            operands='' ;;
         'runtime start')
             verbs=''
             options='--help'
-            taking='' ;;
+            taking=''
+            operands='containers' ;;
         'runtime state')
             verbs=''
             options='--help'
-            taking='' ;;
+            taking=''
+            operands='containers' ;;
         'runtime update')
             verbs=''
             options='--resources --blkio-weight --cpu-period --cpu-quota --cpu-burst --cpu-share --cpu-idle --cpu-rt-period --cpu-rt-runtime --cpuset-cpus --cpuset-mems --memory --memory-reservation --memory-swap --pids-limit --l3-cache-schema --mem-bw-schema --help'
-            taking='--resources -r --blkio-weight --cpu-period --cpu-quota --cpu-burst --cpu-share --cpu-idle --cpu-rt-period --cpu-rt-runtime --cpuset-cpus --cpuset-mems --memory --memory-reservation --memory-swap --pids-limit --l3-cache-schema --mem-bw-schema' ;;
+            taking='--resources -r --blkio-weight --cpu-period --cpu-quota --cpu-burst --cpu-share --cpu-idle --cpu-rt-period --cpu-rt-runtime --cpuset-cpus --cpuset-mems --memory --memory-reservation --memory-swap --pids-limit --l3-cache-schema --mem-bw-schema'
+            operands='containers' ;;
     esac
     case "$place $before" in
-        'unshare --propagation') values='private shared slave unchanged' ;;
-        'unshare --setgroups') values='allow deny' ;;
-        'nsenter --setuid' | 'nsenter -S') values='follow' ;;
-        'nsenter --setgid' | 'nsenter -G') values='follow' ;;
-        'ns-inspect --color') values='auto always never' ;;
-        'ns-inspect show --color') values='auto always never' ;;
-        'ns-inspect tree --color') values='auto always never' ;;
-        'ns-inspect diff --color') values='auto always never' ;;
-        'ns-inspect net --color') values='auto always never' ;;
-        'ns-inspect mnt --color') values='auto always never' ;;
-        'ns-inspect pid --color') values='auto always never' ;;
-        'ns-inspect explain --color') values='auto always never' ;;
-        'ns-inspect watch --color') values='auto always never' ;;
-        'ns-inspect graph --format') values='svg dot mermaid' ;;
-        'runtime --log-format') values='text json' ;;
-        'runtime --cgroup-manager') values='cgroupfs systemd disabled' ;;
-        'runtime --rootless') values='true false auto' ;;
-        'runtime list --format' | 'runtime list -f') values='table json' ;;
-        'runtime ps --format' | 'runtime ps -f') values='table json' ;;
+        'unshare --kill-child') values='=HUP,INT,QUIT,ILL,TRAP,ABRT,IOT,BUS,FPE,KILL,USR1,SEGV,USR2,PIPE,ALRM,TERM,STKFLT,CHLD,CLD,CONT,STOP,TSTP,TTIN,TTOU,URG,XCPU,XFSZ,VTALRM,PROF,WINCH,IO,POLL,PWR,SYS' ;;
+        'unshare --propagation') values='=private,shared,slave,unchanged' ;;
+        'unshare --setgroups') values='=allow,deny' ;;
+        'unshare --cap-drop') values=',audit_control,audit_read,audit_write,block_suspend,bpf,checkpoint_restore,chown,dac_override,dac_read_search,fowner,fsetid,ipc_lock,ipc_owner,kill,lease,linux_immutable,mac_admin,mac_override,mknod,net_admin,net_bind_service,net_broadcast,net_raw,perfmon,setfcap,setgid,setpcap,setuid,sys_admin,sys_boot,sys_chroot,sys_module,sys_nice,sys_pacct,sys_ptrace,sys_rawio,sys_resource,sys_time,sys_tty_config,syslog,wake_alarm,all' ;;
+        'unshare --rlimit') values='=as=,core=,cpu=,data=,fsize=,locks=,memlock=,msgqueue=,nice=,nofile=,nproc=,rss=,rtprio=,rttime=,sigpending=,stack=' ;;
+        'nsenter --target' | 'nsenter -t') values='targets' ;;
+        'nsenter --setuid' | 'nsenter -S') values='=follow' ;;
+        'nsenter --setgid' | 'nsenter -G') values='=follow' ;;
+        'nsenter --cap-drop') values=',audit_control,audit_read,audit_write,block_suspend,bpf,checkpoint_restore,chown,dac_override,dac_read_search,fowner,fsetid,ipc_lock,ipc_owner,kill,lease,linux_immutable,mac_admin,mac_override,mknod,net_admin,net_bind_service,net_broadcast,net_raw,perfmon,setfcap,setgid,setpcap,setuid,sys_admin,sys_boot,sys_chroot,sys_module,sys_nice,sys_pacct,sys_ptrace,sys_rawio,sys_resource,sys_time,sys_tty_config,syslog,wake_alarm,all' ;;
+        'nsenter --rlimit') values='=as=,core=,cpu=,data=,fsize=,locks=,memlock=,msgqueue=,nice=,nofile=,nproc=,rss=,rtprio=,rttime=,sigpending=,stack=' ;;
+        'ns-inspect --color') values='=auto,always,never' ;;
+        'ns-inspect --task' | 'ns-inspect -p') values='processes' ;;
+        'ns-inspect show --color') values='=auto,always,never' ;;
+        'ns-inspect tree --color') values='=auto,always,never' ;;
+        'ns-inspect diff --color') values='=auto,always,never' ;;
+        'ns-inspect net --color') values='=auto,always,never' ;;
+        'ns-inspect mnt --color') values='=auto,always,never' ;;
+        'ns-inspect pid --in') values='targets' ;;
+        'ns-inspect pid --color') values='=auto,always,never' ;;
+        'ns-inspect explain --as') values='processes' ;;
+        'ns-inspect explain --color') values='=auto,always,never' ;;
+        'ns-inspect watch --color') values='=auto,always,never' ;;
+        'ns-inspect graph --format') values='=svg,dot,mermaid' ;;
+        'lsns --output' | 'lsns -o') values=',NS,TYPE,PATH,NPROCS,PID,PPID,COMMAND,UID,USER,NETNSID,NSFS,PNS,ONS' ;;
+        'lsns --task' | 'lsns -p') values='processes' ;;
+        'lsns --sources') values=',processes,threads,descriptors,mounts,lists' ;;
+        'lsns --type' | 'lsns -t') values='=mnt,net,ipc,user,pid,uts,cgroup,time' ;;
+        'lsns --tree' | 'lsns -T') values='=owner,parent,process' ;;
+        'runtime --log-format') values='=text,json' ;;
+        'runtime --cgroup-manager') values='=cgroupfs,systemd,disabled' ;;
+        'runtime --rootless') values='=true,false,auto' ;;
+        'runtime exec --cap' | 'runtime exec -c') values='=audit_control,audit_read,audit_write,block_suspend,bpf,checkpoint_restore,chown,dac_override,dac_read_search,fowner,fsetid,ipc_lock,ipc_owner,kill,lease,linux_immutable,mac_admin,mac_override,mknod,net_admin,net_bind_service,net_broadcast,net_raw,perfmon,setfcap,setgid,setpcap,setuid,sys_admin,sys_boot,sys_chroot,sys_module,sys_nice,sys_pacct,sys_ptrace,sys_rawio,sys_resource,sys_time,sys_tty_config,syslog,wake_alarm,all' ;;
+        'runtime list --format' | 'runtime list -f') values='=table,json' ;;
+        'runtime ps --format' | 'runtime ps -f') values='=table,json' ;;
     esac
-    if [[ $place == unshare || $place == nsenter ]]; then
-        local start=1
-        [[ ${COMP_WORDS[0]##*/} == nskit ]] && start=2
-        for ((; start < COMP_CWORD; start++)); do
-            case ${COMP_WORDS[start]} in
-                --) ((start++)); break ;;
-                =) ((start++)) ;;
-                --*) [[ " $taking " == *" ${COMP_WORDS[start]} "* && ${COMP_WORDS[start+1]} != = ]] && ((start++)) ;;
-                -*) [[ " $taking " == *" -${COMP_WORDS[start]: -1} "* ]] && ((start++)) ;;
-                *) break ;;
-            esac
-        done
-        if [[ $place == nsenter && start -lt COMP_CWORD ]] && nskit complete 2>/dev/null | grep -v '^[0-9]*$' | grep -Fxqe "${COMP_WORDS[start]}"; then
-            ((start++))
-            place=container
-        fi
-        if ((start < COMP_CWORD)); then
-            declare -F _command_offset >/dev/null && _command_offset $start
-            return
-        fi
+    for ((index = behind; index < COMP_CWORD; index++)); do
+        case ${COMP_WORDS[index]} in
+            --) ((start)) || start=$((index + 1)) ;;
+            =) ((index++)) ;;
+            --*) [[ " $taking " == *" ${COMP_WORDS[index]} "* && ${COMP_WORDS[index+1]} != = ]] && ((index++)) ;;
+            -*) [[ " $taking " == *" -${COMP_WORDS[index]: -1} "* ]] && ((index++)) ;;
+            *) ((start)) || start=$index
+               ((nth++)) ;;
+        esac
+    done
+    if [[ $place == nsenter ]] && ((start && start < COMP_CWORD)) && nskit complete 2>/dev/null | grep -v '^[0-9]*$' | grep -Fxqe "${COMP_WORDS[start]}"; then
+        ((start++))
+        place=container
     fi
-    if [[ $place == nsenter && ( $before == -t || $before == --target ) ]]; then
-        COMPREPLY=($(compgen -W "$(nskit complete 2>/dev/null)" -- "$word"))
-    elif [[ " $taking " == *" $before "* ]]; then
-        COMPREPLY=($(compgen -W "$values" -- "$word"))
+    if [[ $place == unshare || $place == nsenter || $place == container ]] && ((start && start < COMP_CWORD)); then
+        declare -F _command_offset >/dev/null && _command_offset $start
+        return
+    fi
+    if [[ -n $attached || " $taking " == *" $before "* ]]; then
+        _nskit_values "$word" "$values"
     elif [[ $word == -* ]]; then
         COMPREPLY=($(compgen -W "$options" -- "$word"))
         [[ ${COMPREPLY[0]} == *= ]] && compopt -o nospace
@@ -200,11 +266,14 @@ _nskit() {
         COMPREPLY=($(compgen -W "$(nskit complete 2>/dev/null | grep -v '^[0-9]*$')" -- "$word") $(compgen -c -- "$word"))
     elif [[ $place == unshare || $place == container ]]; then
         COMPREPLY=($(compgen -c -- "$word"))
-    elif [[ $place == ns-inspect* ]]; then
-        COMPREPLY=($(compgen -W "$verbs $(nskit complete 2>/dev/null | grep -v '^[0-9]*$')" -- "$word"))
-    elif [[ -n $verbs ]]; then
-        COMPREPLY=($(compgen -W "$verbs" -- "$word"))
+    else
+        operands=($operands)
+        ((nth < ${#operands[@]})) && _nskit_values "$word" "${operands[nth]}"
+        ((nth == 0)) && COMPREPLY=($(compgen -W "$verbs" -- "$word") "${COMPREPLY[@]}")
     fi
 }
 
-complete -o default -F _nskit nskit unshare nsenter ns-inspect lsns nskit-runtime
+# As the name that bash-completion loads this file by: those of util-linux only where they are links to nskit.
+_nskit_name=${BASH_SOURCE[0]##*/}
+complete -o default -F _nskit nskit "${_nskit_name%.bash}"
+unset _nskit_name

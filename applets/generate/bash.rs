@@ -2,35 +2,56 @@
 
 use std::fmt::Write as _;
 
-use super::{APPLETS, Entry, TARGETS, programs};
+use super::values::{Values, operands};
+use super::{APPLETS, CONTAINERS, Entry, NAMES, TARGETS, programs};
+
+/// What words are completed to, as [`Values::coded`] has it.
+const VALUES: &str = r#"# Completes the word $1 to what $2 says: a source, or = or , and the words of which one or some are meant.
+_nskit_values() {
+    local word=$1 before= words= root=()
+    case $2 in
+        targets)
+            [[ $word == [0-9]* ]] || words=$(NAMES)
+            [[ -n $words ]] || words=$(TARGETS) ;;
+        processes) words=$(TARGETS | grep '^[0-9]*$') ;;
+        containers)
+            for ((index = 1; index < COMP_CWORD; index++)); do
+                [[ ${COMP_WORDS[index]} == --root ]] || continue
+                [[ ${COMP_WORDS[index+1]} == = ]] && ((index++))
+                root=(--root "${COMP_WORDS[index+1]}")
+            done
+            words=$(CONTAINERS "${root[@]}" list -q 2>/dev/null | grep -x '[A-Za-z0-9_.+-]*') ;;
+        ,*) before=${word%"${word##*[,+]}"} word=${word##*[,+]} words=${2//,/ } ;;
+        =*) words=${2#=} words=${words//,/ } ;;
+    esac
+    COMPREPLY=($(compgen -P "$before" -W "$words" -- "$word"))
+    [[ ${COMPREPLY[0]} == *= ]] && compopt -o nospace
+}
+
+"#;
 
 /// Where options end for unshare and nsenter, which the program's own completion goes on from.
 const PROGRAM: &str = r#"
-    if [[ $place == unshare || $place == nsenter ]]; then
-        local start=1
-        [[ ${COMP_WORDS[0]##*/} == nskit ]] && start=2
-        for ((; start < COMP_CWORD; start++)); do
-            case ${COMP_WORDS[start]} in
-                --) ((start++)); break ;;
-                =) ((start++)) ;;
-                --*) [[ " $taking " == *" ${COMP_WORDS[start]} "* && ${COMP_WORDS[start+1]} != = ]] && ((start++)) ;;
-                -*) [[ " $taking " == *" -${COMP_WORDS[start]: -1} "* ]] && ((start++)) ;;
-                *) break ;;
-            esac
-        done
-        if [[ $place == nsenter && start -lt COMP_CWORD ]] && NAMES | grep -Fxqe "${COMP_WORDS[start]}"; then
-            ((start++))
-            place=container
-        fi
-        if ((start < COMP_CWORD)); then
-            declare -F _command_offset >/dev/null && _command_offset $start
-            return
-        fi
+    for ((index = behind; index < COMP_CWORD; index++)); do
+        case ${COMP_WORDS[index]} in
+            --) ((start)) || start=$((index + 1)) ;;
+            =) ((index++)) ;;
+            --*) [[ " $taking " == *" ${COMP_WORDS[index]} "* && ${COMP_WORDS[index+1]} != = ]] && ((index++)) ;;
+            -*) [[ " $taking " == *" -${COMP_WORDS[index]: -1} "* ]] && ((index++)) ;;
+            *) ((start)) || start=$index
+               ((nth++)) ;;
+        esac
+    done
+    if [[ $place == nsenter ]] && ((start && start < COMP_CWORD)) && NAMES | grep -Fxqe "${COMP_WORDS[start]}"; then
+        ((start++))
+        place=container
     fi
-    if [[ $place == nsenter && ( $before == -t || $before == --target ) ]]; then
-        COMPREPLY=($(compgen -W "$(TARGETS)" -- "$word"))
-    elif [[ " $taking " == *" $before "* ]]; then
-        COMPREPLY=($(compgen -W "$values" -- "$word"))
+    if [[ $place == unshare || $place == nsenter || $place == container ]] && ((start && start < COMP_CWORD)); then
+        declare -F _command_offset >/dev/null && _command_offset $start
+        return
+    fi
+    if [[ -n $attached || " $taking " == *" $before "* ]]; then
+        _nskit_values "$word" "$values"
     elif [[ $word == -* ]]; then
         COMPREPLY=($(compgen -W "$options" -- "$word"))
         [[ ${COMPREPLY[0]} == *= ]] && compopt -o nospace
@@ -38,54 +59,71 @@ const PROGRAM: &str = r#"
         COMPREPLY=($(compgen -W "$(NAMES)" -- "$word") $(compgen -c -- "$word"))
     elif [[ $place == unshare || $place == container ]]; then
         COMPREPLY=($(compgen -c -- "$word"))
-    elif [[ $place == ns-inspect* ]]; then
-        COMPREPLY=($(compgen -W "$verbs $(NAMES)" -- "$word"))
-    elif [[ -n $verbs ]]; then
-        COMPREPLY=($(compgen -W "$verbs" -- "$word"))
+    else
+        operands=($operands)
+        ((nth < ${#operands[@]})) && _nskit_values "$word" "${operands[nth]}"
+        ((nth == 0)) && COMPREPLY=($(compgen -W "$verbs" -- "$word") "${COMPREPLY[@]}")
     fi
 }
 
+# As the name that bash-completion loads this file by: those of util-linux only where they are links to nskit.
+_nskit_name=${BASH_SOURCE[0]##*/}
+complete -o default -F _nskit nskit "${_nskit_name%.bash}"
+unset _nskit_name
 "#;
 
 pub(super) fn completion(entries: &[Entry]) -> String {
-    let mut text = String::from(
-        "# bash completion for nskit and its applets; written by `nskit generate`\n\n_nskit() {\n\
-         \x20   local word=${COMP_WORDS[COMP_CWORD]} before=${COMP_WORDS[COMP_CWORD-1]} place= index=1\n\
-         \x20   local options= taking= values= verbs=\n\
+    let mut text = String::from("# bash completion for nskit and its applets; written by `nskit generate`\n\n");
+    text.push_str(&filled(VALUES));
+    text.push_str(
+        "_nskit() {\n\
+         \x20   local word=${COMP_WORDS[COMP_CWORD]} before=${COMP_WORDS[COMP_CWORD-1]} attached= place= behind=1 start=0 nth=0 index\n\
+         \x20   local options= taking= values=any verbs= operands=\n\
          \x20   COMPREPLY=()\n\
          \x20   # Readline takes = for a word: --option=value is three.\n\
-         \x20   [[ $before == = ]] && ((COMP_CWORD > 1)) && before=${COMP_WORDS[COMP_CWORD-2]}\n\
-         \x20   [[ $word == = ]] && word=\n    case ${COMP_WORDS[0]##*/} in\n",
+         \x20   if [[ $word == = ]]; then\n\
+         \x20       word= attached=yes\n\
+         \x20   elif [[ $before == = ]] && ((COMP_CWORD > 1)); then\n\
+         \x20       before=${COMP_WORDS[COMP_CWORD-2]} attached=yes\n\
+         \x20   fi\n\
+         \x20   case ${COMP_WORDS[0]##*/} in\n",
     );
     for (program, applet) in programs() {
         let _ = writeln!(text, "        {program}) place={applet} ;;");
     }
     text.push_str(
-        "    esac\n    while ((index < COMP_CWORD)); do\n        case \"${place:+$place }${COMP_WORDS[index]}\" in\n",
+        "    esac\n    for ((index = 1; index < COMP_CWORD; index++)); do\n        case \"${place:+$place }${COMP_WORDS[index]}\" in\n",
     );
     let paths: Vec<String> = entries.iter().map(|entry| format!("\"{}\"", entry.words)).collect();
-    let _ = writeln!(text, "            {}) place=\"${{place:+$place }}${{COMP_WORDS[index]}}\" ;;", paths.join(" | "));
-    text.push_str("        esac\n        ((index++))\n    done\n    case $place in\n");
+    let _ = writeln!(
+        text,
+        "            {}) place=\"${{place:+$place }}${{COMP_WORDS[index]}}\" behind=$((index + 1)) ;;",
+        paths.join(" | ")
+    );
+    text.push_str("        esac\n    done\n    [[ $place == 'ns-inspect list' ]] && place=lsns\n    case $place in\n");
     let applets: Vec<&str> = APPLETS.iter().map(|applet| applet.name).collect();
     let _ = writeln!(text, "        '') verbs='{} install'; options='--help --version --list' ;;", applets.join(" "));
     for entry in entries {
         let verbs: Vec<&str> = entry.subcommands.iter().map(|(name, _)| name.as_str()).collect();
         let _ = writeln!(
             text,
-            "        '{}')\n            verbs='{}'\n            options='{}'\n            taking='{}' ;;",
+            "        '{}')\n            verbs='{}'\n            options='{}'\n            taking='{}'\n            operands='{}' ;;",
             entry.words,
             verbs.join(" "),
             options(entry).join(" "),
-            taking(entry).join(" ")
+            taking(entry).join(" "),
+            operands(entry).join(" ")
         );
     }
     text.push_str("    esac\n");
     values(&mut text, entries);
-    let names = format!("{TARGETS} | grep -v '^[0-9]*$'");
-    text.push_str(&PROGRAM.trim_start_matches('\n').replace("TARGETS", TARGETS).replace("NAMES", &names));
-    let programs: Vec<String> = programs().into_iter().map(|(program, _)| program).collect();
-    let _ = writeln!(text, "complete -o default -F _nskit nskit {}", programs.join(" "));
+    text.push_str(filled(PROGRAM).trim_start_matches('\n'));
     text
+}
+
+/// With the commands in the place of what stands for them.
+pub(super) fn filled(template: &str) -> String {
+    template.replace("NAMES", NAMES).replace("TARGETS", TARGETS).replace("CONTAINERS", CONTAINERS)
 }
 
 /// The long options, and once more with `=` those whose value is attached.
@@ -110,9 +148,9 @@ fn taking(entry: &Entry) -> Vec<&str> {
 fn values(text: &mut String, entries: &[Entry]) {
     text.push_str("    case \"$place $before\" in\n");
     for entry in entries {
-        for option in entry.options.iter().filter(|option| !option.values.is_empty()) {
+        for option in entry.options.iter().filter(|option| option.values != Values::Any) {
             let cases: Vec<String> = option.names.iter().map(|name| format!("'{} {name}'", entry.words)).collect();
-            let _ = writeln!(text, "        {}) values='{}' ;;", cases.join(" | "), option.values.join(" "));
+            let _ = writeln!(text, "        {}) values='{}' ;;", cases.join(" | "), option.values.coded());
         }
     }
     text.push_str("    esac\n");

@@ -4,6 +4,9 @@
 //! The completions ask `nskit complete` for what only the machine knows: processes and containers.
 
 mod bash;
+mod fish;
+mod values;
+mod zsh;
 
 use std::ffi::OsString;
 use std::fmt::Write as _;
@@ -15,6 +18,7 @@ use nskit::error::Attempt;
 
 use super::APPLETS;
 use super::exec::Voice;
+use values::Values;
 
 /// Runs it on the arguments behind `generate`.
 pub(crate) fn run(args: &[OsString]) -> ExitCode {
@@ -55,6 +59,8 @@ pub(crate) fn complete() -> ExitCode {
 struct Entry {
     words: String,
     options: Vec<OptionEntry>,
+    /// What the words that are no options complete to.
+    operands: Vec<Values>,
     subcommands: Vec<(String, String)>,
 }
 
@@ -63,8 +69,7 @@ struct OptionEntry {
     about: String,
     takes_value: bool,
     attached: bool,
-    /// The words that the value is one of, where it is one of some.
-    values: Vec<String>,
+    values: Values,
 }
 
 /// Every file, by its path in the project.
@@ -79,15 +84,16 @@ fn files() -> Vec<(String, String)> {
         collect(applet.name.to_owned(), &command, &mut entries);
     }
     files.push(("completions/nskit.bash".to_owned(), bash::completion(&entries)));
-    files.push(("completions/_nskit".to_owned(), zsh(&entries)));
-    files.push(("completions/nskit.fish".to_owned(), fish(&entries)));
+    files.push(("completions/_nskit".to_owned(), zsh::completion(&entries)));
+    files.push(("completions/nskit.fish".to_owned(), fish::completion(&entries)));
     files
 }
 
 fn collect(words: String, command: &Command, entries: &mut Vec<Entry>) {
     let visible = || command.get_subcommands().filter(|sub| !sub.is_hide_set() && sub.get_name() != "help");
     entries.push(Entry {
-        options: options(command).map(option).collect(),
+        options: options(command).map(|arg| option(&words, arg)).collect(),
+        operands: command.get_positionals().map(|arg| Values::of(&words, arg)).collect(),
         subcommands: visible().map(|sub| (sub.get_name().to_owned(), about(sub))).collect(),
         words: words.clone(),
     });
@@ -100,7 +106,7 @@ fn options(command: &Command) -> impl Iterator<Item = &Arg> {
     command.get_arguments().filter(|arg| !arg.is_positional() && !arg.is_hide_set())
 }
 
-fn option(arg: &Arg) -> OptionEntry {
+fn option(place: &str, arg: &Arg) -> OptionEntry {
     let long = arg.get_long().map(|name| format!("--{name}"));
     let short = arg.get_short().map(|letter| format!("-{letter}"));
     let takes_value = arg.get_action().takes_values();
@@ -109,21 +115,8 @@ fn option(arg: &Arg) -> OptionEntry {
         about: first_line(arg.get_help().map(ToString::to_string)),
         takes_value,
         attached: takes_value && arg.is_require_equals_set(),
-        values: values(arg),
+        values: Values::of(place, arg),
     }
-}
-
-/// From what clap checks, or from a name such as `allow|deny`, in which what stands for something is in capitals.
-fn values(arg: &Arg) -> Vec<String> {
-    let possible: Vec<String> = arg.get_possible_values().iter().map(|value| value.get_name().to_owned()).collect();
-    if !possible.is_empty() || !arg.get_action().takes_values() {
-        return possible;
-    }
-    let name = arg.get_value_names().and_then(<[_]>::first).map(|name| name.to_string()).unwrap_or_default();
-    let words = name
-        .split('|')
-        .filter(|word| name.contains('|') && !word.is_empty() && word.bytes().all(|byte| byte.is_ascii_lowercase()));
-    words.map(str::to_owned).collect()
 }
 
 fn about(command: &Command) -> String {
@@ -134,7 +127,12 @@ fn first_line(text: Option<String>) -> String {
     text.unwrap_or_default().lines().next().unwrap_or_default().to_owned()
 }
 
+/// Processes and containers of the machine.
 const TARGETS: &str = "nskit complete 2>/dev/null";
+/// Containers alone.
+const NAMES: &str = "nskit complete 2>/dev/null | grep -v '^[0-9]*$'";
+/// The runtime, which lists its own.
+const CONTAINERS: &str = "nskit runtime";
 
 /// The names by which commands are completed: nskit itself, and links to it that do not belong to other packages.
 fn programs() -> Vec<(String, String)> {
@@ -143,108 +141,6 @@ fn programs() -> Vec<(String, String)> {
         name => (name.to_owned(), name.to_owned()),
     };
     APPLETS.iter().map(of).collect()
-}
-
-fn zsh(entries: &[Entry]) -> String {
-    let names: Vec<String> = programs().into_iter().map(|(program, _)| program).collect();
-    let mut text = format!("#compdef nskit {}\n# written by `nskit generate`\n\n_nskit() {{\n", names.join(" "));
-    text.push_str("    local place= word\n    local -a options verbs\n    case ${words[1]:t} in\n");
-    for (program, applet) in programs() {
-        let _ = writeln!(text, "        {program}) place={applet} ;;");
-    }
-    text.push_str("    esac\n    for word in ${words[2,CURRENT-1]}; do\n        case \"${place:+$place }$word\" in\n");
-    let paths: Vec<String> = entries.iter().map(|entry| format!("\"{}\"", entry.words)).collect();
-    let _ = writeln!(text, "            {}) place=\"${{place:+$place }}$word\" ;;", paths.join("|"));
-    text.push_str("        esac\n    done\n    case $place in\n        '')\n            verbs=(\n");
-    for applet in APPLETS {
-        let _ = writeln!(text, "                {}", quoted(&format!("{}:{}", applet.name, applet.about)));
-    }
-    text.push_str("                'install:Install links to this binary'\n            ) ;;\n");
-    for entry in entries {
-        let _ = writeln!(text, "        '{}')\n            options=(", entry.words);
-        for option in &entry.options {
-            for name in &option.names {
-                let described = format!("{}:{}", name.replace(':', "\\:"), option.about.replace(':', "\\:"));
-                let _ = writeln!(text, "                {}", quoted(&described));
-            }
-        }
-        text.push_str("            )\n            verbs=(\n");
-        for (name, about) in &entry.subcommands {
-            let _ = writeln!(text, "                {}", quoted(&format!("{name}:{}", about.replace(':', "\\:"))));
-        }
-        text.push_str("            ) ;;\n");
-    }
-    let _ = write!(
-        text,
-        "    esac\n\
-         \x20   if [[ $place == nsenter && ( ${{words[CURRENT-1]}} == -t || ${{words[CURRENT-1]}} == --target ) ]]; then\n\
-         \x20       compadd -- ${{(f)\"$({TARGETS})\"}}\n\
-         \x20   elif [[ ${{words[CURRENT]}} == -* ]]; then\n\
-         \x20       _describe -o option options\n\
-         \x20   elif (( ${{#verbs}} )); then\n\
-         \x20       _describe command verbs\n\
-         \x20   elif [[ $place == nsenter || $place == unshare ]]; then\n\
-         \x20       [[ $place == nsenter ]] && compadd -- ${{(f)\"$({TARGETS} | grep -v '^[0-9]*$')\"}}\n\
-         \x20       _command_names -e\n\
-         \x20   else\n\
-         \x20       _files\n\
-         \x20   fi\n}}\n\n_nskit \"$@\"\n"
-    );
-    text
-}
-
-fn fish(entries: &[Entry]) -> String {
-    let mut text = String::from("# fish completion for nskit and its applets; written by `nskit generate`\n\n");
-    for applet in APPLETS {
-        let _ = writeln!(
-            text,
-            "complete -c nskit -n __fish_use_subcommand -f -a {} -d {}",
-            applet.name,
-            quoted(applet.about)
-        );
-    }
-    let programs = programs();
-    for entry in entries {
-        let words: Vec<&str> = entry.words.split(' ').collect();
-        let seen =
-            |words: &[&str]| words.iter().map(|word| format!("__fish_seen_subcommand_from {word}")).collect::<Vec<_>>();
-        let link = programs.iter().find(|(_, applet)| applet == words[0]).map(|(program, _)| program.clone());
-        let mut places = vec![("nskit".to_owned(), seen(&words).join("; and "))];
-        places.extend(link.map(|program| (program, seen(&words[1..]).join("; and "))));
-        for (program, condition) in places {
-            let when = if condition.is_empty() { String::new() } else { format!(" -n '{condition}'") };
-            for option in &entry.options {
-                let _ = write!(text, "complete -c {program}{when}");
-                for name in &option.names {
-                    match name.strip_prefix("--") {
-                        Some(long) => {
-                            let _ = write!(text, " -l {long}");
-                        }
-                        None => {
-                            let _ = write!(text, " -s {}", &name[1..]);
-                        }
-                    }
-                }
-                let target = words[0] == "nsenter" && option.names.iter().any(|name| name == "--target");
-                let value = match option.takes_value && !option.attached {
-                    true if target => format!(" -x -a '({TARGETS})'"),
-                    true => " -r".to_owned(),
-                    false => String::new(),
-                };
-                let _ = writeln!(text, "{value} -d {}", quoted(&option.about));
-            }
-            for (name, about) in &entry.subcommands {
-                let _ = writeln!(text, "complete -c {program}{when} -f -a {name} -d {}", quoted(about));
-            }
-            if words == ["nsenter"] {
-                let _ = writeln!(
-                    text,
-                    "complete -c {program}{when} -a '({TARGETS} | string match -rv \"^[0-9]+\\$\")' -d container"
-                );
-            }
-        }
-    }
-    text
 }
 
 /// In single quotes, for shells.
@@ -290,6 +186,9 @@ fn man(page: &str, command: &Command) -> String {
     if let Some(after) = command.get_after_help().map(ToString::to_string) {
         let _ = writeln!(text, ".SH NOTES\n{}", roff(&after).replace("\n\n", "\n.PP\n"));
     }
+    if let Some(sections) = command.get_after_long_help().map(ToString::to_string) {
+        man_sections(&mut text, &sections);
+    }
     text.push_str(if matches!(page, "unshare" | "nsenter") { NOTES } else { "" });
     let others = APPLETS.iter().map(|applet| if applet.name == "runtime" { "nskit\\-runtime" } else { applet.name });
     let others: Vec<String> = others
@@ -300,10 +199,40 @@ fn man(page: &str, command: &Command) -> String {
     text
 }
 
+/// Paragraphs: one in capitals is a heading, an indented one is shown as it is.
+fn man_sections(text: &mut String, sections: &str) {
+    for paragraph in sections.split("\n\n") {
+        let _ = match paragraph {
+            heading if heading.bytes().all(|byte| byte.is_ascii_uppercase() || byte == b' ') => {
+                writeln!(text, ".SH {heading}")
+            }
+            literal if literal.starts_with("    ") => {
+                let lines: Vec<&str> = literal.lines().map(|line| line.strip_prefix("    ").unwrap_or(line)).collect();
+                writeln!(text, ".RS 4\n.nf\n{}\n.fi\n.RE", roff(&lines.join("\n")))
+            }
+            plain => writeln!(text, ".PP\n{}", roff(plain)),
+        };
+    }
+}
+
 const NOTES: &str = "\
 .SH EXIT STATUS
-That of the program; 126 when it cannot be executed, 127 when it is not there, 1 when anything before it fails.
-A program that a signal killed ends its waiting parent by the same signal.
+.TP
+.B 0\\-255
+That of the program.
+.TP
+.B 1
+Something before the program failed; what, and often why, is on standard error.
+.TP
+.B 126
+The program cannot be executed.
+.TP
+.B 127
+The program is not there.
+.PP
+A program that a signal killed ends the process that waits for it by the same signal, which shells tell as 128 and the
+signal's number; where that process is the first of a pid namespace, which no signal of its own kills, it exits with
+that number.
 .SH ENVIRONMENT
 .TP
 .B SHELL
@@ -340,7 +269,7 @@ fn man_of_all() -> String {
     let mut text = format!(
         ".\\\" written by `nskit generate`\n.TH NSKIT 1 \"\" \"nskit {}\" \"User Commands\"\n.SH NAME\nnskit \\- Linux namespaces in one \
          binary\n.SH SYNOPSIS\nnskit APPLET [ARGUMENT]...\n.br\nnskit \\-\\-list | \\-\\-help | \\-\\-version\n.br\nnskit install [\\-\\-dir DIR] \
-         [\\-\\-hard\\-links] [APPLET]...\n.SH APPLETS\n",
+         [\\-\\-hard\\-links] [\\-\\-force] [APPLET]...\n.SH APPLETS\n",
         env!("CARGO_PKG_VERSION")
     );
     for applet in APPLETS {
@@ -348,7 +277,8 @@ fn man_of_all() -> String {
     }
     text.push_str(
         ".SH DESCRIPTION\nA link to the binary by the name of an applet, with or without \\fBnskit\\-\\fR in front, starts that \
-         applet.\n",
+         applet.\n.PP\n\\fBnskit install\\fR makes such links in DIR (/usr/local/bin), for all applets or those that are named. It \
+         replaces links to nskit, and other programs only with \\fB\\-\\-force\\fR.\n",
     );
     text
 }

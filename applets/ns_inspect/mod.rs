@@ -25,6 +25,8 @@ use std::time::Duration;
 
 use clap::{Args, CommandFactory, Parser, Subcommand, ValueEnum};
 
+pub(crate) use self::lsns::column_names as lsns_columns;
+
 use self::filter::Filter;
 use self::graph::Picture;
 use self::grid::Grid;

@@ -1,10 +1,12 @@
 //! Containers in place of pids: by id, unique beginning of an id, or name, of whichever engine.
 
 use std::ffi::OsStr;
+use std::path::Path;
 
-use nskit::error::Kind as ErrorKind;
+use nskit::error::{Errno, Kind as ErrorKind};
 use nskit::inspect::containers;
 use nskit::{Error, Result};
+use rustix::fs::{Access, AtFlags, CWD};
 use rustix::process::Pid;
 
 use super::Options;
@@ -23,17 +25,71 @@ pub(super) fn find(name: &OsStr) -> Result<Pid> {
 pub(super) fn choose(voice: &Voice, options: &mut Options) -> Result<(), Failure> {
     let named = options.namespaces.all();
     let has_target = options.target.is_some() || options.namespaces.of_target() != named;
-    let Some(name) = options.program.first().filter(|_| !has_target) else { return Ok(()) };
-    match find(name) {
-        Ok(pid) => {
-            voice.step(|| format!("container {} is process {}", name.to_string_lossy(), pid.as_raw_nonzero()));
-            options.target = Some(pid);
-            options.program.remove(0);
-            options.all |= named.is_empty() && !options.user_parent && options.net_socket.is_none();
-            Ok(())
+    if let Some(name) = options.program.first().filter(|_| !has_target) {
+        match find(name) {
+            Ok(pid) => {
+                voice.step(|| format!("container {} is process {}", name.to_string_lossy(), pid.as_raw_nonzero()));
+                options.target = Some(pid);
+                options.is_container = true;
+                // What follows may be set off from options, which it cannot be taken for here.
+                let set_off = options.program.get(1).is_some_and(|word| word == "--");
+                options.program.drain(..if set_off { 2 } else { 1 });
+            }
+            // What it could be any of, or that it is not running, is worth more than that there is no target.
+            Err(error) if error.kind() != ErrorKind::NotFound => return Err(error.into()),
+            Err(_) => {}
         }
-        // What it could be any of, or that it is not running, is worth more than that there is no target.
-        Err(error) if error.kind() != ErrorKind::NotFound => Err(error.into()),
-        Err(_) => Ok(()),
+    }
+    options.all |= options.is_container && named.is_empty() && !options.user_parent && options.net_socket.is_none();
+    Ok(())
+}
+
+/// `error`, and why what was given for a target is no container either.
+pub(super) fn not_found(error: Error, name: &OsStr, why: &Error) -> Failure {
+    // Who begins with a digit meant a process.
+    let is_name =
+        error.errno() == Some(Errno::INVAL) && !name.as_encoded_bytes().first().is_none_or(u8::is_ascii_digit);
+    let hint = is_name.then(|| match why.kind() {
+        ErrorKind::NotFound => unknown(name),
+        _ => why.to_string(),
+    });
+    Failure { error, hint: hint.map(Into::into) }
+}
+
+/// `error`, that there is no target, and what the first word is, which could have been a container's name.
+pub(super) fn no_target(error: Error, options: &Options) -> Failure {
+    let name = options.program.first().filter(|_| options.target.is_none());
+    let hint = name.map(|name| match process(name) {
+        Some(pid) => {
+            let which = if options.namespaces.all().is_empty() { "-a" } else { "OPTION..." };
+            format!("{pid} is a process: nsenter -t {pid} {which} PROGRAM enters its namespaces")
+        }
+        None => unknown(name),
+    });
+    Failure { error, hint: hint.map(Into::into) }
+}
+
+/// The process that a word is the number of.
+fn process(word: &OsStr) -> Option<i32> {
+    let pid = word.to_str()?.parse().ok().filter(|pid| *pid > 0)?;
+    Path::new(&format!("/proc/{pid}")).exists().then_some(pid)
+}
+
+/// That no container is called `name`, and which states of containers the caller cannot see.
+fn unknown(name: &OsStr) -> String {
+    let hint = format!("no container is called {name:?}");
+    let folders = containers::ROOTS.iter().map(|root| root.path.trim_end_matches("/*"));
+    let mut closed: Vec<&str> = folders
+        .filter(|folder| {
+            rustix::fs::accessat(CWD, *folder, Access::READ_OK | Access::EXEC_OK, AtFlags::EACCESS)
+                == Err(Errno::ACCESS)
+        })
+        .collect();
+    closed.sort_unstable();
+    // What is below a folder that is closed goes without saying.
+    closed.dedup_by(|folder, above| folder.starts_with(*above));
+    match closed[..] {
+        [] => hint + "; ns-inspect lists those that there are",
+        _ => format!("{hint} among those that you may see: {} may not be read by you", closed.join(", ")),
     }
 }

@@ -1,6 +1,7 @@
 //! `nsenter`: run a program in namespaces of other processes; nsenter(1) of util-linux, option for option.
 
 mod container;
+mod manual;
 mod run;
 mod target;
 mod tools;
@@ -18,8 +19,10 @@ use super::Applet;
 use super::confine::{self, Confinement};
 use super::exec::Voice;
 use super::getopt::{Argument, Opt, Words};
+use super::hints::Failure;
 use super::{exec, getopt, number};
 use target::Namespaces;
+use tools::Tools;
 
 /// What an option asks for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -125,6 +128,8 @@ fn command() -> clap::Command {
         "What to run, behind the CONTAINER where neither --target nor a file says what to enter; by default the shell of \
          $SHELL or of /etc/passwd, or /bin/sh",
     )
+    .long_about(manual::DESCRIPTION)
+    .after_long_help(manual::SECTIONS)
 }
 
 /// An id to change to.
@@ -151,6 +156,8 @@ enum Place {
 struct Options {
     all: bool,
     target: Option<Pid>,
+    /// The target is the first process of a container that was named.
+    is_container: bool,
     /// The target, when its inode was given and is right.
     pidfd: Option<OwnedFd>,
     namespaces: Namespaces,
@@ -169,7 +176,7 @@ struct Options {
     follow_context: bool,
     pid_for_children: bool,
     /// What is executed in place of a file of the container.
-    tools: Option<OwnedFd>,
+    tools: Option<Tools>,
     confinement: Confinement,
     verbose: bool,
     program: Vec<OsString>,
@@ -185,12 +192,12 @@ enum Refused {
     /// By getopt's grammar.
     Grammar(String),
     /// A value.
-    Value(Error),
+    Value(Failure),
 }
 
-impl From<Error> for Refused {
-    fn from(error: Error) -> Refused {
-        Refused::Value(error)
+impl<F: Into<Failure>> From<F> for Refused {
+    fn from(failure: F) -> Refused {
+        Refused::Value(failure.into())
     }
 }
 
@@ -205,7 +212,7 @@ fn run(args: Vec<OsString>) -> ExitCode {
             voice.fail(&run::run(&voice, *options))
         }
         Err(Refused::Grammar(complaint)) => exec::refuse(&args, &complaint),
-        Err(Refused::Value(error)) => voice.fail(&error.into()),
+        Err(Refused::Value(failure)) => voice.fail(&failure),
     }
 }
 
@@ -220,7 +227,7 @@ fn parse(args: &[OsString]) -> Result<Asked, Refused> {
             let first = *place.get_or_insert(id);
             if first != id {
                 let message = format!("options --{} and --{} cannot be combined", long(first), long(id));
-                return Err(Refused::Value(Error::invalid(message)));
+                return Err(Error::invalid(message).into());
             }
         }
         match id {
@@ -234,17 +241,21 @@ fn parse(args: &[OsString]) -> Result<Asked, Refused> {
 }
 
 impl Options {
-    fn take(&mut self, id: Id, argument: Option<OsString>) -> Result<()> {
+    fn take(&mut self, id: Id, argument: Option<OsString>) -> Result<(), Failure> {
         let given = argument.as_deref().unwrap_or_default();
         match id {
             Id::All => self.all = true,
             Id::Target => {
                 if self.target.is_some() {
-                    return Err(Error::invalid("option --target may be given only once"));
+                    return Err(Error::invalid("option --target may be given only once").into());
                 }
                 let (pid, pidfd) = match target::parse(given) {
                     Ok(target) => target,
-                    Err(error) => (container::find(given).map_err(|_| error)?, None),
+                    Err(error) => {
+                        self.is_container = true;
+                        let found = container::find(given);
+                        (found.map_err(|why| container::not_found(error, given, &why))?, None)
+                    }
                 };
                 self.target = Some(pid);
                 self.pidfd = pidfd;
@@ -274,7 +285,7 @@ impl Options {
             Id::JoinCgroup => self.join_cgroup = true,
             Id::FollowContext => self.follow_context = true,
             Id::PidForChildren => self.pid_for_children = true,
-            Id::Tools => self.tools = Some(tools::sealed(argument.as_deref())?),
+            Id::Tools => self.tools = Some(Tools::sealed(argument)?),
             Id::Verbose => self.verbose = true,
             Id::Confine(id) => self.confinement.take(id, given)?,
             Id::Help | Id::Version => {}

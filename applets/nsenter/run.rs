@@ -16,7 +16,7 @@ use nskit::{Error, Result};
 use rustix::fs::{Mode, OFlags};
 use rustix::process::{Pid, PidfdFlags, PidfdGetfdFlags};
 
-use super::target::{ORDER, open_in_proc};
+use super::target::{ORDER, Target, open_in_proc};
 use super::{Options, Place, Who, container};
 use crate::credentials;
 use crate::exec::{self, Environment, Voice};
@@ -25,27 +25,59 @@ use crate::hints::{self, Failure, Hint};
 /// Does what `options` say; returns only when that fails.
 pub(super) fn run(voice: &Voice, mut options: Options) -> Failure {
     let tools = options.tools.take();
+    if let Err(failure) = container::choose(voice, &mut options) {
+        return failure;
+    }
+    if let Some(Err(failure)) = tools.as_ref().map(|tools| tools.check(&options.program)) {
+        return failure;
+    }
+    let is_container = options.is_container;
     match enter(voice, options) {
-        Ok((program, environment)) => {
-            voice.step(|| exec::shown(&program));
-            match tools {
-                Some(tools) => exec::become_file(tools.as_fd(), &program, &environment).into(),
-                None => missing_program(exec::become_program(&program, &environment), &program),
+        Ok((program, environment)) => match tools {
+            Some(tools) => {
+                voice.step(|| exec::shown(&program));
+                tools.become_program(&program, &environment)
             }
-        }
+            None if program.is_empty() => become_shell(voice, &environment, is_container),
+            None => {
+                voice.step(|| exec::shown(&program));
+                let error = exec::become_program(&program, &environment);
+                let is_option = is_container && program[0].as_encoded_bytes().starts_with(b"-");
+                Failure { error, hint: is_option.then(|| "options come before CONTAINER".into()) }
+            }
+        },
         Err(failure) => failure,
     }
 }
 
-/// A container may have no shell.
-fn missing_program(error: Error, program: &[OsString]) -> Failure {
-    let hint = (program.is_empty() && error.errno() == Some(Errno::NOENT))
-        .then_some("there is no shell inside: name a program, or bring one along with --tools=FILE");
-    Failure { error, hint: hint.map(Into::into) }
+/// Becomes the shell. The caller's own may be missing in a container, which is then asked for the one that most have;
+/// util-linux's command lines get util-linux's failure.
+fn become_shell(voice: &Voice, environment: &Environment, is_container: bool) -> Failure {
+    let shell = exec::shell(environment);
+    voice.step(|| format!("execute the shell, {}", shell.display()));
+    let error = exec::become_shell(&shell, environment);
+    let other = exec::STANDARD_SHELL;
+    if error.errno() != Some(Errno::NOENT) {
+        return error.into();
+    }
+    let has_other = shell != other && Path::new(other).exists();
+    let shown = shell.display();
+    if has_other && is_container {
+        voice.step(|| format!("{shown} cannot be executed inside: execute {other}"));
+        return exec::become_shell(other.as_ref(), environment).into();
+    }
+    let missing = match Path::new(&shell).exists() {
+        true => format!("{shown} is inside, but not the loader that it needs"),
+        false => format!("there is no {shown} inside"),
+    };
+    let hint = match has_other {
+        true => format!("{missing}; {other} is: name it as the program"),
+        false => format!("{missing}: name a program, or bring one along with --tools=FILE"),
+    };
+    Failure { error, hint: Some(hint.into()) }
 }
 
 fn enter(voice: &Voice, mut options: Options) -> Result<(Vec<OsString>, Environment), Failure> {
-    container::choose(voice, &mut options)?;
     if options.follow_context {
         follow_context(options.target)?;
     }
@@ -55,7 +87,7 @@ fn enter(voice: &Voice, mut options: Options) -> Result<(Vec<OsString>, Environm
     if options.pid_for_children {
         options.namespaces.set(Kind::Pid, open_in_proc(options.target, "ns/pid_for_children")?);
     }
-    let target = hold_target(&mut options).map_err(|error| without_target(error, &options))?;
+    let target = hold_target(&mut options)?;
 
     let root = opened(std::mem::take(&mut options.root), options.target, "root")?;
     let mut directory = opened(std::mem::take(&mut options.directory), options.target, "cwd")?;
@@ -67,7 +99,7 @@ fn enter(voice: &Voice, mut options: Options) -> Result<(Vec<OsString>, Environm
     let identity = if follows { Some(open_in_proc(options.target, "")?) } else { None };
     let cgroup = if options.join_cgroup { Some(open_cgroup(options.target)?) } else { None };
     if options.user_parent {
-        let parent = parent_user_namespace(&options, target.as_ref())?;
+        let parent = parent_user_namespace(&options, target.is_some())?;
         options.namespaces.set(Kind::User, parent);
     }
     if let Some(socket) = options.net_socket {
@@ -77,18 +109,18 @@ fn enter(voice: &Voice, mut options: Options) -> Result<(Vec<OsString>, Environm
 
     let kinds = options.namespaces.all();
     if kinds.is_empty() {
-        // What stands in the place of a container has been looked up by now.
-        let name = options.program.first().filter(|_| options.target.is_none());
-        let hint = name
-            .map(|name| format!("and no container is called {name:?}; ns-inspect lists those that there are").into());
-        return Err(Failure { error: Error::invalid("no namespace specified"), hint });
+        let error = Error::invalid("no namespace specified");
+        return Err(match options.is_container {
+            true => Failure { error, hint: Some("you are in all namespaces of the container already".into()) },
+            false => container::no_target(error, &options),
+        });
     }
     let enters_user = kinds.contains(Kind::User);
     let takes_over = enters_user && !options.preserve_credentials;
     // Groups can be dropped before where the namespace forbids it, or after where only it allows it.
     let groups_kept = takes_over && credentials::drop_groups().is_err();
     voice.step(|| format!("enter the {}", nskit::namespace::describe(kinds)));
-    options.namespaces.enter(target.as_ref().map(AsFd::as_fd))?;
+    options.namespaces.enter(target.as_ref())?;
     // Closed by execve(2), which is cheaper.
     std::mem::forget(target);
 
@@ -98,7 +130,7 @@ fn enter(voice: &Voice, mut options: Options) -> Result<(Vec<OsString>, Environm
     if let Some(root) = root {
         voice.step(|| "change the root directory");
         rustix::process::fchdir(&root).attempt(|| "change directory by root file descriptor failed")?;
-        rustix::process::chroot(".").attempt(|| "chroot failed")?;
+        rustix::process::chroot(".").attempt(|| "chroot failed").hint(hints::chroot)?;
         rustix::process::chdir("/").attempt(|| "cannot change directory to /")?;
     }
     if let Some(inner) = &options.inner_directory {
@@ -133,36 +165,57 @@ fn enter(voice: &Voice, mut options: Options) -> Result<(Vec<OsString>, Environm
         voice.step(|| "fork, for a pid namespace is entered by children");
         continue_as_child()?;
     }
+    let becomes = chosen(options.uid, uid);
+    options.confinement.before_user(becomes)?;
+    // Who enters a container by name did not ask to be its root: where its user namespace has none, or lets no groups be
+    // dropped, they enter as whom they are.
+    let asked = |who: Option<Who>| who.is_some() || !options.is_container;
+    let lets = |done: Result<()>, refusal, asked: bool| match done {
+        Err(error) if !asked && error.errno() == Some(refusal) => {
+            voice.step(|| format!("{error}: go on without"));
+            Ok(())
+        }
+        done => done,
+    };
     if let Some(gid) = chosen(options.gid, gid) {
         voice.step(|| format!("become group {gid}, without other groups"));
         let dropped = credentials::drop_groups();
         if groups_kept {
-            dropped.hint(hints::groups)?;
+            let instead = "--preserve-credentials keeps those that one has";
+            lets(dropped, Errno::PERM, asked(options.gid)).hint(|errno| hints::groups(errno, instead))?;
         }
-        credentials::set_group(gid).hint(|errno| hints::identity(errno, Ids::Groups, gid))?;
+        lets(credentials::set_group(gid), Errno::INVAL, asked(options.gid))
+            .hint(|errno| hints::identity(errno, Ids::Groups, gid))?;
     }
-    if let Some(uid) = chosen(options.uid, uid) {
+    if let Some(uid) = becomes {
         voice.step(|| format!("become user {uid}"));
-        credentials::set_user(uid).hint(|errno| hints::identity(errno, Ids::Users, uid))?;
+        lets(credentials::set_user(uid), Errno::INVAL, asked(options.uid))
+            .hint(|errno| hints::identity(errno, Ids::Users, uid))?;
     }
     if options.keep_capabilities && enters_user {
         credentials::keep_capabilities()?;
     }
-    options.confinement.apply()?;
+    options.confinement.after_user(becomes)?;
     Ok((options.program, environment))
 }
 
-/// Wants every kind that is not wanted yet, but for the caller's own user namespace, which cannot be entered again.
-fn want_all(options: &mut Options) -> Result<()> {
+/// Wants every kind that is not wanted yet, but for the caller's own user namespace, which cannot be entered again; of a
+/// container, also but for all else that the caller is in, for which it may lack the privilege.
+fn want_all(options: &mut Options) -> Result<(), Failure> {
     let pid = options.target.map_or(0, |pid| pid.as_raw_nonzero().get());
     let inode = |pid: &str, kind: Kind| {
         rustix::fs::stat(format!("/proc/{pid}/ns/{}", kind.proc_name())).map(|stat| stat.st_ino)
     };
     for kind in ORDER.into_iter().filter(|kind| !options.namespaces.all().contains(*kind)).collect::<Vec<_>>() {
-        if kind == Kind::User {
+        if kind == Kind::User || options.is_container {
             let Ok(own) = inode("self", kind) else { continue };
-            let path = format!("/proc/{pid}/ns/user");
-            if inode(&pid.to_string(), kind).attempt(|| format!("stat of {path} failed"))? == own {
+            let path = format!("/proc/{pid}/ns/{}", kind.proc_name());
+            let theirs = inode(&pid.to_string(), kind).attempt(|| format!("stat of {path} failed"));
+            let theirs = match options.target {
+                Some(pid) => theirs.hint(|errno| hints::closed(errno, pid))?,
+                None => theirs.map_err(|error| container::no_target(error, options))?,
+            };
+            if theirs == own {
                 continue;
             }
         }
@@ -171,21 +224,15 @@ fn want_all(options: &mut Options) -> Result<()> {
     Ok(())
 }
 
-/// Where there is no target, what stands in the place of a container has been looked up.
-fn without_target(error: Error, options: &Options) -> Failure {
-    let name = options.program.first().filter(|_| options.target.is_none());
-    let hint =
-        name.map(|name| format!("no container is called {name:?}; ns-inspect lists those that there are").into());
-    Failure { error, hint }
-}
-
-/// A pidfd of the target, when it is needed; its files are opened where there can be none.
-fn hold_target(options: &mut Options) -> Result<Option<OwnedFd>> {
+/// The target, when it is needed, by a pidfd; its files are opened where there can be none.
+fn hold_target(options: &mut Options) -> Result<Option<Target>, Failure> {
     let needed = options.namespaces.of_target();
     if needed.is_empty() && options.net_socket.is_none() && !options.user_parent {
         return Ok(None);
     }
-    let pid = options.target.ok_or_else(|| Error::invalid("no target PID specified"))?;
+    let Some(pid) = options.target else {
+        return Err(container::no_target(Error::invalid("no target PID specified"), options));
+    };
     let pidfd = match options.pidfd.take() {
         Some(pidfd) => Some(pidfd),
         None => rustix::process::pidfd_open(pid, PidfdFlags::empty()).ok(),
@@ -193,10 +240,10 @@ fn hold_target(options: &mut Options) -> Result<Option<OwnedFd>> {
     if pidfd.is_none() && !needed.is_empty() {
         options.namespaces.open_of_target(pid)?;
     }
-    Ok(pidfd)
+    Ok(pidfd.map(|pidfd| Target { pid, pidfd }))
 }
 
-fn opened(place: Place, target: Option<Pid>, name: &str) -> Result<Option<OwnedFd>> {
+fn opened(place: Place, target: Option<Pid>, name: &str) -> Result<Option<OwnedFd>, Failure> {
     match place {
         Place::Unchanged => Ok(None),
         Place::Target => open_in_proc(target, name).map(Some),
@@ -210,26 +257,24 @@ fn open_directory(path: &Path) -> Result<OwnedFd> {
 }
 
 /// The user namespace above the target's, or above that of the first namespace that was given.
-fn parent_user_namespace(options: &Options, target: Option<&OwnedFd>) -> Result<OwnedFd> {
-    let parent = |fd: BorrowedFd<'_>| ioctl::namespace_owner(fd).attempt(|| "failed to open parent namespace");
+fn parent_user_namespace(options: &Options, has_target: bool) -> Result<OwnedFd, Failure> {
+    let parent = |fd: BorrowedFd<'_>| Ok(ioctl::namespace_owner(fd).attempt(|| "failed to open parent namespace")?);
     if let Some(user) = options.namespaces.file(Kind::User) {
         return parent(user);
     }
-    if target.is_none()
-        && let Some(any) = options.namespaces.any_file()
-    {
+    if !has_target && let Some(any) = options.namespaces.any_file() {
         return parent(any);
     }
     parent(open_in_proc(options.target, "ns/user")?.as_fd())
 }
 
 /// The network namespace that descriptor number `socket` of the target was made in.
-fn namespace_of_socket(pid: Option<Pid>, target: Option<&OwnedFd>, socket: i32) -> Result<OwnedFd, Failure> {
+fn namespace_of_socket(pid: Option<Pid>, target: Option<&Target>, socket: i32) -> Result<OwnedFd, Failure> {
     use std::os::fd::AsRawFd;
     let pid = pid.ok_or_else(|| Error::invalid("no target PID specified"))?;
     let own;
     let target = match target {
-        Some(target) => target,
+        Some(target) => &target.pidfd,
         None => {
             own = rustix::process::pidfd_open(pid, PidfdFlags::empty())
                 .attempt(|| format!("failed to pidfd_open() for {}", pid.as_raw_nonzero()))?;
@@ -244,21 +289,21 @@ fn namespace_of_socket(pid: Option<Pid>, target: Option<&OwnedFd>, socket: i32) 
 }
 
 /// The file that processes are written to, to be moved to the target's cgroup.
-fn open_cgroup(target: Option<Pid>) -> Result<OwnedFd> {
+fn open_cgroup(target: Option<Pid>) -> Result<OwnedFd, Failure> {
     const CGROUP2_MAGIC: i64 = 0x6367_7270;
     let root = "/sys/fs/cgroup";
     let found = rustix::fs::statfs(root).attempt(|| format!("statfs {root} failed"))?.f_type as i64;
     if found != CGROUP2_MAGIC {
-        return Err(Error::invalid("--join-cgroup is only supported in cgroup v2"));
+        return Err(Error::invalid("--join-cgroup is only supported in cgroup v2").into());
     }
     let text = read_all(&open_in_proc(target, "cgroup")?).attempt(|| "failed to get cgroup path")?;
     let line = text.split(|byte| *byte == b'\n').next().unwrap_or_default();
     let Some(colon) = line.iter().rposition(|byte| *byte == b':') else {
-        return Err(Error::invalid("failed to get cgroup path"));
+        return Err(Error::invalid("failed to get cgroup path").into());
     };
     let path = [root.as_bytes(), b"/", &line[colon + 1..], b"/cgroup.procs"].concat();
-    rustix::fs::open(path, OFlags::WRONLY | OFlags::APPEND | OFlags::CLOEXEC, Mode::empty())
-        .attempt(|| "failed to open cgroup.procs")
+    let file = rustix::fs::open(path, OFlags::WRONLY | OFlags::APPEND | OFlags::CLOEXEC, Mode::empty());
+    Ok(file.attempt(|| "failed to open cgroup.procs")?)
 }
 
 fn read_all(file: &OwnedFd) -> Result<Vec<u8>, Errno> {
@@ -300,10 +345,10 @@ fn follow_context(target: Option<Pid>) -> Result<()> {
 }
 
 /// Forks: only the child returns. The parent passes on signals, stops, and the child's end.
-fn continue_as_child() -> Result<()> {
+fn continue_as_child() -> Result<(), Failure> {
     let blocked = Blocked::new(&[Signal::SIGTERM, Signal::SIGHUP, Signal::SIGINT], true)?;
-    match clone3(&Clone3::default()).attempt(|| "fork failed")? {
-        Forked::Child => blocked.restore(),
+    match clone3(&Clone3::default()).attempt(|| "fork failed").hint(|errno| hints::fork(errno, true))? {
+        Forked::Child => Ok(blocked.restore()?),
         Forked::Parent(child, _) => blocked.wait(child, true)?.follow(),
     }
 }

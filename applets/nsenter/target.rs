@@ -12,7 +12,16 @@ use rustix::fs::{Mode, OFlags};
 use rustix::process::{Pid, PidfdFlags};
 
 use super::number::{self, Bad};
-use crate::hints::{self, Failure, Hint};
+use crate::hints::{self, Failure, Hint, Source};
+
+/// A process whose namespaces are entered, held so that it stays the same one.
+#[derive(Debug)]
+pub(super) struct Target {
+    /// What it is called.
+    pub(super) pid: Pid,
+    /// What it is held by.
+    pub(super) pidfd: OwnedFd,
+}
 
 /// util-linux's order of kinds: the user namespace before all that it owns.
 pub(super) const ORDER: [Kind; 8] =
@@ -25,6 +34,8 @@ pub(super) struct Namespaces {
     /// Wanted only as one of all.
     implied: Kinds,
     files: [Option<OwnedFd>; 8],
+    /// Why they could not be entered at once.
+    cause: Option<String>,
 }
 
 impl Namespaces {
@@ -66,20 +77,20 @@ impl Namespaces {
     }
 
     /// Opens what an option's argument names: a file, or `:ID` of a namespace.
-    pub(super) fn open(&mut self, kind: Kind, text: &OsStr) -> Result<()> {
+    pub(super) fn open(&mut self, kind: Kind, text: &OsStr) -> Result<(), Failure> {
         let fd = match text.as_bytes().strip_prefix(b":") {
             Some(id) => open_by_id(OsStr::from_bytes(id))?,
-            None => open(text)?,
+            None => open(text).hint(|errno| hints::closed_file(errno, text.as_ref()))?,
         };
         self.set(kind, fd);
         Ok(())
     }
 
     /// Opens what is wanted of process `pid` file by file, for when it cannot be held by a pidfd.
-    pub(super) fn open_of_target(&mut self, pid: Pid) -> Result<()> {
+    pub(super) fn open_of_target(&mut self, pid: Pid) -> Result<(), Failure> {
         let missing = self.of_target();
         for kind in ORDER.into_iter().filter(|kind| missing.contains(*kind)) {
-            let fd = open(format!("/proc/{}/ns/{}", pid.as_raw_nonzero(), kind.proc_name()).as_ref())?;
+            let fd = open_in_proc(Some(pid), &format!("ns/{}", kind.proc_name()))?;
             self.set(kind, fd);
         }
         Ok(())
@@ -88,15 +99,16 @@ impl Namespaces {
     /// Enters everything that is wanted. When all comes from one target, that is one setns(2), which the kernel orders.
     /// Where that fails or files are among it, all but the user namespace is tried first, for it may take away the
     /// privilege, and what is left after it, for it may give it.
-    pub(super) fn enter(mut self, target: Option<BorrowedFd<'_>>) -> Result<(), Failure> {
+    pub(super) fn enter(mut self, target: Option<&Target>) -> Result<(), Failure> {
         let user = Kinds::only(Kind::User);
         if let Some(target) = target
             && self.of_target() == self.wanted
         {
-            match setns(target, self.wanted.flags()) {
+            match setns(target.pidfd.as_fd(), self.wanted.flags()) {
                 Ok(()) => return Ok(()),
                 Err(Errno::INVAL) => self.forget_unknown(),
-                Err(_) => {}
+                // Looked for before anything is entered: what /proc tells may be another's after it.
+                Err(errno) => self.cause = hints::setns(errno, self.wanted, Source::Process(target.pid)),
             }
         }
         let _ = self.pass(target, self.wanted - user, false);
@@ -109,17 +121,19 @@ impl Namespaces {
         self.wanted = self.wanted - self.implied.iter().filter(|kind| !known(kind)).collect();
     }
 
-    fn pass(&mut self, target: Option<BorrowedFd<'_>>, kinds: Kinds, report: bool) -> Result<(), Failure> {
+    fn pass(&mut self, target: Option<&Target>, kinds: Kinds, report: bool) -> Result<(), Failure> {
         let at_once = self.of_target() & kinds;
         if let Some(target) = target
             && !at_once.is_empty()
         {
-            match setns(target, at_once.flags()) {
+            match setns(target.pidfd.as_fd(), at_once.flags()) {
                 Ok(()) => self.wanted = self.wanted - at_once,
                 Err(errno) if report => {
+                    let known = self.cause.take();
+                    let look = |errno| hints::setns(errno, at_once, Source::Process(target.pid));
                     return Err(errno)
                         .attempt(|| "reassociate to namespaces failed")
-                        .hint(|errno| hints::setns(errno, at_once, None));
+                        .hint(|errno| known.or_else(|| look(errno)));
                 }
                 Err(_) => {}
             }
@@ -134,7 +148,7 @@ impl Namespaces {
                 Err(errno) if report => {
                     return Err(errno)
                         .attempt(|| format!("reassociate to namespace 'ns/{}' failed", kind.proc_name()))
-                        .hint(|errno| hints::setns(errno, Kinds::only(kind), self.file(kind)));
+                        .hint(|errno| hints::setns(errno, Kinds::only(kind), Source::File(file)));
                 }
                 Err(_) => {}
             }
@@ -184,21 +198,25 @@ pub(super) fn open(path: &OsStr) -> Result<OwnedFd> {
 }
 
 /// Opens `/proc/PID/NAME`.
-pub(super) fn open_in_proc(target: Option<Pid>, name: &str) -> Result<OwnedFd> {
+pub(super) fn open_in_proc(target: Option<Pid>, name: &str) -> Result<OwnedFd, Failure> {
     match target {
-        Some(pid) => open(format!("/proc/{}/{name}", pid.as_raw_nonzero()).as_ref()),
-        None => Err(Error::invalid(format!("neither filename nor target pid supplied for {name}"))),
+        Some(pid) => {
+            open(format!("/proc/{}/{name}", pid.as_raw_nonzero()).as_ref()).hint(|errno| hints::closed(errno, pid))
+        }
+        None => Err(Error::invalid(format!("neither filename nor target pid supplied for {name}")).into()),
     }
 }
 
 /// The namespace with this id, alive or not in any process (Linux 6.19).
-fn open_by_id(text: &OsStr) -> Result<OwnedFd> {
+fn open_by_id(text: &OsStr) -> Result<OwnedFd, Failure> {
     let id = match number::signed(text) {
         Ok(id) if id >= 0 => id as u64,
-        _ => return Err(Error::invalid(format!("failed to parse nsid: {}", text.to_string_lossy()))),
+        _ => return Err(Error::invalid(format!("failed to parse nsid: {}", text.to_string_lossy())).into()),
     };
-    nskit::sys::handle::open_namespace(id).map_err(|(filled, errno)| match filled {
-        false => Error::os(errno, "failed to fill namespace file handle"),
-        true => Error::os(errno, format!("cannot open namespace of id {id}")),
-    })
+    nskit::sys::handle::open_namespace(id)
+        .map_err(|(filled, errno)| match filled {
+            false => Error::os(errno, "failed to fill namespace file handle"),
+            true => Error::os(errno, format!("cannot open namespace of id {id}")),
+        })
+        .hint(hints::by_id)
 }

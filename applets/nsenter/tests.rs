@@ -6,7 +6,7 @@ fn options(args: &[&str]) -> Options {
         Ok(Asked::Run(options)) => *options,
         Ok(_) => panic!("{args:?} asks for help or version"),
         Err(Refused::Grammar(complaint)) => panic!("{args:?}: {complaint}"),
-        Err(Refused::Value(error)) => panic!("{args:?}: {error}"),
+        Err(Refused::Value(failure)) => panic!("{args:?}: {}", failure.error),
     }
 }
 
@@ -14,7 +14,7 @@ fn refusal(args: &[&str]) -> String {
     let args: Vec<OsString> = std::iter::once(&"nsenter").chain(args).map(OsString::from).collect();
     match parse(&args) {
         Err(Refused::Grammar(complaint)) => complaint,
-        Err(Refused::Value(error)) => error.to_string(),
+        Err(Refused::Value(failure)) => failure.error.to_string(),
         Ok(_) => panic!("{args:?} is taken"),
     }
 }

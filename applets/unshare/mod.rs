@@ -1,5 +1,6 @@
 //! `unshare`: run a program in new namespaces; unshare(1) of util-linux, option for option.
 
+mod manual;
 mod outside;
 mod run;
 
@@ -201,6 +202,8 @@ fn command() -> clap::Command {
         OPTIONS,
         "What to run; by default the shell of $SHELL or of /etc/passwd, or /bin/sh",
     )
+    .long_about(manual::DESCRIPTION)
+    .after_long_help(manual::SECTIONS)
 }
 
 /// What the command line asks for, checked.

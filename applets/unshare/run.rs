@@ -22,6 +22,7 @@ use super::{BINFMT, Options};
 use crate::credentials;
 use crate::exec::{self, Environment, Voice};
 use crate::hints::{self, Failure, Hint};
+use crate::signals;
 
 /// The order in which namespaces are bound to their files.
 const BIND_ORDER: [Kind; 8] =
@@ -103,7 +104,11 @@ pub(super) fn run(voice: &Voice, options: &Options) -> Result<u8, Failure> {
     };
     // The program finds the files bound; util-linux lets it run ahead.
     let bound = if persists { Some(gate()?) } else { None };
-    let child = match clone3(&Clone3::default()).attempt(|| "fork failed")? {
+    voice.step(|| match options.kill_child {
+        Some(signal) => format!("fork, and have the child get {} when this process ends", signals::name(signal)),
+        None => "fork".to_owned(),
+    });
+    let child = match clone3(&Clone3::default()).attempt(|| "fork failed").hint(|errno| hints::fork(errno, false))? {
         Forked::Child => {
             blocked.restore()?;
             if options.forward_signals {
@@ -162,6 +167,7 @@ fn prepare(
         set_groups_control(allow)?;
     }
     mounts_and_root(voice, options)?;
+    options.confinement.before_user(options.uid)?;
     if let Some(gid) = options.gid {
         voice.step(|| format!("become group {gid}, without other groups"));
         drop_groups()?;
@@ -184,7 +190,7 @@ fn prepare(
     if options.keep_capabilities && options.new.contains(Kind::User) {
         credentials::keep_capabilities()?;
     }
-    options.confinement.apply()?;
+    options.confinement.after_user(options.uid)?;
     Ok(environment(options))
 }
 
@@ -204,7 +210,9 @@ fn mounts_and_root(voice: &Voice, options: &Options) -> Result<(), Failure> {
     }
     if let Some(root) = &options.root {
         voice.step(|| format!("change the root directory to {}", root.display()));
-        rustix::process::chroot(root).attempt(|| format!("cannot change root directory to '{}'", root.display()))?;
+        rustix::process::chroot(root)
+            .attempt(|| format!("cannot change root directory to '{}'", root.display()))
+            .hint(hints::chroot)?;
     }
     if let Some(directory) = options.directory.as_deref().or(options.root.as_ref().map(|_| Path::new("/"))) {
         rustix::process::chdir(directory).attempt(|| format!("cannot change directory to {}", directory.display()))?;
@@ -244,13 +252,14 @@ fn opens_at_once(line: &OsStr) -> bool {
     line.iter().rposition(|byte| *byte == b':').is_some_and(|colon| line[colon..].contains(&b'F'))
 }
 
-fn register(binfmt: &Path, line: &OsStr) -> Result<()> {
+fn register(binfmt: &Path, line: &OsStr) -> Result<(), Failure> {
     let folder = rustix::fs::open(binfmt, OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC, Mode::empty())
         .attempt(|| format!("cannot open {}", binfmt.display()))?;
     let file = rustix::fs::openat(&folder, "register", OFlags::WRONLY | OFlags::CLOEXEC, Mode::empty())
         .attempt(|| format!("cannot open {}/register", binfmt.display()))?;
     rustix::io::write(&file, line.as_bytes())
         .attempt(|| format!("write failed {}/register", binfmt.display()))
+        .hint(hints::interpreter)
         .map(drop)
 }
 
@@ -290,7 +299,8 @@ fn report(voice: &Voice, done: Result<(), Failure>) -> u8 {
 }
 
 fn drop_groups() -> Result<(), Failure> {
-    credentials::drop_groups().hint(hints::groups)
+    credentials::drop_groups()
+        .hint(|errno| hints::groups(errno, "--map-auto and --map-groups map groups with privilege"))
 }
 
 fn set_group(gid: u32) -> Result<(), Failure> {
@@ -311,13 +321,16 @@ fn bind(pid: Pid, options: &Options) -> Result<(), Failure> {
     Ok(())
 }
 
-fn set_clock(clock: i32, seconds: i64) -> Result<()> {
+fn set_clock(clock: i32, seconds: i64) -> Result<(), Failure> {
     let path = "/proc/self/timens_offsets";
-    let file = rustix::fs::open(path, OFlags::WRONLY | OFlags::CLOEXEC, Mode::empty())
-        .attempt(|| format!("failed to open {path}"))?;
-    rustix::io::write(&file, format!("{clock} {seconds} 0").as_bytes())
-        .attempt(|| format!("failed to write to {path}"))
-        .map(drop)
+    let write = || -> Result<()> {
+        let file = rustix::fs::open(path, OFlags::WRONLY | OFlags::CLOEXEC, Mode::empty())
+            .attempt(|| format!("failed to open {path}"))?;
+        rustix::io::write(&file, format!("{clock} {seconds} 0").as_bytes())
+            .attempt(|| format!("failed to write to {path}"))
+            .map(drop)
+    };
+    write().hint(hints::clock)
 }
 
 fn set_groups_control(allow: bool) -> Result<()> {

@@ -209,8 +209,8 @@ fn outcome_of(reasons: Vec<String>) -> Outcome {
     if reasons.is_empty() { Outcome::Allowed } else { Outcome::Refused(reasons) }
 }
 
-/// Why setns(2) would fail; empty where it would not.
-fn refusals(caller: &Caller, kind: Kind, ns: BorrowedFd<'_>) -> Vec<String> {
+/// Why setns(2) would refuse `caller` the one namespace `ns`; empty where it would not.
+pub fn refusals(caller: &Caller, kind: Kind, ns: BorrowedFd<'_>) -> Vec<String> {
     let mut reasons = obstacles(caller, kind, ns);
     let owner = if kind == Kind::User { rustix::io::fcntl_dupfd_cloexec(ns, 0) } else { ioctl::namespace_owner(ns) };
     match owner {

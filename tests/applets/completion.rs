@@ -2,7 +2,7 @@
 
 use std::os::unix::fs::symlink;
 
-use crate::harness::{TempDir, nskit, program};
+use crate::harness::{Container, Pty, TempDir, nskit, program, skip};
 
 /// What bash offers for each command line, whose words readline has split, with two containers on the machine of which
 /// one has a name that a shell would run.
@@ -68,6 +68,171 @@ fn bash_completes_containers_and_never_runs_what_one_is_called() {
         "nsenter web-1 /no/such/file",
     ]);
     assert_eq!(offered, ["web-1", "web-1", "web-1", "web-1", "web-1", "", ""]);
+}
+
+#[test]
+fn bash_completes_what_values_and_operands_can_be() {
+    let offered = offered(&[
+        "unshare --kill-child = K",
+        "unshare --kill-child =",
+        "unshare --cap-drop net_a",
+        "nsenter --cap-drop chown,net_a",
+        "unshare --rlimit no",
+        "unshare --mount = /no/such",
+        "nskit-runtime --root /no/such state ''",
+        "nskit-runtime kill web-1 KI",
+        "nskit-runtime run ''",
+        "nskit runtime exec web-1 /no/such",
+        "ns-inspect explain ''",
+        "ns-inspect graph --format ''",
+        "lsns -t c",
+        "ns-inspect list -o NS,NP",
+        "lsns --tree = ''",
+        "nsenter -S f",
+    ]);
+    assert!(offered[1].starts_with("HUP INT QUIT "), "{offered:?}");
+    let mut rest = offered;
+    rest.remove(1);
+    let expected = [
+        "KILL",
+        "net_admin",
+        "chown,net_admin",
+        "nofile=",
+        "",
+        "",
+        "KILL",
+        "",
+        "",
+        "web-1",
+        "svg dot mermaid",
+        "cgroup",
+        "NS,NPROCS",
+        "owner parent process",
+        "follow",
+    ];
+    assert_eq!(rest, expected);
+}
+
+#[test]
+fn bash_completes_the_containers_of_the_runtime() {
+    let container = Container::running();
+    let root = container.state_root();
+    let lines =
+        ["state", "exec", "delete --force"].map(|verb| format!("nskit-runtime --root {} {verb} ''", root.display()));
+    let lines: Vec<&str> = lines.iter().map(String::as_str).collect();
+    assert!(offered(&lines).iter().all(|offer| *offer == container.id), "{:?}", offered(&lines));
+}
+
+/// What `make install` installs for these names, below a folder that goes away with the value.
+fn installed(applets: &str) -> Option<TempDir> {
+    let dir = TempDir::new();
+    let source = concat!(env!("CARGO_MANIFEST_DIR"), "/Makefile");
+    if !std::path::Path::new(source).exists() || program("make").arg("--version").run().code() != 0 {
+        return None;
+    }
+    let words = ["-s", "-o", "build", "install", "-C", env!("CARGO_MANIFEST_DIR")];
+    let make = program("make").args(words).arg(format!("PREFIX={}", dir.path().display()));
+    let make = make.arg(format!("RELEASE={}", nskit().display()));
+    let make = if applets.is_empty() { make } else { make.arg(format!("APPLETS={applets}")) };
+    make.run().ok();
+    Some(dir)
+}
+
+#[test]
+fn what_is_installed_goes_by_the_names_that_are_asked_for() {
+    let Some(dir) = installed("") else { skip!("there is no make here") };
+    let there = |file: &str| dir.join(file).exists();
+    assert!(there("bin/nskit") && there("share/man/man1/nskit-runtime.1"));
+    for file in [
+        "bin/unshare",
+        "share/man/man1/unshare.1",
+        "share/man/man1/lsns.1",
+        "share/bash-completion/completions/nsenter",
+    ] {
+        assert!(!there(file), "{file} would hide util-linux's");
+    }
+    let Some(dir) = installed("unshare lsns") else { return };
+    let there = |file: &str| dir.join(file).exists();
+    for name in ["unshare", "lsns"] {
+        for file in [
+            format!("bin/{name}"),
+            format!("share/man/man1/{name}.1"),
+            format!("share/bash-completion/completions/{name}"),
+            format!("share/zsh/site-functions/_{name}"),
+            format!("share/fish/vendor_completions.d/{name}.fish"),
+        ] {
+            assert!(there(&file), "{file} is missing");
+        }
+    }
+    assert!(!there("bin/nsenter"));
+}
+
+/// Whether there is a shell to try.
+fn has(shell: &str) -> bool {
+    std::env::split_paths(&std::env::var_os("PATH").unwrap_or_default()).any(|folder| folder.join(shell).exists())
+}
+
+#[test]
+fn fish_completes_by_the_names_that_are_installed() {
+    if !has("fish") {
+        skip!("fish is not installed");
+    }
+    let Some(dir) = installed("unshare nsenter lsns nskit-runtime ns-inspect") else { skip!("there is no make here") };
+    let lines = [
+        ("nsenter --tar", "--target"),
+        ("unshare --kill-child=K", "--kill-child=KILL"),
+        ("unshare --cap-drop chown,net_a", "chown,net_admin"),
+        ("unshare --propagation sl", "slave"),
+        ("unshare --rlimit nof", "nofile="),
+        ("lsns -t c", "cgroup"),
+        ("lsns --tree=o", "--tree=owner"),
+        ("nskit lsns -o NS,NP", "NS,NPROCS"),
+        ("ns-inspect graph --format d", "dot"),
+        ("nskit-runtime kill x KI", "KILL"),
+        ("nskit-runtime del", "delete"),
+        ("nskit-runtime delete del", ""),
+    ];
+    let script: String = lines.iter().map(|(line, _)| format!("echo '>' (complete -C '{line}' | cut -f1)\n")).collect();
+    let path = format!("{}:/usr/sbin:/usr/bin:/sbin:/bin", dir.join("bin").display());
+    let output = program("fish").args(["-c", &script]).env("PATH", path);
+    let output = output.env("HOME", dir.path()).env("XDG_DATA_DIRS", dir.join("share")).run().ok();
+    let offered: Vec<String> =
+        output.stdout().lines().map(|line| line.trim_start_matches('>').trim().to_owned()).collect();
+    assert_eq!(offered, lines.map(|(_, expected)| expected));
+}
+
+#[test]
+fn zsh_completes_by_the_names_that_are_installed() {
+    if !has("zsh") {
+        skip!("zsh is not installed");
+    }
+    let Some(dir) = installed("unshare nsenter lsns nskit-runtime ns-inspect") else { skip!("there is no make here") };
+    let functions = dir.join("share/zsh/site-functions");
+    let settings = "autoload -Uz compinit; compinit -u -D; unsetopt beep; PS1='% '; print ready\n";
+    std::fs::write(dir.join(".zshrc"), format!("fpath=({} $fpath)\n{settings}", functions.display())).expect("write");
+    let (mut terminal, tty) = Pty::new();
+    let path = format!("{}:/usr/sbin:/usr/bin:/sbin:/bin", dir.join("bin").display());
+    let zsh = program("setsid").args(["-c", "zsh", "-i"]).env("HOME", dir.path()).env("ZDOTDIR", dir.path());
+    let zsh = zsh.env("PATH", path).env("TERM", "dumb").start_on(&tty);
+    drop(tty);
+    terminal.expect("ready");
+    for (typed, expected) in [
+        ("nsenter --tar\t", "nsenter --target"),
+        ("unshare --kill-child=K\t", "--kill-child=KILL"),
+        ("unshare --cap-drop chown,net_a\t", "chown,net_admin"),
+        ("unshare --propagation sl\t", "--propagation slave"),
+        ("unshare --rlimit nof\t", "--rlimit nofile="),
+        ("lsns -t cg\t", "lsns -t cgroup"),
+        ("ns-inspect graph --format do\t", "--format dot"),
+        ("nskit-runtime kill x KI\t", "kill x KILL"),
+    ] {
+        terminal.write(typed);
+        terminal.expect(expected);
+        // Away with the line.
+        terminal.write("\x15");
+    }
+    terminal.write("exit\n");
+    zsh.wait();
 }
 
 #[test]

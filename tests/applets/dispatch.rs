@@ -140,6 +140,27 @@ fn install_makes_the_links_that_are_named_and_no_others() {
 }
 
 #[test]
+fn install_replaces_no_program_of_somebody_else_unless_forced() {
+    let dir = TempDir::new();
+    fs::write(dir.join("unshare"), "precious").expect("write a file");
+    symlink("/bin/busybox", dir.join("nsenter")).expect("link");
+    // What an earlier install left, wherever nskit was then, and a copy of it, are its own.
+    symlink("/opt/old/nskit", dir.join("lsns")).expect("link");
+    fs::copy(nskit(), dir.join("ns-inspect")).expect("copy the binary");
+    let install = |words: &[&str]| program(nskit()).args(["install", "--dir"]).arg(dir.path()).args(words).run();
+    let refused = install(&[]).exits(1).complains("--force replaces it").in_one_line();
+    for name in ["unshare", "nsenter"] {
+        assert!(refused.stderr().contains(dir.join(name).to_str().expect("UTF-8")), "{name} is not named");
+    }
+    assert_eq!(fs::read_to_string(dir.join("unshare")).expect("read"), "precious");
+    assert!(!dir.join("nskit-runtime").exists(), "a part was installed");
+    install(&["lsns", "ns-inspect"]).ok();
+    assert_eq!(dir.join("lsns").canonicalize().expect("a target"), nskit().canonicalize().expect("a path"));
+    install(&["--force"]).ok();
+    assert_eq!(dir.join("unshare").canonicalize().expect("a target"), nskit().canonicalize().expect("a path"));
+}
+
+#[test]
 fn install_of_an_unknown_applet_is_an_error_that_names_it() {
     let dir = TempDir::new();
     let output = program(nskit()).args(["install", "--dir"]).arg(dir.path()).arg("frobnicate").run();

@@ -122,6 +122,16 @@ fn setgroups_that_is_denied() {
 }
 
 #[test]
+fn setgroups_that_is_denied_where_one_enters() {
+    fails_with(
+        "setpriv --reuid 12345 --regid 12345 --clear-groups unshare -r sleep 9 & sleep 0.3; as_user nsenter -t $! -U true; \
+         s=$?; kill $!; exit $s",
+        "setgroups failed: Operation not permitted",
+        "--preserve-credentials keeps those",
+    );
+}
+
+#[test]
 fn a_user_that_is_not_mapped() {
     fails_with(
         "unshare -r -S 5 true",
@@ -202,7 +212,162 @@ fn namespaces_of_somebody_else() {
     fails_with(
         script,
         "reassociate to namespaces failed: Operation not permitted",
-        "needs CAP_SYS_ADMIN in the user namespace that owns it",
+        "its user ids (0, 0, 0) are not the caller's (12345)",
+    );
+}
+
+#[test]
+fn a_process_that_may_not_be_looked_into() {
+    let script = "/usr/bin/unshare -u sleep 9 & sleep 0.2; as_user nsenter -t $! -a true; s=$?; kill $!; exit $s";
+    fails_with(script, "ns/user failed: Permission denied", "its user ids (0, 0, 0) are not the caller's (12345)");
+    let script =
+        "/usr/bin/unshare -u sleep 9 & sleep 0.2; as_user nsenter --uts=/proc/$!/ns/uts true; s=$?; kill $!; exit $s";
+    fails_with(script, "/ns/uts: Permission denied", "its user ids (0, 0, 0) are not the caller's (12345)");
+    let script = "/usr/bin/unshare -u sleep 9 & sleep 0.2; as_user nsenter -t $! -u -r true; s=$?; kill $!; exit $s";
+    fails_with(script, "/root: Permission denied", "its user ids (0, 0, 0) are not the caller's (12345)");
+}
+
+#[test]
+fn a_capability_that_entering_needs() {
+    let script = "/usr/bin/unshare -m sleep 9 & sleep 0.2; setpriv --bounding-set -sys_chroot nsenter -t $! -m true; s=$?; kill $!; exit $s";
+    fails_with(
+        script,
+        "failed: Operation not permitted",
+        "mount namespace: this process lacks CAP_SYS_CHROOT in user:[",
+    );
+    let script = "exec 7</proc/self/ns/uts; setpriv --bounding-set -sys_admin nsenter --uts=/proc/self/fd/7 true";
+    fails_with(
+        script,
+        "'ns/uts' failed: Operation not permitted",
+        "uts namespace: this process lacks CAP_SYS_ADMIN in user:[",
+    );
+}
+
+#[test]
+fn namespaces_that_are_the_callers_own() {
+    let script = "setpriv --reuid 12345 --regid 12345 --clear-groups unshare -Um sleep 9 & sleep 0.3; as_user nsenter -t $! -U -n true; s=$?; kill $!; exit $s";
+    fails_with(script, "failed: Operation not permitted", "network namespace: you are there already");
+}
+
+#[test]
+fn a_user_namespace_that_has_to_be_entered_as_well() {
+    let script = "setpriv --reuid 12345 --regid 12345 --clear-groups unshare -Um sleep 9 & sleep 0.3; as_user nsenter -t $! -m true; s=$?; kill $!; exit $s";
+    fails_with(script, "failed: Operation not permitted", "enter that as well (-U)");
+}
+
+#[test]
+fn a_pid_namespace_whose_first_process_has_ended() {
+    fails_with(
+        "touch f; unshare --pid=f --fork true; nsenter --pid=f true",
+        "fork failed: Cannot allocate memory",
+        "the first process of that pid namespace has ended",
+    );
+}
+
+#[test]
+fn an_id_of_a_namespace_that_none_has_or_that_the_kernel_cannot_look_up() {
+    let output = program(nskit()).args(["nsenter", "--net=:1", "true"]).run().exits(1).stderr();
+    let causes = ["needs Linux 6.19", "no namespace has this id"];
+    assert!(causes.iter().any(|cause| output.contains(cause)), "{output}");
+}
+
+#[test]
+fn user_0_that_needs_a_capability_to_be_mapped() {
+    let without = "setpriv --bounding-set -setfcap unshare";
+    fails_with(&format!("{without} -r true"), "uid_map: Operation not permitted", "needs CAP_SETFCAP");
+    fails_with(&format!("{without} --map-users=0:0:5 true"), "uid_map: Operation not permitted", "needs CAP_SETFCAP");
+}
+
+#[test]
+fn ids_that_need_a_capability_to_be_mapped() {
+    fails_with(
+        "setpriv --bounding-set -setuid unshare --map-users=5:5:5 true",
+        "uid_map: Operation not permitted",
+        "mapping more ids than your own needs CAP_SETUID",
+    );
+}
+
+#[test]
+fn groups_where_none_is_mapped() {
+    fails_with("unshare -U -G 5 true", "setgroups failed: Operation not permitted", "no group is mapped");
+}
+
+#[test]
+fn a_root_directory_that_needs_a_capability() {
+    let error = "cannot change root directory to '/': Operation not permitted";
+    fails_with("setpriv --bounding-set -sys_chroot unshare -R / true", error, "needs CAP_SYS_CHROOT");
+    fails_with("as_user unshare -R / true", error, "with --user you have it");
+    fails_with(
+        "setpriv --bounding-set -sys_chroot nsenter -t $$ -u -r true",
+        "chroot failed: Operation not permitted",
+        "needs CAP_SYS_CHROOT",
+    );
+}
+
+#[test]
+fn a_clock_that_needs_a_capability() {
+    fails_with(
+        "setpriv --bounding-set -sys_time unshare -T --boottime 100 true",
+        "timens_offsets: Operation not permitted",
+        "needs CAP_SYS_TIME",
+    );
+    fails_with("unshare -T --boottime -1000000000 true", "timens_offsets: Numerical", "the clock would be before 0");
+}
+
+#[test]
+fn a_limit_that_needs_a_capability_or_is_too_high() {
+    fails_with(
+        "ulimit -n 100; as_user unshare --rlimit nofile=200 true",
+        "set rlimit nofile failed: Operation not permitted",
+        "raising a hard limit needs CAP_SYS_RESOURCE",
+    );
+}
+
+#[test]
+fn an_interpreter_in_no_known_form() {
+    fails_with("unshare -l junk -pf -r true", "register: Invalid argument", "STRING is :NAME:M:");
+}
+
+#[test]
+fn a_seccomp_filter_without_privilege() {
+    fails_with(
+        r#"echo '{"defaultAction":"SCMP_ACT_ALLOW"}' >filter; as_user unshare --seccomp filter true"#,
+        "load the seccomp filter: Permission denied",
+        "without --no-new-privs needs CAP_SYS_ADMIN",
+    );
+}
+
+#[test]
+fn capabilities_that_cannot_be_dropped() {
+    fails_with("as_user unshare --cap-drop all true", "from the bounding set", "needs CAP_SETPCAP; --no-new-privs");
+}
+
+#[test]
+fn a_process_that_is_given_where_a_container_is_looked_for() {
+    fails_with(
+        "sleep 9 & nsenter $! true; s=$?; kill $!; exit $s",
+        "no namespace specified",
+        "is a process: nsenter -t ",
+    );
+}
+
+#[test]
+fn a_target_that_is_no_container() {
+    let error = "failed to parse PID argument 'nskit-test-no': Invalid argument";
+    fails_with("nsenter -t nskit-test-no -u true", error, "no container is called \"nskit-test-no\"");
+    let error = "stat of /proc/0/ns/user failed: No such file";
+    fails_with("nsenter -a nskit-test-no true", error, "no container is called \"nskit-test-no\"");
+    let error = "failed to parse PID argument 'nskit-test-no': Invalid argument";
+    let hidden = "mount -t tmpfs none /run; mkdir -m 700 /run/nskit; as_user nsenter -t nskit-test-no -u true";
+    fails_with(hidden, error, "among those that you may see: /run/nskit may not be read by you");
+}
+
+#[test]
+fn a_shell_that_a_container_lacks() {
+    fails_with(
+        "SHELL=/no/such nsenter -t $$ -u",
+        "failed to execute /no/such: No such file or directory",
+        "there is no /no/such inside; /bin/sh is: name it",
     );
 }
 

@@ -140,7 +140,7 @@ fn standard_input_is_passed() {
 
 #[test]
 fn a_target_that_is_not_there_is_an_error_that_names_it() {
-    run(&["-t", "4194304", "-a", "true"]).exits(1).complains("4194304").in_one_line();
+    run(&["-t", "4194304", "-a", "true"]).exits(1).complains("4194304").complains("hint: there is no process 4194304");
     let output = run(&["-t", "nobody", "-a", "true"]);
     assert_ne!(output.code(), 0);
     output.complains("nobody");

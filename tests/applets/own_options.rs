@@ -20,7 +20,39 @@ fn capabilities_are_dropped_from_every_set() {
     run(&["unshare", "-u", "--cap-drop", "all", "sh", "-c", "mount -t tmpfs none /mnt 2>/dev/null || echo refused"])
         .ok()
         .says("refused");
-    run(&["unshare", "--cap-drop", "bogus", "true"]).exits(1).complains("unknown capability: bogus").in_one_line();
+    run(&["unshare", "--cap-drop", "bogus", "true"]).exits(1).complains("unknown capability: 'bogus'").in_one_line();
+}
+
+#[test]
+fn all_of_it_holds_for_a_program_of_another_user() {
+    let dir = TempDir::new();
+    let profile = dir.join("profile.json");
+    fs::write(
+        &profile,
+        r#"{"defaultAction":"SCMP_ACT_ALLOW","syscalls":[{"names":["sync"],"action":"SCMP_ACT_ERRNO"}]}"#,
+    )
+    .expect("write a profile");
+    let script = "grep -c '^Cap.*:.0*$' /proc/self/status; id -u; ulimit -Hn; grep '^Seccomp:' /proc/self/status";
+    let confined =
+        [
+            &[
+                "--cap-drop",
+                "all",
+                "--rlimit",
+                "nofile=64",
+                "--seccomp",
+                profile.to_str().expect("UTF-8"),
+                "-S",
+                "1001",
+            ][..],
+            &["-G", "1001", "sh", "-c", script],
+        ]
+        .concat();
+    let expected = "5\n1001\n64\nSeccomp:\t2";
+    run(&[&["unshare", "-u"][..], &confined].concat()).ok().says(expected);
+    run(&[&["unshare", "-u", "--no-new-privs"][..], &confined].concat()).ok().says(expected);
+    run(&[&["nsenter", "--uts=/proc/self/ns/uts"][..], &confined].concat()).ok().says(expected);
+    run(&["unshare", "--cap-drop", "", "true"]).exits(1).complains("unknown capability: ''").in_one_line();
 }
 
 #[test]
@@ -32,6 +64,9 @@ fn privileges_cannot_be_gained_anew() {
 fn resources_are_limited() {
     run(&["unshare", "-u", "--rlimit", "nofile=64:128", "sh", "-c", "ulimit -Sn; ulimit -Hn"]).ok().says("64\n128");
     run(&["unshare", "--rlimit", "nofile=x", "true"]).exits(1).complains("failed to parse rlimit: 'nofile=x'");
+    run(&["unshare", "--rlimit", "nofile=2:1", "true"]).exits(1).complains("a soft limit above the hard one");
+    run(&["unshare", "--rlimit", "bogus=1", "true"]).exits(1).complains("unknown rlimit: 'bogus'").in_one_line();
+    run(&["unshare", "-u", "--rlimit", "core=-1", "sh", "-c", "ulimit -c"]).ok().says("unlimited");
 }
 
 #[test]
@@ -49,6 +84,17 @@ fn system_calls_are_filtered() {
 }
 
 #[test]
+fn help_shows_options_without_dots() {
+    for tool in ["unshare", "nsenter", "lsns"] {
+        let help = run(&[tool, "--help"]).ok().stdout();
+        let options = help.lines().filter(|line| line.trim_start().starts_with('-'));
+        for line in options {
+            assert!(!line.contains("...") || line.contains(",...>"), "{line}");
+        }
+    }
+}
+
+#[test]
 fn each_step_is_told_when_asked() {
     let output = run(&["unshare", "-v", "-rm", "--mount-proc", "-pf", "true"]).ok().stderr();
     for step in
@@ -57,6 +103,8 @@ fn each_step_is_told_when_asked() {
         assert!(output.contains(step), "{step} is missing: {output}");
     }
     assert_eq!(run(&["unshare", "-u", "true"]).ok().stderr(), "");
+    run(&["unshare", "-v", "-pf", "true"]).ok().complains("unshare: fork\n");
+    run(&["unshare", "-v", "--kill-child", "true"]).ok().complains("unshare: fork, and have the child get SIGKILL");
 }
 
 /// A container's state where the runtime keeps it when nobody says.
@@ -86,10 +134,93 @@ fn a_container_is_entered_by_name() {
     run(&["nsenter", id, "hostname"]).ok().says("test");
     run(&["nsenter", "-u", id, "hostname"]).ok().says("test");
     run(&["nsenter", "-t", id, "-u", "hostname"]).ok().says("test");
+    run(&["nsenter", id, "--", "hostname"]).ok().says("test");
+    run(&["nsenter", id, "-v", "hostname"]).exits(127).complains("hint: options come before CONTAINER");
     run(&["nsenter", "nskit-test-no-such", "true"])
         .exits(1)
         .complains("no namespace specified")
         .complains("no container is called \"nskit-test-no-such\"");
+}
+
+#[test]
+fn a_container_that_is_the_target_is_entered_whole_unless_namespaces_are_named() {
+    let container = Container::running();
+    let id = container.id.as_str();
+    let _listed = Listed::new(&container);
+    let kinds = "readlink /proc/self/ns/uts; readlink /proc/self/ns/mnt";
+    let whole = run(&["nsenter", id, "sh", "-c", kinds]).ok().stdout();
+    run(&["nsenter", "-t", id, "sh", "-c", kinds]).ok().says(&whole);
+    let host = fs::read_link("/proc/self/ns/mnt").expect("read a namespace");
+    let part = run(&["nsenter", "-t", id, "-u", "sh", "-c", kinds]).ok().stdout();
+    assert!(part.ends_with(host.to_str().expect("ASCII")), "{part}");
+}
+
+#[test]
+fn an_ordinary_user_enters_a_container_of_their_own() {
+    let dir = TempDir::new();
+    let home = dir.join("home");
+    fs::create_dir(&home).expect("make a folder");
+    std::os::unix::fs::chown(&home, Some(12345), Some(12345)).expect("chown");
+    crate::harness::copy_program(&nskit(), &dir.join("nskit"));
+    let id = dir.path().file_name().expect("a name");
+    let as_user = |script: &str| {
+        program("setpriv")
+            .args(["--reuid", "12345", "--regid", "12345", "--groups", "12345,23456", "sh", "-ec", script])
+            .args([dir.join("nskit").as_os_str(), id])
+            .env("XDG_RUNTIME_DIR", &home)
+            .within(&home)
+            .run()
+    };
+    as_user("\"$0\" runtime spec --rootless --host --bundle .").ok();
+    let file = home.join("config.json");
+    let mut config: serde_json::Value = serde_json::from_slice(&fs::read(&file).expect("read")).expect("JSON");
+    config["process"]["args"] = serde_json::json!(["sleep", "100"]);
+    config["process"]["terminal"] = false.into();
+    let mut enter = |inside: u32, script: &str| {
+        for map in ["uidMappings", "gidMappings"] {
+            config["linux"][map][0]["containerID"] = inside.into();
+        }
+        config["process"]["user"] = serde_json::json!({"uid": inside, "gid": inside});
+        fs::write(&file, config.to_string()).expect("write config.json");
+        let start =
+            "\"$0\" runtime run -d --bundle . \"$1\" >/dev/null 2>run.log </dev/null || { cat run.log; exit 1; }
+            trap '\"$0\" runtime delete --force \"$1\"' EXIT\n";
+        as_user(&format!("{start}{script}")).ok()
+    };
+    let script = "\"$0\" nsenter \"$1\" sh -c 'id -u; id -g; cat /proc/1/comm'
+        \"$0\" nsenter --preserve-credentials \"$1\" id -u
+        \"$0\" nsenter -t \"$1\" -S 0 hostname
+        \"$0\" nsenter -G 0 \"$1\" true || echo \"groups cannot be changed\"";
+    enter(0, script).says("0\n0\nsleep\n0\nnskit\ngroups cannot be changed");
+    // Without a root in it, it is entered as whom the caller is.
+    let script = "\"$0\" nsenter \"$1\" sh -c 'id -u; id -g'
+        \"$0\" nsenter -S 0 \"$1\" true || echo \"there is no root\"";
+    enter(1000, script).says("1000\n1000\nthere is no root");
+}
+
+#[test]
+fn a_container_gets_its_own_shell_where_the_callers_is_missing() {
+    let container = Container::running();
+    let _listed = Listed::new(&container);
+    let shell = program(nskit()).args(["nsenter", &container.id]).env("SHELL", "/no/such/shell");
+    shell.input("echo $0\n").run().ok().says("-sh");
+}
+
+#[test]
+fn tools_are_named_when_they_cannot_be_run() {
+    let container = Container::running();
+    let id = container.id.as_str();
+    let _listed = Listed::new(&container);
+    run(&["nsenter", "--tools=/bin/busybox", id]).ok().mentions("BusyBox");
+    run(&["nsenter", "--tools=/etc/passwd", id, "ls"])
+        .exits(126)
+        .complains("failed to execute /etc/passwd: Exec format error");
+    run(&["nsenter", "--tools=/bin/bash", id, "bash"])
+        .exits(127)
+        .complains("failed to execute /bin/bash: No such file")
+        .complains("hint: /bin/bash is not a static program: it needs /lib");
+    run(&["nsenter", "--tools", id, "foo"]).exits(127).complains("no applet of nskit is called 'foo'");
+    run(&["nsenter", "--tools", id, "nskit", "--list"]).ok().mentions("unshare");
 }
 
 #[test]

@@ -2,7 +2,7 @@
 
 use std::fs;
 
-use crate::harness::{Invocation, Output, TempDir, eventually, nskit, program};
+use crate::harness::{Invocation, Output, Pty, TempDir, eventually, nskit, program};
 
 fn unshare(words: &[&str]) -> Invocation {
     program(nskit()).arg("unshare").args(words)
@@ -164,6 +164,21 @@ fn the_child_dies_with_its_parent_when_asked() {
 
 fn dead_or_alive(pid: i32) -> bool {
     fs::exists(format!("/proc/{pid}")).expect("look at /proc")
+}
+
+#[test]
+fn what_the_terminal_sends_arrives_once() {
+    let script = "n=0; trap 'n=$((n+1)); echo got $n' INT; echo ready; \
+                  i=0; while [ $i -lt 12 ]; do sleep 0.1; i=$((i+1)); done; echo done $n";
+    let (mut terminal, tty) = Pty::new();
+    let words = ["-c", "-w"];
+    let running = program("setsid").args(words).arg(nskit()).args(["unshare", "--forward-signals", "sh", "-c", script]);
+    let running = running.start_on(&tty);
+    drop(tty);
+    terminal.expect("ready");
+    terminal.write("\x03");
+    terminal.expect("done 1");
+    running.wait();
 }
 
 #[test]

@@ -71,6 +71,11 @@ const FIELDS: [FieldRow; 13] = [
     field(Field::Ons, "ONS", 10, true, true, "owner namespace identifier (inode number)"),
 ];
 
+/// The names of all columns.
+pub(crate) fn column_names() -> impl Iterator<Item = &'static str> {
+    FIELDS.iter().map(|row| row.name)
+}
+
 impl Field {
     fn row(self) -> &'static FieldRow {
         &FIELDS[self as usize]
