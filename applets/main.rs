@@ -54,6 +54,8 @@ Usage: nskit APPLET [ARGUMENT]...
 ";
 
 nskit::early_start!();
+#[cfg(all(nskit_libc_start, not(test)))]
+nskit::libc_start!();
 
 #[cfg(not(test))]
 nskit::entry!(run);

@@ -11,6 +11,7 @@ pub mod handle;
 pub mod ioctl;
 pub mod kcmp;
 pub mod keyring;
+pub mod libc_start;
 pub mod mount;
 pub mod mountlist;
 pub mod net;
