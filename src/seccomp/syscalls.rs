@@ -90,9 +90,54 @@ impl Multiplexer {
     }
 }
 
+const COUNT: usize = table::ROWS.len();
+
+/// The numbers of every row. What a program looks into is made of numbers alone: pointers to names would be relocated at every
+/// start, seven pages of them.
+static NUMBERS: [[u16; 18]; COUNT] = {
+    let mut numbers = [[NA; 18]; COUNT];
+    let mut row = 0;
+    while row < COUNT {
+        numbers[row] = table::ROWS[row].1;
+        row += 1;
+    }
+    numbers
+};
+
+/// Where each name ends in [`NAMES`]; it begins where the one before ends.
+static ENDS: [u16; COUNT] = {
+    let mut ends = [0; COUNT];
+    let mut row = 0;
+    let mut end = 0;
+    while row < COUNT {
+        end += table::ROWS[row].0.len();
+        ends[row] = end as u16;
+        row += 1;
+    }
+    ends
+};
+
+/// All names, one after the other.
+static NAMES: [u8; ENDS[COUNT - 1] as usize] = {
+    let mut names = [0; ENDS[COUNT - 1] as usize];
+    let mut row = 0;
+    let mut end = 0;
+    while row < COUNT {
+        let name = table::ROWS[row].0.as_bytes();
+        let mut at = 0;
+        while at < name.len() {
+            names[end] = name[at];
+            at += 1;
+            end += 1;
+        }
+        row += 1;
+    }
+    names
+};
+
 /// For every row, its place in [`MULTIPLEXED`] plus one, or 0: made by the compiler, so that no call searches for it.
-static MULTIPLEXED_ROWS: [u8; table::ROWS.len()] = {
-    let mut rows = [0; table::ROWS.len()];
+static MULTIPLEXED_ROWS: [u8; COUNT] = {
+    let mut rows = [0; COUNT];
     let mut at = 0;
     while at < MULTIPLEXED.len() {
         let mut row = 0;
@@ -110,7 +155,7 @@ static MULTIPLEXED_ROWS: [u8; table::ROWS.len()] = {
 static SLOTS: [u16; SLOT_COUNT] = {
     let mut slots = [EMPTY; SLOT_COUNT];
     let mut row = 0;
-    while row < table::ROWS.len() {
+    while row < COUNT {
         let mut slot = hash(table::ROWS[row].0.as_bytes());
         while slots[slot] != EMPTY {
             slot = (slot + 1) % SLOT_COUNT;
@@ -163,7 +208,7 @@ impl Syscall {
             if row == EMPTY {
                 return None;
             }
-            if table::ROWS[usize::from(row)].0 == name {
+            if Syscall(row).bytes() == name.as_bytes() {
                 return Some(Syscall(row));
             }
             slot = (slot + 1) % SLOT_COUNT;
@@ -172,12 +217,18 @@ impl Syscall {
 
     /// Every call, by name.
     pub fn all() -> impl Iterator<Item = Syscall> {
-        (0..table::ROWS.len() as u16).map(Syscall)
+        (0..COUNT as u16).map(Syscall)
     }
 
     /// Its name.
     pub fn name(self) -> &'static str {
-        table::ROWS[usize::from(self.0)].0
+        std::str::from_utf8(self.bytes()).unwrap_or_default()
+    }
+
+    fn bytes(self) -> &'static [u8] {
+        let row = usize::from(self.0);
+        let start = row.checked_sub(1).map_or(0, |before| ENDS[before]);
+        &NAMES[usize::from(start)..usize::from(ENDS[row])]
     }
 
     /// The number by which a program of that architecture makes this call directly, if it can. x32's have their bit.
@@ -188,7 +239,7 @@ impl Syscall {
 
     /// [`Syscall::number`] less the architecture's base.
     pub(super) fn number_in(self, column: Column) -> Option<u32> {
-        match table::ROWS[usize::from(self.0)].1[column as usize] {
+        match NUMBERS[usize::from(self.0)][column as usize] {
             NA => None,
             private if private >= ARM_PRIVATE => Some(ARM_PRIVATE_BASE + u32::from(private - ARM_PRIVATE)),
             number => Some(u32::from(number)),
