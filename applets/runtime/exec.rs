@@ -171,7 +171,8 @@ fn capabilities(names: &[String]) -> anyhow::Result<Capabilities> {
         .map(|name| {
             let name = name.to_ascii_uppercase();
             let name = if name.starts_with("CAP_") { name } else { format!("CAP_{name}") };
-            serde_json::from_str(&format!("{name:?}")).with_context(|| format!("--cap: there is no capability {name}"))
+            serde_json::from_str(&format!("{name:?}"))
+                .map_err(|_| anyhow::anyhow!("--cap: there is no capability {name} that this version knows"))
         })
         .collect()
 }

@@ -114,6 +114,13 @@ pub fn limits(resources: &LinuxResources) -> Result<Resources> {
         let limits = Rdma { handles: limits.hca_handles(), objects: limits.hca_objects() };
         plan.rdma.insert(device.clone(), limits);
     }
+    // These move or kill processes, whoever's.
+    let processes = ["cgroup.procs", "cgroup.threads", "cgroup.kill"];
+    if let Some(name) =
+        resources.unified().iter().flat_map(|all| all.keys()).find(|name| processes.contains(&name.as_str()))
+    {
+        return Err(Error::invalid(format!("linux.resources.unified: {name} is no limit")));
+    }
     plan.unified = resources.unified().clone().unwrap_or_default().into_iter().collect();
     Ok(plan)
 }

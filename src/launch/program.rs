@@ -170,8 +170,17 @@ pub fn set_capabilities(to: &Capabilities) -> Result<()> {
     let set = CapabilitySet::from_bits_retain;
     let sets =
         CapabilitySets { effective: set(to.effective), permitted: set(to.permitted), inheritable: set(to.inheritable) };
-    rustix::thread::set_capabilities(None, sets)
-        .attempt(|| format!("set capabilities (permitted {:#x}, inheritable {:#x})", to.permitted, to.inheritable))?;
+    rustix::thread::set_capabilities(None, sets).map_err(|errno| {
+        let own = rustix::thread::capabilities(None).map_or(0, |own| own.permitted.bits());
+        let lacking: Vec<String> = caps::all()
+            .into_iter()
+            .filter(|capability| to.permitted & !own & capability.bitmask() != 0)
+            .map(|capability| capability.to_string())
+            .collect();
+        let why =
+            if lacking.is_empty() { String::new() } else { format!(" ({} not permitted here)", lacking.join(", ")) };
+        Error::os(errno, format!("set capabilities{why}"))
+    })?;
     rustix::thread::clear_ambient_capability_set().attempt(|| "clear ambient capabilities")?;
     for number in (0..64).filter(|number| to.ambient & (1 << number) != 0) {
         rustix::thread::configure_capability_in_ambient_set(set(1 << number), true)

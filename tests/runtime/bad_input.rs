@@ -420,3 +420,12 @@ fn a_property_that_is_not_supported_is_refused_by_its_name() {
     let container = Container::new().option("--systemd-cgroup");
     refused(&container, &["systemd"]);
 }
+
+#[test]
+fn a_file_of_unified_that_moves_processes_is_no_limit() {
+    skip_on!(Runc | Crun, "they write it");
+    for name in ["cgroup.procs", "cgroup.threads", "cgroup.kill"] {
+        let container = Container::new().set("/linux/resources/unified", json!({name: "1"}));
+        refused(&container, &["linux.resources.unified", name]);
+    }
+}
