@@ -11,7 +11,7 @@
 use super::{NA, Row};
 
 #[rustfmt::skip]
-pub(super) const ROWS: [Row; 508] = [
+pub(super) static ROWS: [Row; 508] = [
     Row("_llseek", [140, NA, NA, 140, NA, NA, NA, 140, NA, NA, 140, NA, 140, 140, 140, NA, 140, 140]),
     Row("_newselect", [142, NA, NA, 142, NA, NA, NA, 142, 22, 22, 142, 142, 142, 142, 142, NA, 142, 142]),
     Row("_sysctl", [149, 156, NA, 149, NA, NA, NA, 153, 152, 152, 149, 149, 149, 149, 149, 149, 149, 149]),
