@@ -4,7 +4,7 @@
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
 
-use crate::harness::{TempDir, nskit, program};
+use crate::harness::{TempDir, copy_program, nskit, program};
 
 /// Asserts that `script`, in which `unshare` and `nsenter` are ours, fails with these two lines on standard error.
 #[track_caller]
@@ -12,7 +12,7 @@ fn fails_with(script: &str, error: &str, hint: &str) {
     let dir = TempDir::new();
     let place = dir.path();
     fs::set_permissions(place, fs::Permissions::from_mode(0o755)).expect("open the folder to all");
-    fs::copy(nskit(), place.join("unshare")).expect("copy the binary");
+    copy_program(&nskit(), &place.join("unshare"));
     fs::hard_link(place.join("unshare"), place.join("nsenter")).expect("link the binary");
     let path = format!("{}:/usr/sbin:/usr/bin:/sbin:/bin", place.display());
     let as_user = "as_user() { setpriv --reuid 12345 --regid 12345 --clear-groups \"$@\"; }";
@@ -266,7 +266,7 @@ fn a_pid_namespace_whose_first_process_has_ended() {
 
 #[test]
 fn an_id_of_a_namespace_that_none_has_or_that_the_kernel_cannot_look_up() {
-    let output = program(nskit()).args(["nsenter", "--net=:1", "true"]).run().exits(1).stderr();
+    let output = program(nskit()).args(["nsenter", "--net=:999999999", "true"]).run().exits(1).stderr();
     let causes = ["needs Linux 6.19", "no namespace has this id"];
     assert!(causes.iter().any(|cause| output.contains(cause)), "{output}");
 }

@@ -5,7 +5,7 @@ use std::fs;
 use nix::sys::signal::Signal;
 use serde_json::json;
 
-use crate::harness::{Container, Invocation, Pty, Socket, program, runtime_words, skip_on};
+use crate::harness::{Container, Invocation, Pty, Socket, eventually, program, runtime_words, skip_on};
 
 /// The runtime on a terminal of its own, which controls its session.
 fn on_terminal(container: &Container, words: &[&str]) -> Invocation {
@@ -233,8 +233,11 @@ fn the_signals_of_a_hang_up_end_the_container() {
     let terminal = Pty::from(socket.receive());
     create.wait().ok();
     container.start();
-    container.kill(&(Signal::SIGTERM as i32).to_string()).ok();
-    container.wait_stopped();
+    // Before its trap is set, the first process of a pid namespace hears nothing.
+    eventually("the container stops", || {
+        container.kill(&(Signal::SIGTERM as i32).to_string());
+        container.status() == "stopped"
+    });
     drop(terminal);
 }
 
