@@ -1,5 +1,6 @@
 //! What was found: processes, namespaces, what keeps each of them, and what could not be looked at.
 
+use std::borrow::Cow;
 use std::collections::HashMap;
 use std::fmt;
 use std::path::PathBuf;
@@ -194,22 +195,43 @@ pub struct Gap {
     /// How many of them.
     pub count: usize,
     /// Of what, in the plural: `processes`.
-    pub what: &'static str,
+    pub what: Cow<'static, str>,
     /// Why, as the end of a sentence: `Permission denied`.
     pub reason: String,
+    /// The first processes that it is about, where it is about processes.
+    pub pids: Vec<i32>,
+}
+
+/// How many processes a [`Gap`] names.
+const NAMED: usize = 4;
+
+impl Gap {
+    /// Something that is not counted: a whole source that is missing.
+    pub(super) fn whole(what: impl Into<Cow<'static, str>>, reason: impl Into<String>) -> Gap {
+        Gap { count: 0, what: what.into(), reason: reason.into(), pids: Vec::new() }
+    }
 }
 
 impl fmt::Display for Gap {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match (self.count, self.what) {
+        let pids: Vec<String> = self.pids.iter().map(i32::to_string).collect();
+        let pids = match self.count.saturating_sub(pids.len()) {
+            _ if pids.is_empty() => String::new(),
+            0 => format!(" ({})", pids.join(", ")),
+            more => format!(" ({} and {more} more)", pids.join(", ")),
+        };
+        match (self.count, &*self.what) {
             (0, what) => write!(f, "{what}: {}", self.reason),
-            (1, "processes") => write!(f, "1 process: {}", self.reason),
-            (1, "processes' open files") => write!(f, "1 process's open files: {}", self.reason),
-            (1, what) => write!(f, "1 {}: {}", what.strip_suffix('s').unwrap_or(what), self.reason),
-            (count, what) => write!(f, "{count} {what}: {}", self.reason),
+            (1, "processes") => write!(f, "1 process{pids}: {}", self.reason),
+            (1, "processes' open files") => write!(f, "1 process's open files{pids}: {}", self.reason),
+            (1, what) => write!(f, "1 {}{pids}: {}", what.strip_suffix('s').unwrap_or(what), self.reason),
+            (count, what) => write!(f, "{count} {what}{pids}: {}", self.reason),
         }
     }
 }
+
+/// What only listns(2) shows.
+pub(super) const UNLISTED: &str = "namespaces that only a descriptor in flight, a key or a file's credentials hold";
 
 /// All that [`discover`](super::discover()) found.
 #[derive(Clone, Debug, Default)]
@@ -266,19 +288,6 @@ impl Snapshot {
         })
     }
 
-    /// The host's own namespaces, by kind: those of the first process, or of the kernel's threads where its are not to
-    /// be read, or of the caller. Inside a container this is the container.
-    pub fn host(&self) -> [Option<usize>; 8] {
-        let process = self.host_process();
-        Kind::ALL.map(|kind| process.and_then(|process| process.namespace(kind)))
-    }
-
-    pub(super) fn host_process(&self) -> Option<&Process> {
-        let own = std::process::id() as i32;
-        let candidates = [1, 2, own].into_iter().filter_map(|pid| self.find_process(pid));
-        candidates.map(|place| &self.processes[place]).find(|process| !process.is_opaque())
-    }
-
     /// The index of the namespace, and whether it was not known before.
     pub(super) fn enter(&mut self, kind: Kind, inode: u64) -> (usize, bool) {
         let next = self.namespaces.len() as u32;
@@ -297,16 +306,33 @@ impl Snapshot {
     }
 
     pub(super) fn gap(&mut self, what: &'static str, reason: impl Into<String>) {
-        let reason = reason.into();
-        match self.gaps.iter_mut().find(|gap| gap.what == what && gap.reason == reason) {
-            Some(gap) => gap.count += 1,
-            None => self.gaps.push(Gap { count: 1, what, reason }),
-        }
+        self.count_gap(what, reason.into(), None);
+    }
+
+    /// Something that could not be looked at of process `pid`.
+    pub(super) fn gap_of(&mut self, pid: i32, what: &'static str, reason: impl Into<String>) {
+        self.count_gap(what, reason.into(), Some(pid));
+    }
+
+    fn count_gap(&mut self, what: &'static str, reason: String, pid: Option<i32>) {
+        let known = self.gaps.iter().position(|gap| gap.what == what && gap.reason == reason);
+        let place = known.unwrap_or_else(|| {
+            self.gaps.push(Gap::whole(what, reason));
+            self.gaps.len() - 1
+        });
+        let gap = &mut self.gaps[place];
+        gap.count += 1;
+        gap.pids.extend(pid.filter(|_| gap.pids.len() < NAMED));
+    }
+
+    /// What is said of namespaces of which only the kernel's own list would tell, where there is none.
+    pub fn unlisted(&self) -> Option<&Gap> {
+        self.gaps.iter().find(|gap| gap.what == UNLISTED)
     }
 
     /// Something that is not counted: a whole source that is missing.
     pub(super) fn blind(&mut self, what: &'static str, reason: impl Into<String>) {
-        self.gaps.push(Gap { count: 0, what, reason: reason.into() });
+        self.gaps.push(Gap::whole(what, reason));
     }
 
     /// Adds a process; they come in any order until [`Snapshot::arrange`].
