@@ -52,8 +52,8 @@ pub(crate) struct Grid {
     yielding: &'static [&'static str],
 }
 
-/// To how much text columns shrink while blanks and other columns can make room, and to how much at worst.
-const SHRUNK: [usize; 2] = [12, 4];
+/// To how much text columns shrink at first, before any is left out, and at worst.
+const SHRUNK: [usize; 3] = [12, 8, 4];
 
 impl Grid {
     pub(crate) fn new(columns: &[&'static str]) -> Grid {
@@ -115,8 +115,11 @@ impl Grid {
                 self.rows.iter().all(|row| row[column].text.parse::<u64>().is_ok() || row[column].text.is_empty())
             })
             .collect();
+        let is_number: Vec<bool> = (0..self.columns.len())
+            .map(|column| right[column] || self.rows.iter().any(|row| row[column].number.is_some()))
+            .collect();
         let gap = match paint.width() {
-            Some(room) => self.shrink(&mut widths, &right, room.saturating_sub(indent.len())),
+            Some(room) => self.shrink(&mut widths, &is_number, room.saturating_sub(indent.len())),
             None => 2,
         };
         let shown: Vec<usize> = (0..widths.len()).filter(|&column| widths[column] > 0).collect();
@@ -155,20 +158,23 @@ impl Grid {
             let shown = widths.iter().filter(|&&width| width > 0).count();
             (widths.iter().sum::<usize>() + gap * shown.saturating_sub(1)).saturating_sub(room)
         };
-        for gap in [2, 1] {
-            for least in SHRUNK.iter().take(3 - gap) {
-                // A number that is cut would be another.
-                for &column in order.iter().filter(|&&column| !is_number[column]) {
-                    let spare = widths[column].saturating_sub(*least);
-                    widths[column] -= spare.min(excess(widths, gap));
-                }
+        // A number that is cut would be another, and half a name is better than half of all columns.
+        let shrink = |widths: &mut [usize], gap: usize, least: usize| {
+            for &column in order.iter().filter(|&&column| !is_number[column]) {
+                let least = if column == 0 { least.max(SHRUNK[0]) } else { least };
+                let spare = widths[column].saturating_sub(least);
+                widths[column] -= spare.min(excess(widths, gap));
             }
-            if excess(widths, gap) == 0 {
+            excess(widths, gap) == 0
+        };
+        for (gap, least) in [(2, SHRUNK[0]), (1, SHRUNK[0]), (1, SHRUNK[1])] {
+            if shrink(widths, gap, least) {
                 return gap;
             }
         }
-        for &column in order.iter().filter(|&&column| column != 0) {
-            if excess(widths, 1) == 0 {
+        for (place, &column) in order.iter().enumerate().filter(|&(_, &column)| column != 0) {
+            // Those that nobody said to yield are cut further before they go.
+            if excess(widths, 1) == 0 || (place >= self.yielding.len() && shrink(widths, 1, SHRUNK[2])) {
                 return 1;
             }
             widths[column] = 0;

@@ -72,6 +72,11 @@ impl Paint {
         Paint { colour: false, width }
     }
 
+    /// The same for a terminal that may have been resized.
+    pub(crate) fn measured(self) -> Paint {
+        Paint { width: width::terminal(), ..self }
+    }
+
     /// The width to fit into.
     pub(crate) fn width(self) -> Option<usize> {
         self.width

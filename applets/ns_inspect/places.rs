@@ -263,13 +263,11 @@ pub(crate) fn enterable(target: &Target, caller: i32, paint: Paint) -> anyhow::R
             Outcome::Refused(reasons) => (paint.paint(Style::Bad, "no"), reasons),
             Outcome::Hidden(reasons) => (paint.paint(Style::Bad, "no, not even to be read"), reasons),
         };
-        out.push_str(&format!("  {:<8} {inode:<12} {word}", verdict.kind.oci_name()));
-        if reasons.is_empty() {
-            out.push('\n');
-        } else if reasons == told {
-            out.push_str(", for the same reason\n");
-        } else {
-            out.push_str(":\n");
+        let again = !reasons.is_empty() && reasons == told;
+        let end = if again { ", for the same reason" } else if reasons.is_empty() { "" } else { ":" };
+        out.push_str(&paint.fit(&format!("  {:<8} {inode:<12} {word}{end}", verdict.kind.oci_name())));
+        out.push('\n');
+        if !again && !reasons.is_empty() {
             let indent = " ".repeat(24);
             reasons.iter().for_each(|reason| out.push_str(&paint.wrap(reason, &indent)));
             told = reasons;

@@ -53,7 +53,8 @@ fn process(target: &Target, pid: i32, paint: Paint) -> anyhow::Result<String> {
     }
     if process.is_opaque() {
         let why = snapshot.gaps.first().map_or("", |gap| gap.reason.as_str());
-        out.push_str(&format!("  its namespaces may not be read: {why}; `ns-inspect explain {pid}` tells more\n"));
+        let why = format!("its namespaces may not be read: {why}; `ns-inspect explain {pid}` tells more");
+        out.push_str(&paint.wrap(&why, "  "));
         return Ok(out);
     }
     let mut grid = Grid::new(&["KIND", "NAMESPACE", "SHARED", "OWNER", "PARENT"]);
@@ -73,7 +74,7 @@ fn process(target: &Target, pid: i32, paint: Paint) -> anyhow::Result<String> {
     out.push_str(&grid.print(paint, "  "));
     let gaps = snapshot.gaps.iter().chain(&sharers.inventory.gaps);
     gaps.for_each(|gap| out.push_str(&paint.wrap(&gap.to_string(), "  ")));
-    out.push_str(&format!("  {}\n", Way::of_process(pid)?));
+    out.push_str(&Way::of_process(pid)?.line(paint));
     Ok(out)
 }
 
@@ -180,6 +181,14 @@ impl Way {
         })
     }
 
+    /// A line of a view. A command is not broken, since it is there to be pasted.
+    fn line(&self, paint: Paint) -> String {
+        match self {
+            Way::Command(line) => format!("  enter with: {line}\n"),
+            Way::None(why) => paint.wrap(why, "  "),
+        }
+    }
+
     /// Into one namespace, through a path that leads to it.
     fn of_path(kind: Kind, path: &Path) -> Way {
         let path = path.display().to_string();
@@ -188,16 +197,6 @@ impl Way {
         // Without a process nothing tells whether user 0 is mapped.
         let keep = if kind == Kind::User { KEEP } else { "" };
         Way::Command(format!("nsenter --{}={path}{keep}", long(kind)))
-    }
-}
-
-/// A line of a view.
-impl std::fmt::Display for Way {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        match self {
-            Way::Command(line) => write!(f, "enter with: {line}"),
-            Way::None(why) => f.write_str(why),
-        }
     }
 }
 
@@ -278,7 +277,7 @@ fn namespace(named: Named, paint: Paint) -> anyhow::Result<String> {
         (None, path) => path.map(|path| Way::of_path(namespace.kind, &path)),
     };
     if let Some(way) = way {
-        out.push_str(&format!("  {way}\n"));
+        out.push_str(&way.line(paint));
     }
     out.push_str(&world.gaps(paint));
     Ok(out)

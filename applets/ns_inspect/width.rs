@@ -89,10 +89,14 @@ pub(crate) fn ellipsis() -> &'static str {
 
 /// The text, or as much of its beginning as fits with an ellipsis behind it. Colours take no room, and end with it.
 pub(crate) fn fit(text: &str, room: usize) -> String {
+    fit_before(text, room, ellipsis())
+}
+
+/// As [`fit`], with this for what was cut off.
+pub(crate) fn fit_before(text: &str, room: usize, end: &str) -> String {
     if of(text) <= room {
         return text.to_owned();
     }
-    let end = ellipsis();
     let end = if of(end) <= room { end } else { "" };
     let mut left = room - of(end);
     let (mut fitted, mut coloured) = (String::new(), false);
