@@ -80,7 +80,7 @@ _nskit() {
             taking='--format' ;;
         'lsns')
             verbs=''
-            options='--json --list --noheadings --output --output-all --persistent --task --filter --raw --pairs --sources --notruncate --nowrap --type --tree --tree= --list-columns --help --version'
+            options='--json --list --notruncate --noheadings --output --output-all --persistent --task --filter --raw --pairs --sources --nowrap --type --tree --tree= --list-columns --help --version'
             taking='--output -o --task -p --filter -Q --sources --type -t' ;;
         'runtime')
             verbs='create delete events exec features kill list pause ps resume run spec start state update'

@@ -225,7 +225,8 @@ mod tests {
             let table: Vec<&str> = text.lines().take(2).collect();
             assert!(table.iter().all(|line| width::of(line) <= room), "{room}: {text}");
             assert!(room < 40 || text.contains("1234567"), "{room}: {text}");
-            assert_eq!(text.contains("no room for"), table[0].split_whitespace().count() < 4, "{room}: {text}");
+            let is_whole = table[0].split_whitespace().count() == 4;
+            assert!(room < 20 || text.contains("no room for") != is_whole, "{room}: {text}");
         }
         let text = grid.print(Paint::plain(Some(60)), "");
         assert!(text.contains("a-container-of-some-name") && text.contains("2days 3h"), "{text}");

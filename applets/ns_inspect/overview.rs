@@ -132,7 +132,10 @@ fn others(world: &mut World) -> Grid {
                 Some(container) => format!("{pid} {} (in {})", facts::command(pid), container.title()),
                 None => format!("{pid} {}", facts::command(pid)),
             },
-            None => keepers(world, namespaces[0]).join("; "),
+            None => match keepers(world, namespaces[0]) {
+                none if none.is_empty() => "nothing that can be seen".to_owned(),
+                keepers => keepers.join("; "),
+            },
         };
         let names: Vec<String> = namespaces
             .iter()

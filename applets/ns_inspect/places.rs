@@ -264,7 +264,13 @@ pub(crate) fn enterable(target: &Target, caller: i32, paint: Paint) -> anyhow::R
             Outcome::Hidden(reasons) => (paint.paint(Style::Bad, "no, not even to be read"), reasons),
         };
         let again = !reasons.is_empty() && reasons == told;
-        let end = if again { ", for the same reason" } else if reasons.is_empty() { "" } else { ":" };
+        let end = if again {
+            ", for the same reason"
+        } else if reasons.is_empty() {
+            ""
+        } else {
+            ":"
+        };
         out.push_str(&paint.fit(&format!("  {:<8} {inode:<12} {word}{end}", verdict.kind.oci_name())));
         out.push('\n');
         if !again && !reasons.is_empty() {

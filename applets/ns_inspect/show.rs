@@ -3,7 +3,7 @@
 use std::path::Path;
 
 use nskit::inspect::containers::{Container, Inventory};
-use nskit::inspect::discover::absent;
+use nskit::inspect::discover::{absent, processes_of_proc};
 use nskit::inspect::explain::{Caller, Explanation, Outcome, explain};
 use nskit::inspect::{Host, Scope, discover};
 use nskit::namespace::Kind;
@@ -58,7 +58,10 @@ fn process(target: &Target, pid: i32, paint: Paint) -> anyhow::Result<String> {
         return Ok(out);
     }
     let mut grid = Grid::new(&["KIND", "NAMESPACE", "SHARED", "OWNER", "PARENT"]);
-    let sharers = Sharers::look(pid);
+    let host = Host::find();
+    let is_host = |&kind: &Kind| process.namespace(kind).map(|index| host.has(kind, snapshot.namespaces[index].inode));
+    let is_all_hosts = Kind::ALL.iter().filter_map(is_host).all(|is_host| is_host == Some(true));
+    let sharers = Sharers::look(target, pid, host, is_all_hosts)?;
     for kind in Kind::ALL {
         let Some(index) = process.namespace(kind) else { continue };
         let namespace = &snapshot.namespaces[index];
@@ -88,16 +91,25 @@ struct Sharers {
 }
 
 impl Sharers {
-    /// With whom process `pid` may.
-    fn look(pid: i32) -> Sharers {
-        let inventory = Inventory::on_disk();
+    /// With whom process `pid` may. Containers are not looked for where all that it has is the host's.
+    fn look(target: &Target, pid: i32, host: Host, is_all_hosts: bool) -> anyhow::Result<Sharers> {
+        if is_all_hosts {
+            return Ok(Sharers { host, inventory: Inventory::default(), containers: Vec::new(), first: None });
+        }
+        let mut inventory = Inventory::on_disk();
+        // One that is not on disk was found among all processes, and so may others be.
+        if let Target::Container(container, _) = target
+            && inventory.containers.iter().all(|other| other.id != container.id)
+        {
+            inventory = Inventory::gather(processes_of_proc()?);
+        }
         let of = |(place, container): (usize, &Container)| {
             let other = container.pid.filter(|&other| other != pid)?;
             Some((place, tree::namespaces(other).ok()?))
         };
         let containers = inventory.containers.iter().enumerate().filter_map(of).collect();
         let first = (pid != 1).then(|| tree::namespaces(1).ok()).flatten();
-        Sharers { host: Host::find(), containers, inventory, first }
+        Ok(Sharers { host, inventory, containers, first })
     }
 
     fn of(&self, kind: Kind, inode: u64) -> Cell {
@@ -149,7 +161,9 @@ impl Way {
         let entered = kinds(&may);
         let refused = kinds(&|outcome| matches!(outcome, Outcome::Refused(_) | Outcome::Hidden(_)));
         if explanation.is_zombie {
-            return Ok(Way::None(format!("process {pid} has ended and waits for its parent: there is nothing to enter")));
+            return Ok(Way::None(format!(
+                "process {pid} has ended and waits for its parent: there is nothing to enter"
+            )));
         }
         let tells = format!("`ns-inspect explain {pid}` tells why");
         Ok(match (entered.is_empty(), refused.is_empty()) {

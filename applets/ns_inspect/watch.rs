@@ -88,7 +88,7 @@ pub(crate) fn run(every: Duration, count: Option<u64>, mut choice: Choice, paint
             }
             Key::Char('/') => match screen.ask(paint)? {
                 Answer::Kept => {}
-                Answer::Line(line) => match Filter::parse(line.trim()) {
+                Answer::Line(line) => match Filter::parse_human(line.trim()) {
                     Ok(filter) => {
                         choice.filter = Some(filter).filter(|_| !line.trim().is_empty());
                         notice = Some(String::new());
@@ -198,7 +198,8 @@ impl Screen {
         let sort = choice.sort.as_deref().unwrap_or("none");
         let head = format!("ns-inspect watch: q quit, s sort ({sort}), r reverse, / filter");
         let notice = paint.paint(Style::Bad, &width::printable(notice));
-        let lines = [paint.paint(Style::Heading, &head), notice].into_iter().chain(text.lines().take(shown).map(str::to_owned));
+        let lines =
+            [paint.paint(Style::Heading, &head), notice].into_iter().chain(text.lines().take(shown).map(str::to_owned));
         let lines: Vec<String> = lines.chain([String::new()]).chain(events.iter().cloned()).collect();
         // Lines that are cut to the terminal do not wrap; the last one must not scroll.
         let lines: Vec<String> = lines.iter().map(|line| paint.fit(line)).collect();

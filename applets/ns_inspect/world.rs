@@ -60,6 +60,9 @@ impl Target {
         }
         if let Some((kind, _)) = text.split_once(":[").filter(|(kind, rest)| !kind.contains('/') && rest.ends_with(']'))
         {
+            if Kind::from_proc_name(kind).is_some() {
+                bail!("'{text}' names no namespace: in brackets goes an inode number, as in {kind}:[4026531840]");
+            }
             let kinds = Kind::ALL.map(Kind::proc_name).join(", ");
             bail!("there is no kind of namespace called '{kind}': there are {kinds}");
         }

@@ -230,7 +230,8 @@ pub fn explain(caller: &Caller, target: i32) -> Result<Explanation> {
 /// before it is entered, by a caller who may, or in it, unless `/proc/PID/setgroups` forbids that.
 fn keeps_ids(caller: &Caller, target: i32) -> bool {
     let read = |pid: i32, file: &str| fs::read_to_string(format!("/proc/{pid}/{file}")).unwrap_or_default();
-    let has_zero = |file: &str| read(target, file).lines().any(|line| line.split_ascii_whitespace().next() == Some("0"));
+    let has_zero =
+        |file: &str| read(target, file).lines().any(|line| line.split_ascii_whitespace().next() == Some("0"));
     let may_drop = |pid: i32| read(pid, "setgroups").trim() == "allow";
     let drops_before = caller.capabilities & 1 << CAP_SETGID != 0 && may_drop(caller.pid);
     !has_zero("uid_map") || !has_zero("gid_map") || !(drops_before || may_drop(target))

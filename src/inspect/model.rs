@@ -214,18 +214,18 @@ impl Gap {
 
 impl fmt::Display for Gap {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let pids: Vec<String> = self.pids.iter().map(i32::to_string).collect();
-        let pids = match self.count.saturating_sub(pids.len()) {
-            _ if pids.is_empty() => String::new(),
-            0 => format!(" ({})", pids.join(", ")),
-            more => format!(" ({} and {more} more)", pids.join(", ")),
-        };
         match (self.count, &*self.what) {
             (0, what) => write!(f, "{what}: {}", self.reason),
-            (1, "processes") => write!(f, "1 process{pids}: {}", self.reason),
-            (1, "processes' open files") => write!(f, "1 process's open files{pids}: {}", self.reason),
-            (1, what) => write!(f, "1 {}{pids}: {}", what.strip_suffix('s').unwrap_or(what), self.reason),
-            (count, what) => write!(f, "{count} {what}{pids}: {}", self.reason),
+            (1, "processes") => write!(f, "1 process: {}", self.reason),
+            (1, "processes' open files") => write!(f, "1 process's open files: {}", self.reason),
+            (1, what) => write!(f, "1 {}: {}", what.strip_suffix('s').unwrap_or(what), self.reason),
+            (count, what) => write!(f, "{count} {what}: {}", self.reason),
+        }?;
+        let pids: Vec<String> = self.pids.iter().map(i32::to_string).collect();
+        match self.count.saturating_sub(pids.len()) {
+            _ if pids.is_empty() => Ok(()),
+            0 => write!(f, " ({})", pids.join(", ")),
+            more => write!(f, " ({} and {more} more)", pids.join(", ")),
         }
     }
 }

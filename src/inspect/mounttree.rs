@@ -9,7 +9,7 @@ use rustix::fs::{Mode, OFlags};
 
 use super::discover::unescape;
 use super::{Gap, Keeper, Namespace, Snapshot};
-use crate::error::{Error, Result, strerror};
+use crate::error::{Errno, Error, Result, strerror};
 use crate::namespace::Kind;
 use crate::sys::{ioctl, mountlist};
 
@@ -177,14 +177,20 @@ pub fn holders(path: &Path, snapshot: &Snapshot) -> Result<Holders> {
     };
     let mut holders = Holders::default();
     let mut unseen = Snapshot::default();
-    for namespace in snapshot.namespaces.iter().filter(|namespace| namespace.kind == Kind::Mount) {
-        let (pid, mounts) = match mounts_of(snapshot, namespace) {
-            Ok(found) => found,
-            Err((Some(pid), why)) => {
+    for (index, namespace) in snapshot.namespaces.iter().enumerate() {
+        if namespace.kind != Kind::Mount {
+            continue;
+        }
+        let (pid, mounts) = mounts_of(snapshot, index);
+        let mounts = match (mounts, pid) {
+            (Ok(mounts), _) => mounts,
+            (Err(why), Some(pid)) => {
                 unseen.gap_of(pid, "mount namespaces", why);
                 continue;
             }
-            Err((None, why)) => {
+            // One whose last process ended meanwhile is gone.
+            (Err(_), None) if namespace.processes > 0 && namespace.keepers.is_empty() => continue,
+            (Err(why), None) => {
                 unseen.gap("mount namespaces", why);
                 continue;
             }
@@ -199,29 +205,44 @@ pub fn holders(path: &Path, snapshot: &Snapshot) -> Result<Holders> {
     Ok(holders)
 }
 
-/// The mounts of a mount namespace, as the process with the lowest pid in it sees them, or a thread; or as the kernel
-/// lists them, where there is none. The error has the process that may not be looked at.
-fn mounts_of(
-    snapshot: &Snapshot,
-    namespace: &Namespace,
-) -> std::result::Result<(Option<i32>, Vec<Mount>), (Option<i32>, String)> {
-    let thread = namespace.keepers.iter().find_map(|keeper| match keeper {
+/// The mounts of a mount namespace, as one of its processes or threads sees them; or as the kernel lists them, where there
+/// is none, or none any more. The error is why they may not be read.
+fn mounts_of(snapshot: &Snapshot, index: usize) -> (Option<i32>, Result<Vec<Mount>, String>) {
+    let namespace = &snapshot.namespaces[index];
+    let members = snapshot.members(index).map(|process| (process.pid, format!("/proc/{}/mountinfo", process.pid)));
+    let threads = namespace.keepers.iter().filter_map(|keeper| match keeper {
         Keeper::Thread { pid, tid } => Some((*pid, format!("/proc/{pid}/task/{tid}/mountinfo"))),
         _ => None,
     });
-    let leader = snapshot.leader(namespace).map(|process| (process.pid, format!("/proc/{}/mountinfo", process.pid)));
-    if let Some((pid, path)) = leader.or(thread) {
-        let text = fs::read(&path).map_err(|error| (Some(pid), Error::io(&error, "read").to_string()))?;
-        return Ok((Some(pid), parse(&text)));
+    for (pid, path) in members.take(MEMBERS).chain(threads.take(MEMBERS)) {
+        match fs::read(&path) {
+            Ok(text) => return (Some(pid), Ok(parse(&text))),
+            Err(error) if error.kind() == std::io::ErrorKind::PermissionDenied => {
+                return (Some(pid), Err(strerror(Errno::ACCESS)));
+            }
+            // It ended meanwhile.
+            Err(_) => {}
+        }
     }
-    let path = snapshot.path(namespace).ok_or((None, "nothing that can be opened leads there".to_owned()))?;
-    let flags = OFlags::RDONLY | OFlags::CLOEXEC;
-    let listed = rustix::fs::open(&path, flags, Mode::empty()).and_then(|ns| {
-        let id = ioctl::mount_namespace_id(&ns)?;
-        Ok((id, mountlist::mounts(id)?))
-    });
-    let (id, mounts) = listed.map_err(|errno| (None, strerror(errno)))?;
-    let mounts = mounts.iter().filter_map(|&mount| mountlist::mount(id, mount).ok()).map(|mount| Mount {
+    (None, listed(snapshot, namespace))
+}
+
+/// How many processes are tried, should they end one after the other.
+const MEMBERS: usize = 8;
+
+/// The mounts of a mount namespace as statmount(2) tells them, which knows neither options nor propagation here.
+fn listed(snapshot: &Snapshot, namespace: &Namespace) -> Result<Vec<Mount>, String> {
+    let open = |path: PathBuf| {
+        let ns = rustix::fs::open(path, OFlags::RDONLY | OFlags::CLOEXEC, Mode::empty())?;
+        ioctl::mount_namespace_id(&ns)
+    };
+    let id = match (snapshot.path(namespace).map(open), namespace.id) {
+        (Some(Ok(id)), _) | (_, Some(id)) => id,
+        (Some(Err(errno)), None) => return Err(strerror(errno)),
+        (None, None) => return Err("nothing that can be opened leads there".into()),
+    };
+    let ids = mountlist::mounts(id).map_err(strerror)?;
+    let mounts = ids.iter().filter_map(|&mount| mountlist::mount(id, mount).ok()).map(|mount| Mount {
         id: mount.id,
         parent: mount.parent,
         device: mount.device,
@@ -235,7 +256,7 @@ fn mounts_of(
     });
     let mut mounts: Vec<Mount> = mounts.collect();
     find_hidden(&mut mounts);
-    Ok((None, mounts))
+    Ok(mounts)
 }
 
 /// What each mount of a mount namespace has to do with the place.

@@ -177,7 +177,11 @@ impl Picture {
                         }
                     }
                     let command = facts::command(process.pid);
-                    (Shape::Process, "processes of no container", vec![command, format!("process {}", process.pid), names(&own)])
+                    (
+                        Shape::Process,
+                        "processes of no container",
+                        vec![command, format!("process {}", process.pid), names(&own)],
+                    )
                 }
                 None => {
                     let by = keepers(world, index).first().cloned().unwrap_or_else(|| "nothing that is seen".into());
@@ -223,7 +227,8 @@ impl Picture {
             self.write_sharing(&members);
             self.arrows.retain(|(_, to, _)| !members.contains(to));
             let class = |node: &usize| self.nodes[*node].class.clone();
-            let groups: Vec<Vec<usize>> = members.chunk_by(|a, b| class(a) == class(b)).map(<[usize]>::to_vec).collect();
+            let groups: Vec<Vec<usize>> =
+                members.chunk_by(|a, b| class(a) == class(b)).map(<[usize]>::to_vec).collect();
             for group in groups {
                 if let [only] = group.as_slice() {
                     self.arrows.push((user, *only, String::new()));
@@ -258,7 +263,8 @@ impl Picture {
 
     /// What is drawn in a group, in order.
     fn members(&self, group: usize) -> Vec<usize> {
-        let mut members: Vec<usize> = (0..self.nodes.len()).filter(|&node| self.nodes[node].group == Some(group)).collect();
+        let mut members: Vec<usize> =
+            (0..self.nodes.len()).filter(|&node| self.nodes[node].group == Some(group)).collect();
         members.sort_by_cached_key(|&node| (self.nodes[node].lines[0].clone(), self.nodes[node].lines.get(1).cloned()));
         members
     }

@@ -60,8 +60,15 @@ impl Picture {
             graph.add_edge(arrow, from, to);
         }
         let drawn = vec![None; self.nodes.len()];
-        let mut canvas =
-            Canvas { picture: self, widths, drawn, boxes: String::new(), arrows: String::new(), least: None, most: None };
+        let mut canvas = Canvas {
+            picture: self,
+            widths,
+            drawn,
+            boxes: String::new(),
+            arrows: String::new(),
+            least: None,
+            most: None,
+        };
         graph.do_it(false, false, false, &mut canvas);
         canvas.finish()
     }

@@ -262,7 +262,8 @@ impl Inventory {
     /// The container whose id is the name of a cgroup and of a session keyring: a runtime makes both, also where it is told
     /// to keep its state in a folder that nobody else knows.
     fn in_session(&mut self, cgroups: &[u8]) -> Option<Container> {
-        let sessions = self.sessions.get_or_insert_with(|| cgroup::sessions(&fs::read("/proc/keys").unwrap_or_default()));
+        let sessions =
+            self.sessions.get_or_insert_with(|| cgroup::sessions(&fs::read("/proc/keys").unwrap_or_default()));
         cgroup::identify_session(cgroups, sessions)
     }
 
@@ -294,7 +295,8 @@ impl Inventory {
             [] if self.gaps.is_empty() => Err(Error::new(Kind::NotFound, format!("no container is called '{text}'"))),
             [] => {
                 let gaps: Vec<String> = self.gaps.iter().map(ToString::to_string).collect();
-                let message = format!("no container is called '{text}' among those that can be seen; {}", gaps.join("; "));
+                let message =
+                    format!("no container is called '{text}' among those that can be seen; {}", gaps.join("; "));
                 Err(Error::new(Kind::NotFound, message))
             }
             several => {

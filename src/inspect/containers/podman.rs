@@ -98,7 +98,9 @@ fn read_arguments(container: &mut Container, args: &[String]) {
     let cleanup: Vec<&String> =
         args.windows(2).filter(|pair| pair[0] == "--exit-command-arg").map(|pair| &pair[1]).collect();
     let storage = cleanup.windows(2).find(|pair| pair[0] == "--root").map(|pair| PathBuf::from(pair[1]));
-    if let Some(found) = storage.and_then(|root| stored(&mut Folders::default(), &root).into_iter().find(|stored| stored.id == container.id)) {
+    if let Some(found) = storage
+        .and_then(|root| stored(&mut Folders::default(), &root).into_iter().find(|stored| stored.id == container.id))
+    {
         container.complete(found);
     }
 }

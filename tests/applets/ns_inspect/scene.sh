@@ -58,7 +58,7 @@ if has containerd && has ctr && has runc; then
     fi
 fi
 if has podman && has conmon && has crun; then
-    printf '[containers]\ndefault_ulimits=["nofile=1024:1024","nproc=4096:4096"]\n[engine]\ncgroup_manager="cgroupfs"\nevents_logger="file"\nruntime="crun"\nconmon_path=["%s"]\n' "$(command -v conmon)" >"$work/containers.conf"
+    printf '[containers]\ndefault_ulimits=["nofile=1024:1024","nproc=4096:4096"]\n[engine]\ncgroup_manager="cgroupfs"\nevents_logger="file"\nruntime="crun"\nruntime_supports_json=["nskit-runtime"]\nruntime_supports_nocgroups=["nskit-runtime"]\nconmon_path=["%s"]\n' "$(command -v conmon)" >"$work/containers.conf"
     printf '[storage]\ndriver="vfs"\ngraphroot="%s/graph"\nrunroot="%s/runroot"\n' "$work" "$work" >"$work/storage.conf"
     echo '{"default":[{"type":"insecureAcceptAnything"}]}' >"$work/policy.json"
     export CONTAINERS_CONF=$work/containers.conf CONTAINERS_STORAGE_CONF=$work/storage.conf
@@ -67,6 +67,10 @@ if has podman && has conmon && has crun; then
         podman run --detach --name "scene-podman$number" --cgroup-parent /nskit-test-scene --network none --log-driver=k8s-file \
             docker.io/library/scene:latest sleep 600 >/dev/null && echo "podman scene-podman$number"
     done
+    # Whose a container is does not depend on the runtime.
+    mkdir "$work/bin" && cp "$NSKIT" "$work/bin/nskit-runtime"
+    podman --runtime "$work/bin/nskit-runtime" run --detach --name scene-ours --cgroup-parent /nskit-test-scene --network none \
+        --log-driver=k8s-file docker.io/library/scene:latest sleep 600 >/dev/null && echo "podman scene-ours"
 fi
 mkdir "$work/bundle" && cp -a "$work/image" "$work/bundle/rootfs"
 for number in 1 2 3 4 5; do
