@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use nskit::inspect::containers::{Container, Inventory};
+use nskit::inspect::containers::{Container, Engine, Inventory};
 use nskit::inspect::discover::{absent, processes_of_proc};
 use nskit::inspect::explain::{Caller, Explanation, Outcome, explain};
 use nskit::inspect::{Host, Scope, discover};
@@ -104,7 +104,7 @@ impl Sharers {
             inventory = Inventory::gather(processes_of_proc()?);
         }
         let of = |(place, container): (usize, &Container)| {
-            let other = container.pid.filter(|&other| other != pid)?;
+            let other = container.pid.filter(|&other| other != pid && container.engine != Engine::Systemd)?;
             Some((place, tree::namespaces(other).ok()?))
         };
         let containers = inventory.containers.iter().enumerate().filter_map(of).collect();

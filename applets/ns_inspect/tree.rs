@@ -13,9 +13,6 @@ use super::paint::{Paint, Style};
 use super::width;
 use super::world::{Target, World};
 
-/// How much of a command line is shown.
-const COMMAND: usize = 40;
-
 /// The whole tree.
 pub(crate) fn view(world: &mut World, paint: Paint) -> String {
     let users: Vec<usize> = (0..world.snapshot.namespaces.len())
@@ -132,7 +129,7 @@ fn describe(world: &World, index: usize, paint: Paint) -> String {
     }
     if let Some(process) = world.snapshot.leader(namespace).filter(|_| !host && containers.is_empty()) {
         let command = facts::command(process.pid);
-        text.push_str(&format!(": {} {}", process.pid, width::fit(&width::printable(&command), COMMAND)));
+        text.push_str(&format!(": {} {}", process.pid, width::printable(&command)));
     }
     text
 }

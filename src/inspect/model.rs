@@ -405,6 +405,15 @@ mod tests {
     }
 
     #[test]
+    fn a_gap_counts_all_and_names_some() {
+        let mut snapshot = Snapshot::default();
+        snapshot.gap_of(1, "processes", "Permission denied");
+        assert_eq!(snapshot.gaps[0].to_string(), "1 process: Permission denied (1)");
+        (2..=9).for_each(|pid| snapshot.gap_of(pid, "processes", "Permission denied"));
+        assert_eq!(snapshot.gaps[0].to_string(), "9 processes: Permission denied (1, 2, 3, 4 and 5 more)");
+    }
+
+    #[test]
     fn a_keeper_is_told_once() {
         let mut snapshot = Snapshot::default();
         let (index, new) = snapshot.enter(Kind::Net, 5);

@@ -117,7 +117,12 @@ impl Picture {
             let own: Vec<Kind> = own.into_iter().filter(is_own).collect();
             let mut lines = vec![container.title(), format!("{} · process {}", container.engine, process.pid)];
             if !own.is_empty() {
-                lines.push(names(&own));
+                let mark = |kind: &Kind| {
+                    let index = process.namespace(*kind);
+                    let is_known = index.is_none_or(|index| world.of_host(index).is_some());
+                    format!("{}{}", kind.proc_name(), if is_known { "" } else { "?" })
+                };
+                lines.push(own.iter().map(mark).collect::<Vec<_>>().join(" "));
             }
             let open: Vec<Kind> =
                 host.into_iter().filter(|kind| !matches!(kind, Kind::User | Kind::Time | Kind::Cgroup)).collect();

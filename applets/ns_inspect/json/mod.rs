@@ -1,5 +1,5 @@
-//! Everything as JSON, by the schema in `docs/ns-inspect.schema.json`. `version` changes when something is taken away or
-//! means something else; what is new may come without.
+//! Everything as JSON, by the schema in `docs/ns-inspect.schema.json`. `version` changes when something is taken away,
+//! means something else or may have values that it had not; what is new may come without.
 
 mod views;
 

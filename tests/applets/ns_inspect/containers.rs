@@ -84,6 +84,19 @@ fn a_container_whose_state_is_nobody_knows_where_is_named_by_its_cgroup_and_keyr
 }
 
 #[test]
+fn a_process_that_ends_while_its_container_is_looked_for_does_not_hide_it() {
+    if !std::path::Path::new("/usr/bin/strace").exists() {
+        skip!("strace is not installed");
+    }
+    let container = Container::script("sleep 60 & exec sleep 60").started();
+    // The first look at the container's first process finds none: as if it had ended since it was listed.
+    let gone = ["-P", &format!("/proc/{}/stat", container.pid()), "-e", "inject=openat:error=ENOENT:when=1"];
+    let strace = program("strace").args(["-o", "/dev/null", "-e", "trace=openat"]).args(gone);
+    let output = strace.arg(nskit()).args(["ns-inspect", &container.id]).run().ok();
+    output.mentions(&format!("container {} (process ", container.id));
+}
+
+#[test]
 fn what_containers_share_with_each_other_is_told_of_both() {
     let first = Container::running();
     let path = |kind: &str| format!("/proc/{}/ns/{kind}", first.pid());

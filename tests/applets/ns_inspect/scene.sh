@@ -86,11 +86,24 @@ readings() { # Where a link is as well: numbers of namespaces are used again.
     find /proc/[0-9]*/task/[0-9]*/{ns,fd} -type l -printf '%p %l\n' 2>/dev/null |
         sed -nE 's/ (mnt|uts|ipc|net|pid|user|cgroup|time):\[([0-9]+)\]$/ \2/p' | sort -u
 }
-before=$(readings)
+# A process can leave a namespace meanwhile, and the number that this sets free be another's, in the same place. So somebody
+# holds each that was read, of whom the test takes no notice.
+mkfifo "$work/end"
+held() {
+    declare -A seen
+    readings | while read -r place inode; do
+        { [ -z "${seen[$inode]-}" ] && exec {fd}<"$place" && [[ $(readlink "/proc/$BASHPID/fd/$fd") == *"[$inode]" ]]; } 2>/dev/null &&
+            seen[$inode]=$place && echo "$place $inode"
+    done
+}
+( shopt -s lastpipe; held >"$work/reading"; sort "$work/reading" >"$work/held"; read -r _ <"$work/end" ) & holder=$!
+for _ in $(seq 600); do [ -s "$work/held" ] && break; sleep .05; done
 listed=$(lsns --noheadings --raw --output NS | sort -u)
 echo "json $("$NSKIT" ns-inspect --json | tr -d '\n')"
 after=$(readings)
-# What was there before and after was there in between, whatever else came and went.
-stayed=$(comm -12 <(echo "$before") <(echo "$after") | cut -d' ' -f2 | sort -u)
+echo >"$work/end"
+echo "holder $holder"
+# What is still where it was when it was held was there in between, whatever else came and went.
+stayed=$(comm -12 "$work/held" <(echo "$after") | cut -d' ' -f2 | sort -u)
 echo "proc" $stayed
 echo "lsns" $(comm -12 <(echo "$listed") <(echo "$stayed"))
