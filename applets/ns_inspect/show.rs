@@ -47,7 +47,7 @@ fn process(target: &Target, pid: i32, paint: Paint) -> anyhow::Result<String> {
             ("bundle", container.bundle.as_ref().map(|bundle| bundle.display().to_string())),
         ] {
             if let Some(value) = value {
-                out.push_str(&format!("  {what:<7} {value}\n"));
+                out.push_str(&(paint.fit(&format!("  {what:<7} {}", width::printable(&value))) + "\n"));
             }
         }
     }
@@ -143,8 +143,8 @@ impl Sharers {
 
 /// How a target is entered.
 pub(crate) enum Way {
-    /// By this command, ready to paste.
-    Command(String),
+    /// By this command, ready to paste; it leaves out the kinds that may not be entered.
+    Command(String, Vec<Kind>),
     /// There is none, for this reason: a sentence.
     None(String),
 }
@@ -165,18 +165,14 @@ impl Way {
                 "process {pid} has ended and waits for its parent: there is nothing to enter"
             )));
         }
-        let tells = format!("`ns-inspect explain {pid}` tells why");
         Ok(match (entered.is_empty(), refused.is_empty()) {
             (true, true) => {
                 Way::None(format!("process {pid} is in the caller's own namespaces: there is nothing to enter"))
             }
-            (true, false) => Way::None(format!("the namespaces of process {pid} may not be entered: {tells}")),
-            (false, true) => Way::Command(command(pid, &entered, &explanation)),
-            (false, false) => {
-                let names: Vec<&str> = refused.iter().map(|&kind| long(kind)).collect();
-                let rest = format!("  # not {}: {tells}", names.join(", "));
-                Way::Command(command(pid, &entered, &explanation) + &rest)
-            }
+            (true, false) => Way::None(format!(
+                "the namespaces of process {pid} may not be entered: `ns-inspect explain {pid}` tells why"
+            )),
+            (false, _) => Way::Command(command(pid, &entered, &explanation), refused),
         })
     }
 
@@ -186,10 +182,11 @@ impl Way {
         let outcome = &explanation.verdicts[kind as usize].outcome;
         Ok(match outcome {
             Outcome::Same => Way::None("the caller is in it: there is nothing to enter".into()),
-            Outcome::AfterUser => Way::Command(command(pid, &[kind, Kind::User], &explanation)),
+            Outcome::AfterUser => Way::Command(command(pid, &[kind, Kind::User], &explanation), Vec::new()),
             Outcome::Allowed => {
                 let keep = if kind == Kind::User && explanation.keeps_ids { KEEP } else { "" };
-                Way::Command(format!("nsenter --{}=/proc/{pid}/ns/{}{keep}", long(kind), kind.proc_name()))
+                let line = format!("nsenter --{}=/proc/{pid}/ns/{}{keep}", long(kind), kind.proc_name());
+                Way::Command(line, Vec::new())
             }
             _ => Way::None(format!("it may not be entered: `ns-inspect explain {pid}` tells why")),
         })
@@ -198,7 +195,10 @@ impl Way {
     /// A line of a view. A command is not broken, since it is there to be pasted.
     fn line(&self, paint: Paint) -> String {
         match self {
-            Way::Command(line) => format!("  enter with: {line}\n"),
+            Way::Command(line, refused) => {
+                let rest = left_out(refused).map(|rest| paint.wrap(&rest, "  ")).unwrap_or_default();
+                format!("  enter with: {line}\n{rest}")
+            }
             Way::None(why) => paint.wrap(why, "  "),
         }
     }
@@ -210,8 +210,14 @@ impl Way {
         let path = if path.chars().all(is_plain) { path } else { format!("'{}'", path.replace('\'', "'\\''")) };
         // Without a process nothing tells whether user 0 is mapped.
         let keep = if kind == Kind::User { KEEP } else { "" };
-        Way::Command(format!("nsenter --{}={path}{keep}", long(kind)))
+        Way::Command(format!("nsenter --{}={path}{keep}", long(kind)), Vec::new())
     }
+}
+
+/// A sentence about the kinds that may not be entered.
+fn left_out(refused: &[Kind]) -> Option<String> {
+    let names: Vec<&str> = refused.iter().map(|&kind| long(kind)).collect();
+    (!names.is_empty()).then(|| format!("may not be entered: {}; `ns-inspect explain` tells why", names.join(", ")))
 }
 
 const KEEP: &str = " --preserve-credentials";
@@ -237,7 +243,10 @@ fn command(pid: i32, kinds: &[Kind], explanation: &Explanation) -> String {
 /// The nsenter command that enters all of the process's namespaces that are not the caller's, ready to paste.
 pub(crate) fn enter(pid: i32) -> anyhow::Result<String> {
     match Way::of_process(pid)? {
-        Way::Command(line) => Ok(line),
+        Way::Command(line, refused) => {
+            left_out(&refused).iter().for_each(|rest| eprintln!("ns-inspect: {rest}"));
+            Ok(line)
+        }
         Way::None(why) => anyhow::bail!(why),
     }
 }

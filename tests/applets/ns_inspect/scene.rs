@@ -34,10 +34,10 @@ fn every_container_is_named_and_every_namespace_found_that_other_tools_find() {
     // Five of ours, six of containerd's, five of Docker's and four of Podman's, of the engines that are installed.
     assert!(started >= 5, "{text}\n{errors}");
     // By what the scene would have without the process that holds namespaces for its sake.
-    let holder = lines("holder")[0];
+    let holder: i64 = lines("holder")[0].parse().expect("a pid");
     let is_found = |ns: &&Value| {
         let keepers = ns["keepers"].as_array().expect("an array");
-        let is_other = |keeper: &Value| keeper["kind"] != "descriptor" || keeper["pid"].to_string() != holder;
+        let is_other = |keeper: &Value| keeper["kind"] != "descriptor" || keeper["pid"] != holder;
         ns["processes"] != 0 || keepers.iter().any(is_other)
     };
     let namespaces = document["namespaces"].as_array().expect("an array");
