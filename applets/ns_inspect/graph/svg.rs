@@ -260,7 +260,7 @@ impl RenderBackend for Canvas<'_> {
         let (Some((_, start)), Some((end, _))) = (self.drawn[*from], self.drawn[*to]) else { return };
         // From edge to edge, level at both, and at the bends that lead it past other boxes or through its label.
         let bends = path.get(1..path.len() - 1).unwrap_or_default().iter().map(|bend| bend.1);
-        let right = start.x.max(end.x - GUTTER).max(start.x);
+        let right = start.x.max(end.x - GUTTER);
         let first = bends.clone().next().map_or(right, |bend| right.min(bend.x));
         let mut line = format!("M {:.1} {:.1} H {first:.1}", start.x, start.y);
         let mut at = Point::new(first, start.y);
