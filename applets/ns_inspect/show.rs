@@ -295,10 +295,10 @@ fn namespace(named: Named, paint: Paint) -> anyhow::Result<String> {
     if namespace.processes == 0 && keepers.is_empty() {
         line("kept by", "nothing that can be seen: a descriptor in flight, a key or a file's credentials".into());
     }
-    let way = match (members.first(), world.snapshot.path(&namespace)) {
-        (Some(&pid), _) => Some(Way::of_member(namespace.kind, pid)?),
-        (None, path) => path.map(|path| Way::of_path(namespace.kind, &path)),
-    };
+    // The first may have ended meanwhile.
+    let of_member = members.iter().find_map(|&pid| Way::of_member(namespace.kind, pid).ok());
+    let of_path = || world.snapshot.path(&namespace).map(|path| Way::of_path(namespace.kind, &path));
+    let way = of_member.or_else(of_path);
     if let Some(way) = way {
         out.push_str(&way.line(paint));
     }

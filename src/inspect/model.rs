@@ -3,9 +3,16 @@
 use std::borrow::Cow;
 use std::collections::HashMap;
 use std::fmt;
+use std::os::fd::OwnedFd;
 use std::path::PathBuf;
 
+use rustix::fs::{Mode, OFlags};
+
+use crate::error::{self, Attempt, Errno, Error, Result};
 use crate::namespace::Kind;
+
+/// How many processes of a namespace are tried, should they end one after the other.
+pub(super) const MEMBERS: usize = 8;
 
 /// No process or namespace: fits where an index is expected and keeps [`Process`] small.
 const NONE: u32 = u32::MAX;
@@ -269,11 +276,18 @@ impl Snapshot {
 
     /// A path in `/proc` or below a bind mount by which the namespace can be opened.
     pub fn path(&self, namespace: &Namespace) -> Option<PathBuf> {
+        self.paths(namespace).next()
+    }
+
+    /// Such paths, of the first few processes in it and of what else keeps it.
+    fn paths<'a>(&'a self, namespace: &'a Namespace) -> impl Iterator<Item = PathBuf> + 'a {
         let name = namespace.kind.proc_name();
-        if let Some(process) = self.leader(namespace) {
-            return Some(format!("/proc/{}/ns/{name}", process.pid).into());
-        }
-        namespace.keepers.iter().find_map(|keeper| match keeper {
+        // Found without a search, and most often enough.
+        let leader = self.leader(namespace).map(|process| process.pid);
+        let index = self.find(namespace.inode).filter(|_| leader.is_some());
+        let others = index.into_iter().flat_map(|index| self.members(index).skip(1).take(MEMBERS));
+        let pids = leader.into_iter().chain(others.map(|process| process.pid));
+        let kept = namespace.keepers.iter().filter_map(move |keeper| match keeper {
             Keeper::Thread { pid, tid } => Some(format!("/proc/{pid}/task/{tid}/ns/{name}").into()),
             Keeper::ForChildren { pid } => {
                 Some(format!("/proc/{pid}/ns/{}", namespace.kind.proc_name_for_children()).into())
@@ -285,7 +299,28 @@ impl Snapshot {
                 Some(PathBuf::from(format!("/proc/{}/root", holder.pid)).join(inside))
             }
             _ => None,
-        })
+        });
+        pids.map(move |pid| PathBuf::from(format!("/proc/{pid}/ns/{name}"))).chain(kept)
+    }
+
+    /// Opens a namespace that was found, by whatever leads there still.
+    ///
+    /// # Errors
+    /// Where nothing does, or nothing that may be opened.
+    pub fn open(&self, namespace: &Namespace) -> Result<OwnedFd> {
+        let mut refused = None;
+        for path in self.paths(namespace) {
+            let flags = OFlags::RDONLY | OFlags::CLOEXEC;
+            let opened = rustix::fs::open(&path, flags, Mode::empty()).attempt(|| format!("open {}", path.display()));
+            match opened {
+                // A process may have gone elsewhere, or its number to another.
+                Ok(fd) if rustix::fs::fstat(&fd).is_ok_and(|status| status.st_ino == namespace.inode) => return Ok(fd),
+                Ok(_) => {}
+                Err(error) => refused = refused.or(Some(error).filter(|error| error.errno() == Some(Errno::ACCESS))),
+            }
+        }
+        let nothing = || Error::new(error::Kind::NotFound, "nothing that can be opened leads there");
+        Err(refused.unwrap_or_else(nothing))
     }
 
     /// The index of the namespace, and whether it was not known before.

@@ -5,9 +5,8 @@ use std::fs;
 use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 
-use rustix::fs::{Mode, OFlags};
-
 use super::discover::unescape;
+use super::model::MEMBERS;
 use super::{Gap, Keeper, Namespace, Snapshot};
 use crate::error::{Errno, Error, Result, strerror};
 use crate::namespace::Kind;
@@ -227,19 +226,13 @@ fn mounts_of(snapshot: &Snapshot, index: usize) -> (Option<i32>, Result<Vec<Moun
     (None, listed(snapshot, namespace))
 }
 
-/// How many processes are tried, should they end one after the other.
-const MEMBERS: usize = 8;
-
 /// The mounts of a mount namespace as statmount(2) tells them, which knows neither options nor propagation here.
 fn listed(snapshot: &Snapshot, namespace: &Namespace) -> Result<Vec<Mount>, String> {
-    let open = |path: PathBuf| {
-        let ns = rustix::fs::open(path, OFlags::RDONLY | OFlags::CLOEXEC, Mode::empty())?;
-        ioctl::mount_namespace_id(&ns)
-    };
-    let id = match (snapshot.path(namespace).map(open), namespace.id) {
-        (Some(Ok(id)), _) | (_, Some(id)) => id,
-        (Some(Err(errno)), None) => return Err(strerror(errno)),
-        (None, None) => return Err("nothing that can be opened leads there".into()),
+    let opened = snapshot.open(namespace).map(ioctl::mount_namespace_id);
+    let id = match (opened, namespace.id) {
+        (Ok(Ok(id)), _) | (_, Some(id)) => id,
+        (Ok(Err(errno)), None) => return Err(strerror(errno)),
+        (Err(error), None) => return Err(error.to_string()),
     };
     let ids = mountlist::mounts(id).map_err(strerror)?;
     let mounts = ids.iter().filter_map(|&mount| mountlist::mount(id, mount).ok()).map(|mount| Mount {

@@ -5,13 +5,11 @@ mod netlink;
 use std::collections::HashMap;
 use std::fs;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
-use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
-
-use rustix::fs::{Mode, OFlags};
+use std::os::fd::{AsFd, BorrowedFd};
 
 use self::netlink::{Attributes, Socket};
-use super::{Namespace, Snapshot};
-use crate::error::{self, Attempt, Error, Result};
+use super::Snapshot;
+use crate::error::{Attempt, Error, Result};
 use crate::namespace::Kind;
 
 /// A network interface.
@@ -108,7 +106,7 @@ pub fn look_at_all(snapshot: &Snapshot) -> (Vec<Network>, Vec<(u64, Error)>) {
     let namespaces: Vec<_> = snapshot.namespaces.iter().filter(|namespace| namespace.kind == Kind::Net).collect();
     let mut opened = Vec::new();
     for namespace in namespaces {
-        match open(snapshot, namespace) {
+        match snapshot.open(namespace) {
             Ok(fd) => opened.push((namespace.inode, fd)),
             Err(error) => failures.push((namespace.inode, error)),
         }
@@ -145,20 +143,6 @@ pub fn look_at_all(snapshot: &Snapshot) -> (Vec<Network>, Vec<(u64, Error)>) {
         networks[place].netnsids = ids;
     }
     (networks, failures)
-}
-
-/// Opens a network namespace by whatever leads there.
-fn open(snapshot: &Snapshot, namespace: &Namespace) -> Result<OwnedFd> {
-    let nothing = || Error::new(error::Kind::NotFound, "nothing that can be opened leads there");
-    let path = snapshot.path(namespace).ok_or_else(nothing)?;
-    let flags = OFlags::RDONLY | OFlags::CLOEXEC;
-    let fd = rustix::fs::open(&path, flags, Mode::empty()).attempt(|| format!("open {}", path.display()))?;
-    // The process may have gone elsewhere, or its number to another.
-    if rustix::fs::fstat(&fd).attempt(|| format!("stat {}", path.display()))?.st_ino == namespace.inode {
-        Ok(fd)
-    } else {
-        Err(Error::new(error::Kind::Died, format!("{} led there no longer", path.display())))
-    }
 }
 
 /// The networks in which a link has the index of this one's peer, and has this one as its peer.

@@ -133,6 +133,20 @@ fn a_network_shows_links_addresses_and_who_listens() {
 }
 
 #[test]
+fn a_network_whose_first_process_ends_meanwhile_is_seen_through_another() {
+    if !std::path::Path::new("/usr/bin/strace").exists() {
+        crate::harness::skip!("strace is not installed");
+    }
+    let (running, said) = started(&["--net"], "sleep 60 & readlink /proc/self/ns/net");
+    let name = said.lines().next().expect("a line");
+    // As if it were gone by the time that it is opened.
+    let path = format!("/proc/{}/ns/net", running.pid());
+    let gone = ["-o", "/dev/null", "-e", "trace=/open", "-P", &path, "-e", "inject=/open:error=ENOENT"];
+    let output = program("strace").args(gone).arg(nskit()).args(["ns-inspect", "net", name]).run().ok();
+    output.mentions(&format!("{name} {}", running.pid())).mentions("lo ");
+}
+
+#[test]
 fn a_veth_leads_to_its_other_end() {
     if !std::path::Path::new("/usr/sbin/ip").exists() {
         crate::harness::skip!("iproute2 is not installed");
