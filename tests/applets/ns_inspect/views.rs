@@ -137,7 +137,7 @@ fn a_network_whose_first_process_ends_meanwhile_is_seen_through_another() {
     if !std::path::Path::new("/usr/bin/strace").exists() {
         crate::harness::skip!("strace is not installed");
     }
-    let (running, said) = started(&["--net"], "sleep 60 & readlink /proc/self/ns/net");
+    let (running, said) = started(&["--net"], "setpriv --pdeathsig KILL sleep 60 & readlink /proc/self/ns/net");
     let name = said.lines().next().expect("a line");
     // As if it were gone by the time that it is opened.
     let path = format!("/proc/{}/ns/net", running.pid());
@@ -152,7 +152,7 @@ fn a_veth_leads_to_its_other_end() {
         crate::harness::skip!("iproute2 is not installed");
     }
     let script = format!(
-        "readlink /proc/self/ns/net; {} unshare --net sh -c 'echo $$; readlink /proc/self/ns/net; exec sleep 60' & sleep 0.5; \
+        "readlink /proc/self/ns/net; setpriv --pdeathsig KILL {} unshare --net sh -c 'echo $$; readlink /proc/self/ns/net; exec sleep 60' & sleep 0.5; \
          ip link add near type veth peer name far netns $(pgrep -P $$ sleep)",
         nskit().display()
     );
