@@ -41,6 +41,28 @@ fn process_1_of_a_pid_namespace_is_not_the_host() {
 }
 
 #[test]
+fn where_the_hosts_cannot_be_known_nothing_is_claimed() {
+    if !std::path::Path::new("/usr/bin/strace").exists() {
+        skip!("strace is not installed");
+    }
+    // A kernel that numbers mount and network namespaces like any other: it has no ioctl for their ids.
+    let old = "strace -f -o /dev/null -e inject=ioctl:error=ENOTTY $NSKIT ns-inspect";
+    let text = inside(&["--uts", "--net"], &format!("{old} 1; {old} tree; {old} --json")).stdout();
+    let line = |start: &str| text.lines().find(|line| line.trim_start().starts_with(start)).unwrap_or_default();
+    assert!(line("mount ").ends_with('?') && line("network ").ends_with('?'), "{text}");
+    assert!(line("uts ").ends_with("no") && line("ipc ").contains("with the host"), "{text}");
+    let document = &text[text.find("\n{").unwrap_or_else(|| panic!("{text}"))..];
+    let document: serde_json::Value = serde_json::from_str(document).expect("JSON");
+    for namespace in document["namespaces"].as_array().expect("an array") {
+        let (kind, host) = (namespace["type"].as_str().expect("a string"), &namespace["host"]);
+        assert_eq!(host.is_null(), ["mnt", "net"].contains(&kind), "{namespace}");
+    }
+    assert_eq!(text.matches("] host?, ").count(), 2, "{text}");
+    let gaps = document["gaps"].to_string();
+    assert!(gaps.contains("which mnt and net namespaces are the host's"), "{gaps}");
+}
+
+#[test]
 fn a_container_does_not_call_what_it_has_the_hosts() {
     let container = Container::running();
     let words = ["nsenter", "--tools", "--target", &container.pid().to_string(), "--all"];
