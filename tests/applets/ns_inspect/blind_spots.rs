@@ -90,8 +90,11 @@ fn one_that_only_a_socket_holds() {
     });
     let document = everything();
     let found = namespace(&document, inode);
-    assert_eq!(found["keepers"][0]["kind"], "socket");
-    assert_eq!(found["keepers"][0]["fd"], socket.as_raw_fd());
+    // Who looks into all networks meanwhile, as other tests do, has it open too.
+    let is_it = |keeper: &serde_json::Value| {
+        keeper["kind"] == "socket" && keeper["fd"] == socket.as_raw_fd() && keeper["pid"] == std::process::id()
+    };
+    assert!(found["keepers"].as_array().is_some_and(|keepers| keepers.iter().any(is_it)), "{found}");
 }
 
 /// Makes a uts namespace that is bound to a file in a mount namespace of its own, then runs `then` there.
