@@ -119,7 +119,7 @@ _nskit() {
             operands='' ;;
         'lsns')
             verbs=''
-            options='--json --list --noheadings --output --output-all --persistent --task --filter --raw --pairs --sources --notruncate --nowrap --type --tree --tree= --list-columns --help --version'
+            options='--json --list --notruncate --noheadings --output --output-all --persistent --task --filter --raw --pairs --sources --nowrap --type --tree --tree= --list-columns --help --version'
             taking='--output -o --task -p --filter -Q --sources --type -t'
             operands='' ;;
         'runtime')

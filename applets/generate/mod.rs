@@ -186,8 +186,8 @@ fn man(page: &str, command: &Command) -> String {
     if let Some(after) = command.get_after_help().map(ToString::to_string) {
         let _ = writeln!(text, ".SH NOTES\n{}", roff(&after).replace("\n\n", "\n.PP\n"));
     }
-    if let Some(sections) = command.get_after_long_help().map(ToString::to_string) {
-        man_sections(&mut text, &sections);
+    if let Some(after) = command.get_after_long_help().map(ToString::to_string) {
+        man_sections(&mut text, &after);
     }
     text.push_str(if matches!(page, "unshare" | "nsenter") { NOTES } else { "" });
     let others = APPLETS.iter().map(|applet| if applet.name == "runtime" { "nskit\\-runtime" } else { applet.name });
@@ -199,20 +199,31 @@ fn man(page: &str, command: &Command) -> String {
     text
 }
 
-/// Paragraphs: one in capitals is a heading, an indented one is shown as it is.
-fn man_sections(text: &mut String, sections: &str) {
-    for paragraph in sections.split("\n\n") {
-        let _ = match paragraph {
-            heading if heading.bytes().all(|byte| byte.is_ascii_uppercase() || byte == b' ') => {
-                writeln!(text, ".SH {heading}")
+/// Sections as they are in long help: a heading is not indented, text is by two blanks; so is a term, with two blanks or
+/// more before what it means, which may also be below it, indented further.
+fn man_sections(text: &mut String, help: &str) {
+    let mut paragraph = false;
+    for line in help.lines() {
+        let rest = line.trim_start();
+        let term = rest.split_once("  ").map(|(term, meaning)| (term, meaning.trim_start()));
+        let _ = match (line.len() - rest.len(), term) {
+            _ if rest.is_empty() => {
+                paragraph = true;
+                continue;
             }
-            literal if literal.starts_with("    ") => {
-                let lines: Vec<&str> = literal.lines().map(|line| line.strip_prefix("    ").unwrap_or(line)).collect();
-                writeln!(text, ".RS 4\n.nf\n{}\n.fi\n.RE", roff(&lines.join("\n")))
-            }
-            plain => writeln!(text, ".PP\n{}", roff(plain)),
+            (0, _) => writeln!(text, ".SH {}", roff(rest)),
+            (2, Some((term, meaning))) => writeln!(text, ".TP\n\\fB{}\\fR\n{}", roff(term), roff(meaning)),
+            (2, None) if is_term(help, line) => writeln!(text, ".TP\n\\fB{}\\fR", roff(rest)),
+            (2, None) if paragraph => writeln!(text, ".PP\n{}", roff(rest)),
+            _ => writeln!(text, "{}", roff(rest)),
         };
+        paragraph = false;
     }
+}
+
+/// Whether the line behind this one is indented further.
+fn is_term(help: &str, line: &str) -> bool {
+    help.lines().skip_while(|other| *other != line).nth(1).is_some_and(|next| next.starts_with("   "))
 }
 
 const NOTES: &str = "\

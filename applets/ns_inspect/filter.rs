@@ -2,6 +2,8 @@
 //!
 //! `and` and `or` bind equally and to the left, comparisons tighter, `!` tightest. Both sides of a comparison are
 //! brought to one type: that of the literal where one side is a column.
+//!
+//! In our own views numbers may be written as people do: `1.5M` bytes, `1h30m`.
 
 use std::cmp::Ordering;
 
@@ -181,10 +183,19 @@ impl Filter {
     ///
     /// The error is a sentence that says what was unexpected.
     pub(crate) fn parse(expression: &str) -> Result<Filter, String> {
+        Filter::parse_with(expression, scan_number)
+    }
+
+    /// The same, with sizes that have a fraction, and with times, which are numbers of seconds.
+    pub(crate) fn parse_human(expression: &str) -> Result<Filter, String> {
+        Filter::parse_with(expression, scan_human)
+    }
+
+    fn parse_with(expression: &str, number: ScanNumber) -> Result<Filter, String> {
         if expression.len() > MAX_BYTES {
             return Err(format!("the expression is longer than {MAX_BYTES} bytes"));
         }
-        let tokens = scan(expression)?;
+        let tokens = scan(expression, number)?;
         let mut parser = Parser { tokens: tokens.into_iter().peekable(), columns: Vec::new(), nodes: 0 };
         if parser.tokens.peek().is_none() {
             return Ok(Filter { root: None, columns: Vec::new() });
@@ -351,7 +362,10 @@ fn explodes(pattern: &str) -> bool {
     false
 }
 
-fn scan(text: &str) -> Result<Vec<Token>, String> {
+/// Reads the number that the text begins with, and tells its length.
+type ScanNumber = fn(&str) -> Result<(Token, usize), String>;
+
+fn scan(text: &str, number: ScanNumber) -> Result<Vec<Token>, String> {
     const SIGNS: [(&str, Token); 13] = [
         ("&&", Token::And),
         ("||", Token::Or),
@@ -375,7 +389,7 @@ fn scan(text: &str) -> Result<Vec<Token>, String> {
             tokens.push(Token::Text(rest[1..=end].trim().to_owned()));
             end + 2
         } else if first.is_ascii_digit() {
-            let (token, len) = scan_number(rest)?;
+            let (token, len) = number(rest)?;
             tokens.push(token);
             len
         } else if first.is_ascii_alphabetic() {
@@ -433,6 +447,29 @@ fn scan_number(text: &str) -> Result<(Token, usize), String> {
     }
 }
 
+/// As [`scan_number`], with fractions of sizes, and times as humantime has them. Capitals are of sizes: `5m` is a time.
+fn scan_human(text: &str) -> Result<(Token, usize), String> {
+    let word = &text[..text.find(|c: char| !c.is_ascii_alphanumeric() && c != '.').unwrap_or(text.len())];
+    let digits = word.find(|c: char| !c.is_ascii_digit() && c != '.').unwrap_or(word.len());
+    let (number, unit) = word.split_at(digits);
+    let mut letters = unit.chars();
+    let power = letters.next().and_then(|letter| "KMGTPE".find(letter));
+    let size = power.filter(|_| matches!(letters.as_str(), "" | "B" | "iB"));
+    if unit.is_empty() {
+        return scan_number(text);
+    }
+    if let (Some(power), Ok(number)) = (size, number.parse::<f64>()) {
+        let bytes = number * 1024f64.powi(power as i32 + 1);
+        // No size is as large as the largest number.
+        return Ok((Token::Number(bytes as u64), word.len()));
+    }
+    match humantime::parse_duration(word) {
+        Ok(time) if time.subsec_nanos() == 0 => Ok((Token::Number(time.as_secs()), word.len())),
+        Ok(time) => Ok((Token::Float(time.as_secs_f64()), word.len())),
+        Err(_) => Err(format!("\"{word}\" is neither a size, as 1.5M or 2GiB, nor a time, as 90s or 1h30m")),
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -481,6 +518,21 @@ mod tests {
         assert_eq!(error("NS == 1 2"), "syntax error, unexpected NUMBER, expecting end of file");
         assert_eq!(error("NS == 1 extra"), "syntax error, unexpected HOLDER, expecting end of file");
         assert_eq!(error("NS =~ \"*\""), "Invalid preceding regular expression");
+    }
+
+    #[test]
+    fn sizes_and_times_are_numbers_where_people_write_them() {
+        let holds = |expression: &str| Filter::parse_human(expression).unwrap().passes(|_| Value::Number(5400));
+        for expression in
+            ["AGE > 5m", "AGE == 1h30m", "AGE < 1day", "MEMORY > 1.5K", "MEMORY < 1.5MiB", "PROCS == 5400", "AGE > 2.5"]
+        {
+            assert!(holds(expression), "{expression}");
+        }
+        assert!(!holds("AGE > 2h") && !holds("MEMORY > 6KB"));
+        let why = Filter::parse_human("AGE > 5x").err().unwrap();
+        assert_eq!(why, "\"5x\" is neither a size, as 1.5M or 2GiB, nor a time, as 90s or 1h30m");
+        // lsns keeps to libsmartcols.
+        assert_eq!(error("PID > 5m"), "syntax error, unexpected HOLDER, expecting end of file");
     }
 
     #[test]

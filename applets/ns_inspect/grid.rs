@@ -45,15 +45,26 @@ impl Cell {
     }
 }
 
-/// A table. Only the last column is cut where the terminal is too narrow.
+/// A table. On a terminal that is too narrow columns shrink, those that yield first at first, and then are left out.
 pub(crate) struct Grid {
     columns: Vec<&'static str>,
     rows: Vec<Vec<Cell>>,
+    yielding: &'static [&'static str],
 }
+
+/// To how much text columns shrink at first, before any is left out, and at worst.
+const SHRUNK: [usize; 3] = [12, 8, 4];
 
 impl Grid {
     pub(crate) fn new(columns: &[&'static str]) -> Grid {
-        Grid { columns: columns.to_vec(), rows: Vec::new() }
+        Grid { columns: columns.to_vec(), rows: Vec::new(), yielding: &[] }
+    }
+
+    /// Names the columns that make room before the others do, the least important first; the others do so from the last
+    /// to the first.
+    pub(crate) fn yielding(mut self, columns: &'static [&'static str]) -> Grid {
+        self.yielding = columns;
+        self
     }
 
     pub(crate) fn add(&mut self, row: Vec<Cell>) {
@@ -104,37 +115,72 @@ impl Grid {
                 self.rows.iter().all(|row| row[column].text.parse::<u64>().is_ok() || row[column].text.is_empty())
             })
             .collect();
-        let room = paint.width().map(|room| {
-            let taken: usize = widths[..widths.len() - 1].iter().map(|width| width + 2).sum();
-            room.saturating_sub(taken + indent.len()).max(8)
-        });
+        let is_number: Vec<bool> = (0..self.columns.len())
+            .map(|column| right[column] || self.rows.iter().any(|row| row[column].number.is_some()))
+            .collect();
+        let gap = match paint.width() {
+            Some(room) => self.shrink(&mut widths, &is_number, room.saturating_sub(indent.len())),
+            None => 2,
+        };
+        let shown: Vec<usize> = (0..widths.len()).filter(|&column| widths[column] > 0).collect();
         let mut out = String::new();
         let headings = self.columns.iter().map(|name| Cell::text(*name).styled(Style::Heading)).collect();
         for row in std::iter::once(&headings).chain(&self.rows) {
             let mut line = indent.to_owned();
-            for (column, cell) in row.iter().enumerate() {
-                let last = column + 1 == row.len();
-                let text = match room {
-                    Some(room) if last => width::cut(&cell.text, room),
-                    _ => &cell.text,
-                };
-                let padding = " ".repeat(widths[column].saturating_sub(width::of(text)));
-                let text = paint.paint(cell.style, text);
-                line.push_str(&if right[column] && !last {
-                    padding + &text
-                } else if last {
-                    text
-                } else {
-                    text + &padding
-                });
+            for &column in &shown {
+                let last = Some(&column) == shown.last();
+                let text = width::fit(&row[column].text, widths[column]);
+                let padding = " ".repeat(widths[column].saturating_sub(width::of(&text)));
+                let text = paint.paint(row[column].style, &text);
+                line.push_str(&if right[column] && !last { padding + &text } else { text + &padding });
                 if !last {
-                    line.push_str("  ");
+                    line.push_str(&" ".repeat(gap));
                 }
             }
             out.push_str(line.trim_end());
             out.push('\n');
         }
+        if shown.len() < widths.len() {
+            let left_out: Vec<&str> =
+                (0..widths.len()).filter(|column| !shown.contains(column)).map(|column| self.columns[column]).collect();
+            out.push_str(&paint.wrap(&format!("no room for {}", left_out.join(", ")), indent));
+        }
         out
+    }
+
+    /// Makes the columns fit into `room`; those of width 0 are left out. Returns how many blanks are between them.
+    fn shrink(&self, widths: &mut [usize], is_number: &[bool], room: usize) -> usize {
+        let named = self.yielding.iter().filter_map(|name| self.columns.iter().position(|column| column == name));
+        let mut order: Vec<usize> = named.collect();
+        let rest: Vec<usize> = (0..widths.len()).rev().filter(|column| !order.contains(column)).collect();
+        order.extend(rest);
+        let excess = |widths: &[usize], gap: usize| {
+            let shown = widths.iter().filter(|&&width| width > 0).count();
+            (widths.iter().sum::<usize>() + gap * shown.saturating_sub(1)).saturating_sub(room)
+        };
+        // A number that is cut would be another, and half a name is better than half of all columns.
+        let shrink = |widths: &mut [usize], gap: usize, least: usize| {
+            for &column in order.iter().filter(|&&column| !is_number[column]) {
+                let least = if column == 0 { least.max(SHRUNK[0]) } else { least };
+                let spare = widths[column].saturating_sub(least);
+                widths[column] -= spare.min(excess(widths, gap));
+            }
+            excess(widths, gap) == 0
+        };
+        for (gap, least) in [(2, SHRUNK[0]), (1, SHRUNK[0]), (1, SHRUNK[1])] {
+            if shrink(widths, gap, least) {
+                return gap;
+            }
+        }
+        for (place, &column) in order.iter().enumerate().filter(|&(_, &column)| column != 0) {
+            // Those that nobody said to yield are cut further before they go.
+            if excess(widths, 1) == 0 || (place >= self.yielding.len() && shrink(widths, 1, SHRUNK[2])) {
+                return 1;
+            }
+            widths[column] = 0;
+        }
+        widths[0] = widths[0].min(room);
+        1
     }
 }
 
@@ -166,9 +212,32 @@ mod tests {
     }
 
     #[test]
+    fn columns_make_room_in_their_order_and_numbers_are_never_cut() {
+        let mut grid = Grid::new(&["NAME", "PROCS", "IMAGE", "AGE"]).yielding(&["IMAGE"]);
+        grid.add(vec![
+            Cell::text("a-container-of-some-name"),
+            Cell::number(Some(1_234_567)),
+            Cell::text("registry/image:latest"),
+            Cell::text("2days 3h"),
+        ]);
+        for room in 1..90 {
+            let text = grid.print(Paint::plain(Some(room)), "");
+            let table: Vec<&str> = text.lines().take(2).collect();
+            assert!(table.iter().all(|line| width::of(line) <= room), "{room}: {text}");
+            assert!(room < 40 || text.contains("1234567"), "{room}: {text}");
+            let is_whole = table[0].split_whitespace().count() == 4;
+            assert!(room < 20 || text.contains("no room for") != is_whole, "{room}: {text}");
+        }
+        let text = grid.print(Paint::plain(Some(60)), "");
+        assert!(text.contains("a-container-of-some-name") && text.contains("2days 3h"), "{text}");
+        assert!(text.contains(width::ellipsis()), "{text}");
+        assert!(!grid.print(Paint::plain(None), "").contains(width::ellipsis()));
+    }
+
+    #[test]
     fn what_a_terminal_would_act_upon_is_escaped() {
         let mut grid = Grid::new(&["NAME"]);
         grid.add(vec![Cell::text("a\x1b[31m")]);
-        assert!(grid.print(Paint::plain(), "").contains("a\\x1b[31m"));
+        assert!(grid.print(Paint::plain(None), "").contains("a\\x1b[31m"));
     }
 }

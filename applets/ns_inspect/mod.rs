@@ -7,7 +7,6 @@ mod graph;
 mod grid;
 mod json;
 mod lsns;
-mod output;
 mod overview;
 mod paint;
 mod places;
@@ -32,12 +31,14 @@ use self::graph::Picture;
 use self::grid::Grid;
 use self::paint::Paint;
 use self::world::{Target, World};
+use crate::exec::print;
 
 /// See every namespace on the machine, whose it is, and why you can't get in.
 ///
 /// Without a command, the overview of containers, or what is known of TARGET.
 #[derive(Parser)]
 #[command(name = "ns-inspect", version, args_conflicts_with_subcommands = true, disable_help_subcommand = true)]
+#[command(after_long_help = MANUAL)]
 struct Line {
     #[command(subcommand)]
     verb: Option<Verb>,
@@ -51,6 +52,57 @@ struct Line {
     #[arg(short = 'p', long = "task", value_name = "PID", conflicts_with = "target")]
     task: Option<i32>,
 }
+
+/// What the manual has besides: headings, words with what they mean, and examples, by their indentation.
+const MANUAL: &str = "\
+COLUMNS
+  The overview has a line a container. --sort and --filter take these names, in capitals or not.
+
+  CONTAINER  POD/NAME, the name, or the id
+  ENGINE     docker, containerd, podman, cri-o, lxc, machine (systemd-machined), systemd (a unit
+             with namespaces of its own), nskit and runtime (containers of this and of other
+             runtimes that no engine is known to have started)
+  PID        the first process, as /proc numbers it
+  PROCS      how many processes are in its cgroups
+  MEMORY     resident memory of all of them, bytes; pages that they share are counted for each
+  AGE        how long the first process has been running, seconds
+  MNT UTS IPC NET PID-NS USER CGROUP TIME
+             whose namespace it is in: own, host, =NAME of another container, or ? where that cannot
+             be known
+  IMAGE      what it was made from, where the engine tells
+  KEPT BY    of other namespaces: the process with the lowest pid, or what else keeps it alive
+
+  The host's namespaces are those that the kernel started with, which process 1 of a container is
+  not in. On a terminal columns shrink to its width, or are left out by name; elsewhere nothing is
+  cut.
+
+FILTERS
+  Comparisons == != < <= > >= (eq ne lt le gt ge), and =~ !~ with an extended regular expression, of
+  columns and of numbers, strings in quotes and true or false; joined by and, or, not (&& || !) and
+  parentheses. and and or bind equally, to the left.
+
+  A number can have a unit: K, M, G, T, P, E, with or without iB, are powers of 1024, as in MEMORY >
+  1.5M; s, m, h, day, week and the like are times, as in AGE > 1h30m. A missing value equals
+  nothing.
+
+EXIT STATUS
+  0  it was shown
+  1  it could not be: there is no such target, or it may not be looked at
+  2  the command line is not valid
+
+EXAMPLES
+  ns-inspect --filter 'NET == \"host\" and MEMORY > 100M' --sort -MEMORY
+             containers on the host's network, the largest first
+  ns-inspect web
+             one container: what it shares with whom, and the nsenter line that enters it
+  ns-inspect explain web
+             which namespaces the caller may enter, and exactly why not the others
+  ns-inspect mnt --holds /mnt/usb
+             which mount namespaces keep a file system busy
+  ns-inspect pid 7 --in web
+             what the host calls process 7 of a container
+  ns-inspect graph >namespaces.svg
+             a picture";
 
 /// What all views take.
 #[derive(Args, Clone)]
@@ -69,7 +121,7 @@ struct Rows {
     /// Sort by this column; a dash in front turns the order round
     #[arg(long, value_name = "COLUMN", allow_hyphen_values = true)]
     sort: Option<String>,
-    /// Show only rows for which this holds: 'NET == "host" and PROCS > 1'
+    /// Show only rows for which this holds: 'NET == "host" and AGE > 5m and MEMORY > 1.5M'
     #[arg(short = 'Q', long, value_name = "EXPRESSION")]
     filter: Option<String>,
 }
@@ -186,7 +238,7 @@ impl Rows {
     fn choice(&self) -> anyhow::Result<Choice> {
         let filter = match &self.filter {
             Some(text) => {
-                Some(Filter::parse(text).map_err(|why| anyhow::anyhow!("failed to parse \"{text}\": {why}"))?)
+                Some(Filter::parse_human(text).map_err(|why| anyhow::anyhow!("failed to parse \"{text}\": {why}"))?)
             }
             None => None,
         };
@@ -240,14 +292,15 @@ fn run(args: Vec<OsString>) -> ExitCode {
     }
     let line = match Line::try_parse_from(args).and_then(Line::checked) {
         Ok(line) => line,
-        Err(error) => {
-            // A reader of the help that went away has seen enough.
+        Err(error) if error.use_stderr() => {
+            // Nobody is left to be told that nobody could be told.
             let _ = error.print();
             return ExitCode::from(error.exit_code() as u8);
         }
+        Err(help) => return print("ns-inspect", &help.render().to_string()),
     };
     match text_of(line) {
-        Ok(text) => output::write(&text, ExitCode::SUCCESS),
+        Ok(text) => print("ns-inspect", &text),
         Err(error) => {
             eprintln!("ns-inspect: {error:#}");
             ExitCode::FAILURE

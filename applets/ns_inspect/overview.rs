@@ -3,6 +3,7 @@
 
 use std::time::Duration;
 
+use nskit::inspect::Keeper;
 use nskit::inspect::containers::{Container, Engine};
 use nskit::namespace::Kind;
 
@@ -15,10 +16,13 @@ use super::{Choice, arrange};
 /// The text of the overview.
 pub(crate) fn view(world: &mut World, choice: &Choice, paint: Paint) -> anyhow::Result<String> {
     let mut containers = containers(world);
+    let are_none = containers.is_empty();
     arrange(&mut containers, choice)?;
     let mut out = String::new();
-    if containers.is_empty() {
+    if are_none {
         out.push_str("No containers.\n");
+    } else if containers.is_empty() {
+        out.push_str("No container for which the filter holds.\n");
     } else {
         out.push_str(&containers.print(paint, ""));
     }
@@ -29,15 +33,15 @@ pub(crate) fn view(world: &mut World, choice: &Choice, paint: Paint) -> anyhow::
             out.push_str(&others.print(paint, "  "));
         }
     }
-    out.push_str(&world.gaps());
+    out.push_str(&world.gaps(paint));
     Ok(out)
 }
 
-/// Whether it is worth a line: units of systemd are only where they have a namespace that is not the host's.
+/// Whether it is worth a line: units of systemd are only where they have a namespace of their own.
 fn is_shown(world: &World, container: &Container) -> bool {
     let Some(place) = container.pid.and_then(|pid| world.snapshot.find_process(pid)) else { return false };
     let process = &world.snapshot.processes[place];
-    let own = |kind| process.namespace(kind).is_some_and(|index| !world.is_host(index));
+    let own = |kind| process.namespace(kind).is_some_and(|index| !world.is_common(index));
     container.engine != Engine::Systemd || Kind::ALL.into_iter().any(own)
 }
 
@@ -58,7 +62,8 @@ fn containers(world: &World) -> Grid {
         "CGROUP",
         "TIME",
         "IMAGE",
-    ]);
+    ])
+    .yielding(&["IMAGE", "TIME", "CGROUP", "USER", "AGE", "UTS", "IPC", "ENGINE", "MEMORY"]);
     let mut members = vec![Vec::new(); world.inventory.containers.len()];
     for process in &world.snapshot.processes {
         if let Some(index) = world.inventory.index_of(process.pid) {
@@ -99,13 +104,14 @@ fn sharing(world: &World, container: &Container, pid: i32, kind: Kind) -> Cell {
     // The one that has had it longest is whose it is.
     match containers.iter().min_by_key(|other| (!other.is_sandbox, other.pid)) {
         Some(first) if first.id != container.id => Cell::text(format!("={}", first.title())).styled(Style::Shared),
+        _ if world.of_host(index).is_none() => Cell::text("?").styled(Style::Faint),
         _ => Cell::text("own").styled(Style::Own),
     }
 }
 
 /// By the process that is in them, or each by itself with what keeps it.
 fn others(world: &mut World) -> Grid {
-    let mut grid = Grid::new(&["NAMESPACES", "PROCS", "USER", "KEPT BY"]);
+    let mut grid = Grid::new(&["NAMESPACES", "PROCS", "USER", "KEPT BY"]).yielding(&["KEPT BY", "NAMESPACES"]);
     let mut rows: Vec<(Option<i32>, Vec<usize>)> = Vec::new();
     for index in 0..world.snapshot.namespaces.len() {
         if world.is_host(index) || !world.containers_in(index).is_empty() {
@@ -126,9 +132,15 @@ fn others(world: &mut World) -> Grid {
                 Some(container) => format!("{pid} {} (in {})", facts::command(pid), container.title()),
                 None => format!("{pid} {}", facts::command(pid)),
             },
-            None => keepers(world, namespaces[0]).join("; "),
+            None => match keepers(world, namespaces[0]) {
+                none if none.is_empty() => "nothing that can be seen".to_owned(),
+                keepers => keepers.join("; "),
+            },
         };
-        let names: Vec<String> = namespaces.iter().map(|&index| world.snapshot.namespaces[index].to_string()).collect();
+        let names: Vec<String> = namespaces
+            .iter()
+            .map(|&index| format!("{}{}", world.snapshot.namespaces[index], world.host_mark(index)))
+            .collect();
         let row = vec![
             Cell::text(names.join(" ")),
             Cell::number(Some(u64::from(first.processes))),
@@ -143,7 +155,18 @@ fn others(world: &mut World) -> Grid {
 /// Everything that keeps a namespace, but for the processes in it.
 pub(crate) fn keepers(world: &World, index: usize) -> Vec<String> {
     let namespace = &world.snapshot.namespaces[index];
-    let mut keepers: Vec<String> = namespace.keepers.iter().map(ToString::to_string).collect();
+    let mut keepers = Vec::new();
+    let process = |keeper: &Keeper| match keeper {
+        Keeper::Thread { pid, .. } => Some(*pid),
+        _ => None,
+    };
+    // Threads of one process come one after the other.
+    for group in namespace.keepers.chunk_by(|a, b| process(a).is_some() && process(a) == process(b)) {
+        keepers.push(match (group, process(&group[0])) {
+            ([_, _, ..], Some(pid)) => format!("{} threads of process {pid}", group.len()),
+            _ => group[0].to_string(),
+        });
+    }
     for other in &world.snapshot.namespaces {
         if other.parent == namespace.inode && other.kind == namespace.kind {
             keepers.push(format!("its child {other}"));

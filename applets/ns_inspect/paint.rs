@@ -66,15 +66,48 @@ impl Paint {
         Paint { colour, width: width::terminal() }
     }
 
-    /// No colour, and as wide as it needs.
+    /// No colour, and this wide.
     #[cfg(test)]
-    pub(crate) fn plain() -> Paint {
-        Paint { colour: false, width: None }
+    pub(crate) fn plain(width: Option<usize>) -> Paint {
+        Paint { colour: false, width }
+    }
+
+    /// The same for a terminal that may have been resized.
+    pub(crate) fn measured(self) -> Paint {
+        Paint { width: width::terminal(), ..self }
     }
 
     /// The width to fit into.
     pub(crate) fn width(self) -> Option<usize> {
         self.width
+    }
+
+    /// A sentence, broken between words where the terminal is narrower; what follows is indented further.
+    pub(crate) fn wrap(self, text: &str, indent: &str) -> String {
+        let room = self.width.unwrap_or(usize::MAX);
+        let mut out = String::new();
+        let mut line = String::new();
+        for word in text.split(' ') {
+            if !line.is_empty() && width::of(&line) + 1 + width::of(word) > room {
+                out.push_str(&line);
+                out.push('\n');
+                line = format!("{indent}  {word}");
+            } else if line.is_empty() {
+                line = format!("{indent}{word}");
+            } else {
+                line.push(' ');
+                line.push_str(word);
+            }
+        }
+        out + &line + "\n"
+    }
+
+    /// A line, cut to the terminal.
+    pub(crate) fn fit(self, line: &str) -> String {
+        match self.width {
+            Some(room) => width::fit(line, room),
+            None => line.to_owned(),
+        }
     }
 
     pub(crate) fn paint(self, style: Style, text: &str) -> String {
@@ -89,6 +122,12 @@ impl Paint {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn sentences_are_broken_between_words() {
+        assert_eq!(Paint::plain(Some(10)).wrap("aaaa bbbb cccc", "  "), "  aaaa\n    bbbb\n    cccc\n");
+        assert_eq!(Paint::plain(None).wrap("aaaa bbbb cccc", "  "), "  aaaa bbbb cccc\n");
+    }
 
     #[test]
     fn colour_can_be_forced_and_forbidden() {

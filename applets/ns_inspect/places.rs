@@ -5,7 +5,7 @@ use std::path::Path;
 
 use nskit::error::Error;
 use nskit::inspect::explain::{Caller, Outcome, explain};
-use nskit::inspect::mounttree::{self, Mount};
+use nskit::inspect::mounttree::{self, Mount, Why};
 use nskit::inspect::network::{self, Network};
 use nskit::inspect::pids;
 use nskit::namespace::Kind;
@@ -75,16 +75,15 @@ pub(crate) fn net(world: &World, only: Option<&Target>, paint: Paint) -> anyhow:
         if !out.is_empty() {
             out.push('\n');
         }
-        out.push_str(&format!(
-            "{}{}\n",
-            paint.paint(Style::Name, &format!("net:[{}]", network.namespace)),
-            whose(world, network.namespace)
-        ));
+        let name = paint.paint(Style::Name, &format!("net:[{}]", network.namespace));
+        let line = format!("{name}{}", width::printable(&whose(world, network.namespace)));
+        out.push_str(&(paint.fit(&line) + "\n"));
         out.push_str(&links(world, &networks.all, network, paint));
         out.push_str(&listeners(network, &networks.owners, paint));
     }
     for (inode, error) in networks.failures() {
-        out.push_str(&format!("net:[{inode}]: {error}\n"));
+        let line = format!("net:[{inode}]{}: {error}", width::printable(&whose(world, *inode)));
+        out.push_str(&paint.wrap(&line, ""));
     }
     Ok(out)
 }
@@ -100,10 +99,11 @@ fn whose(world: &World, inode: u64) -> String {
         return format!(" {}", containers.join(", "));
     }
     let namespace = &world.snapshot.namespaces[index];
+    let mark = world.host_mark(index);
     match (world.snapshot.leader(namespace), namespace.keepers.first()) {
-        (Some(process), _) => format!(" {} {}", process.pid, facts::command(process.pid)),
-        (None, Some(keeper)) => format!(" kept by {keeper}"),
-        _ => String::new(),
+        (Some(process), _) => format!("{mark} {} {}", process.pid, facts::command(process.pid)),
+        (None, Some(keeper)) => format!("{mark} kept by {keeper}"),
+        _ => mark.to_owned(),
     }
 }
 
@@ -178,7 +178,7 @@ fn mount_branch(mounts: &[Mount], mount: &Mount, own: &str, below: &str, paint: 
         let what = format!(" hidden by {} on {}", over.kind, over.point.display());
         line.push_str(&paint.paint(Style::Bad, &width::printable(&what)));
     }
-    out.push_str(line.trim_end());
+    out.push_str(&paint.fit(line.trim_end()));
     out.push('\n');
     let children: Vec<&Mount> =
         mounts.iter().filter(|other| other.parent == mount.id && other.id != mount.id).collect();
@@ -194,19 +194,35 @@ fn mount_branch(mounts: &[Mount], mount: &Mount, own: &str, below: &str, paint: 
 /// Which mount namespaces keep a path busy.
 pub(crate) fn holds(world: &World, path: &Path, paint: Paint) -> anyhow::Result<String> {
     let holders = mounttree::holders(path, &world.snapshot)?;
-    if holders.is_empty() {
-        return Ok(format!("no mount namespace that can be looked at has {} mounted\n", path.display()));
+    let mut out = String::new();
+    if holders.found.is_empty() {
+        let count = match holders.looked_at {
+            1 => "the one mount namespace that was looked at".to_owned(),
+            count => format!("the {count} mount namespaces that were looked at"),
+        };
+        let path = width::printable(&path.display().to_string());
+        out.push_str(&paint.wrap(&format!("in {count}, nothing of {path} is mounted, and nothing on it or below"), ""));
+    } else {
+        let mut grid = Grid::new(&["NAMESPACE", "WHOSE", "MOUNTED ON", "TYPE", "WHY"]);
+        for holder in holders.found {
+            let hidden = if holder.mount.hidden_by.is_some() { " (mounted over)" } else { "" };
+            let why = match holder.why {
+                Why::FileSystem => "what is at the path is mounted there",
+                Why::On => "it is mounted on the path or below",
+                Why::Path => "there it has the same path",
+            };
+            grid.add(vec![
+                Cell::text(format!("mnt:[{}]", holder.namespace)),
+                Cell::text(whose(world, holder.namespace).trim_start()),
+                Cell::text(format!("{}{hidden}", holder.mount.point.display())),
+                Cell::text(holder.mount.kind),
+                Cell::text(why),
+            ]);
+        }
+        out.push_str(&grid.print(paint, ""));
     }
-    let mut grid = Grid::new(&["NAMESPACE", "WHOSE", "MOUNTED ON"]);
-    for holder in holders {
-        let hidden = if holder.mount.hidden_by.is_some() { " (mounted over)" } else { "" };
-        grid.add(vec![
-            Cell::text(format!("mnt:[{}]", holder.namespace)),
-            Cell::text(whose(world, holder.namespace).trim_start()),
-            Cell::text(format!("{}{hidden}", holder.mount.point.display())),
-        ]);
-    }
-    Ok(grid.print(paint, ""))
+    holders.gaps.iter().for_each(|gap| out.push_str(&paint.wrap(&format!("could not be looked at: {gap}"), "")));
+    Ok(out)
 }
 
 /// What `/proc` calls the process that is called so by the target's pid namespace.
@@ -225,7 +241,8 @@ pub(crate) fn pid(pid: i32, inside: Option<&Target>, paint: Paint) -> anyhow::Re
         let namespace = if level.namespace == 0 { "?".into() } else { format!("pid:[{}]", level.namespace) };
         grid.add(vec![Cell::text(namespace), Cell::number(Some(level.pid as u64))]);
     }
-    Ok(format!("{pid} {}\n{}", width::printable(&facts::command(pid)), grid.print(paint, "  ")))
+    let title = paint.fit(&format!("{pid} {}", width::printable(&facts::command(pid))));
+    Ok(title + "\n" + &grid.print(paint, "  "))
 }
 
 /// Whether the caller could enter the target's namespaces.
@@ -246,19 +263,24 @@ pub(crate) fn enterable(target: &Target, caller: i32, paint: Paint) -> anyhow::R
             Outcome::Refused(reasons) => (paint.paint(Style::Bad, "no"), reasons),
             Outcome::Hidden(reasons) => (paint.paint(Style::Bad, "no, not even to be read"), reasons),
         };
-        out.push_str(&format!("  {:<8} {inode:<12} {word}", verdict.kind.oci_name()));
-        if reasons.is_empty() {
-            out.push('\n');
-        } else if reasons == told {
-            out.push_str(", for the same reason\n");
+        let again = !reasons.is_empty() && reasons == told;
+        let end = if again {
+            ", for the same reason"
+        } else if reasons.is_empty() {
+            ""
         } else {
-            out.push_str(":\n");
-            reasons.iter().for_each(|reason| out.push_str(&format!("{:24}{reason}\n", "")));
+            ":"
+        };
+        out.push_str(&paint.fit(&format!("  {:<8} {inode:<12} {word}{end}", verdict.kind.oci_name())));
+        out.push('\n');
+        if !again && !reasons.is_empty() {
+            let indent = " ".repeat(24);
+            reasons.iter().for_each(|reason| out.push_str(&paint.wrap(reason, &indent)));
             told = reasons;
         }
     }
     for remark in &explanation.remarks {
-        out.push_str(&format!("  note: {remark}\n"));
+        out.push_str(&paint.wrap(&format!("note: {remark}"), "  "));
     }
     Ok(out)
 }

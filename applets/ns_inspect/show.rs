@@ -1,17 +1,26 @@
 //! One target: the namespaces of a process or container, or one namespace with everything that keeps it.
 
-use nskit::inspect::discover::absent;
-use nskit::inspect::{Scope, discover};
+use std::path::Path;
+
+use nskit::inspect::containers::{Container, Engine, Inventory};
+use nskit::inspect::discover::{absent, processes_of_proc};
+use nskit::inspect::explain::{Caller, Explanation, Outcome, explain};
+use nskit::inspect::{Host, Scope, discover};
 use nskit::namespace::Kind;
 
 use super::facts::{self, Users};
 use super::grid::{Cell, Grid};
 use super::overview::keepers;
 use super::paint::{Paint, Style};
+use super::tree;
+use super::width;
 use super::world::{Named, Target, World};
 
 /// How many processes of a namespace are listed.
 const MEMBERS: usize = 20;
+
+/// How many that share a namespace are named.
+const SHARERS: usize = 3;
 
 /// What is known of the target.
 pub(crate) fn view(target: &Target, paint: Paint) -> anyhow::Result<String> {
@@ -21,13 +30,15 @@ pub(crate) fn view(target: &Target, paint: Paint) -> anyhow::Result<String> {
     }
 }
 
-/// Costs the same however many processes there are: nothing but this process and the host's first are looked at.
+/// Costs the same however many processes there are: nothing but this one, the first, and those of containers that engines
+/// tell of on disk are looked at.
 fn process(target: &Target, pid: i32, paint: Paint) -> anyhow::Result<String> {
     let snapshot = discover(&Scope { relations: true, ..Scope::process(pid) })?;
     let process = snapshot.processes.first().ok_or_else(|| absent(pid))?;
-    let (host, with) = host()?;
     let uid = facts::uid(pid).map(|uid| Users::default().name(uid)).unwrap_or_default();
-    let mut out = format!("{} of {uid}: {}\n", paint.paint(Style::Name, &target.title()), facts::command(pid));
+    let command = width::printable(&facts::command(pid));
+    let title = format!("{} of {uid}: {command}", paint.paint(Style::Name, &target.title()));
+    let mut out = paint.fit(&title) + "\n";
     if let Target::Container(container, _) = target {
         for (what, value) in [
             ("id", Some(container.id.clone())),
@@ -36,75 +47,208 @@ fn process(target: &Target, pid: i32, paint: Paint) -> anyhow::Result<String> {
             ("bundle", container.bundle.as_ref().map(|bundle| bundle.display().to_string())),
         ] {
             if let Some(value) = value {
-                out.push_str(&format!("  {what:<7} {value}\n"));
+                out.push_str(&(paint.fit(&format!("  {what:<7} {}", width::printable(&value))) + "\n"));
             }
         }
     }
+    if process.is_opaque() {
+        let why = snapshot.gaps.first().map_or("", |gap| gap.reason.as_str());
+        let why = format!("its namespaces may not be read: {why}; `ns-inspect explain {pid}` tells more");
+        out.push_str(&paint.wrap(&why, "  "));
+        return Ok(out);
+    }
     let mut grid = Grid::new(&["KIND", "NAMESPACE", "SHARED", "OWNER", "PARENT"]);
+    let host = Host::find();
+    let is_host = |&kind: &Kind| process.namespace(kind).map(|index| host.has(kind, snapshot.namespaces[index].inode));
+    let is_all_hosts = Kind::ALL.iter().filter_map(is_host).all(|is_host| is_host == Some(true));
+    let sharers = Sharers::look(target, pid, host, is_all_hosts)?;
     for kind in Kind::ALL {
         let Some(index) = process.namespace(kind) else { continue };
         let namespace = &snapshot.namespaces[index];
-        let shared = match host[kind as usize] {
-            Some(host) if host == namespace.inode => Cell::text(with).styled(Style::Host),
-            Some(_) => Cell::text("no").styled(Style::Own),
-            None => Cell::text("unknown").styled(Style::Faint),
-        };
         let related = |inode: u64, of: &str| if inode == 0 { String::new() } else { format!("{of}:[{inode}]") };
         grid.add(vec![
             Cell::text(kind.oci_name()),
             Cell::text(namespace.to_string()),
-            shared,
+            sharers.of(kind, namespace.inode),
             Cell::text(related(namespace.owner, "user")),
             Cell::text(related(namespace.parent, kind.proc_name())),
         ]);
     }
-    if process.is_opaque() {
-        let why = snapshot.gaps.first().map_or("", |gap| gap.reason.as_str());
-        out.push_str(&format!("  its namespaces may not be read: {why}; `ns-inspect explain {pid}` tells more\n"));
-        return Ok(out);
-    }
     out.push_str(&grid.print(paint, "  "));
-    for gap in &snapshot.gaps {
-        out.push_str(&format!("  {gap}\n"));
-    }
-    out.push_str(&format!("  enter with: {}\n", enter(pid)?));
+    let gaps = snapshot.gaps.iter().chain(&sharers.inventory.gaps);
+    gaps.for_each(|gap| out.push_str(&paint.wrap(&gap.to_string(), "  ")));
+    out.push_str(&Way::of_process(pid)?.line(paint));
     Ok(out)
 }
 
-/// Inode numbers of the host's namespaces, by kind, or of the caller's where those may not be read; and what to call
-/// sharing them.
-fn host() -> anyhow::Result<([Option<u64>; 8], &'static str)> {
-    for (pid, with) in [(1, "with the host"), (2, "with the host"), (std::process::id() as i32, "with the caller")] {
-        let snapshot = discover(&Scope::process(pid))?;
-        if let Some(process) = snapshot.processes.first().filter(|process| !process.is_opaque()) {
-            let inode = |kind| process.namespace(kind).map(|index| snapshot.namespaces[index].inode);
-            return Ok((Kind::ALL.map(inode), with));
+/// With whom a process may share its namespaces: the host, containers, and process 1 where that is not the host's.
+struct Sharers {
+    host: Host,
+    inventory: Inventory,
+    /// Containers by their place in the inventory, with the inode numbers of the namespaces of their first processes.
+    containers: Vec<(usize, [Option<u64>; 8])>,
+    first: Option<[Option<u64>; 8]>,
+}
+
+impl Sharers {
+    /// With whom process `pid` may. Containers are not looked for where all that it has is the host's.
+    fn look(target: &Target, pid: i32, host: Host, is_all_hosts: bool) -> anyhow::Result<Sharers> {
+        if is_all_hosts {
+            return Ok(Sharers { host, inventory: Inventory::default(), containers: Vec::new(), first: None });
+        }
+        let mut inventory = Inventory::on_disk();
+        // One that is not on disk was found among all processes, and so may others be.
+        if let Target::Container(container, _) = target
+            && inventory.containers.iter().all(|other| other.id != container.id)
+        {
+            inventory = Inventory::gather(processes_of_proc()?);
+        }
+        let of = |(place, container): (usize, &Container)| {
+            let other = container.pid.filter(|&other| other != pid && container.engine != Engine::Systemd)?;
+            Some((place, tree::namespaces(other).ok()?))
+        };
+        let containers = inventory.containers.iter().enumerate().filter_map(of).collect();
+        let first = (pid != 1).then(|| tree::namespaces(1).ok()).flatten();
+        Ok(Sharers { host, inventory, containers, first })
+    }
+
+    fn of(&self, kind: Kind, inode: u64) -> Cell {
+        let is_host = self.host.has(kind, inode);
+        if is_host == Some(true) {
+            return Cell::text("with the host").styled(Style::Host);
+        }
+        let shares = |namespaces: &[Option<u64>; 8]| namespaces[kind as usize] == Some(inode);
+        let mut with: Vec<&Container> = self
+            .containers
+            .iter()
+            .filter(|(_, namespaces)| shares(namespaces))
+            .map(|(place, _)| &self.inventory.containers[*place])
+            .collect();
+        // As in the overview: whose it is comes first.
+        with.sort_by_key(|container| (!container.is_sandbox, container.pid));
+        let mut names: Vec<String> = with.iter().take(SHARERS).map(|container| container.title()).collect();
+        if with.len() > SHARERS {
+            names.push(format!("{} more", with.len() - SHARERS));
+        }
+        if names.is_empty() && self.first.as_ref().is_some_and(shares) {
+            names.push("process 1".into());
+        }
+        match (names.is_empty(), is_host) {
+            (false, _) => Cell::text(format!("with {}", names.join(", "))).styled(Style::Shared),
+            (true, None) => Cell::text("?").styled(Style::Faint),
+            (true, _) => Cell::text("no").styled(Style::Own),
         }
     }
-    Ok(([None; 8], ""))
+}
+
+/// How a target is entered.
+pub(crate) enum Way {
+    /// By this command, ready to paste; it leaves out the kinds that may not be entered.
+    Command(String, Vec<Kind>),
+    /// There is none, for this reason: a sentence.
+    None(String),
+}
+
+impl Way {
+    /// Into all namespaces of a process that are not the caller's and that the caller may enter.
+    pub(crate) fn of_process(pid: i32) -> anyhow::Result<Way> {
+        let explanation = explain(&Caller::read(std::process::id() as i32)?, pid)?;
+        let may = |outcome: &Outcome| matches!(outcome, Outcome::Allowed | Outcome::AfterUser);
+        let kinds = |wanted: &dyn Fn(&Outcome) -> bool| -> Vec<Kind> {
+            let verdicts = explanation.verdicts.iter().filter(|verdict| wanted(&verdict.outcome));
+            verdicts.map(|verdict| verdict.kind).collect()
+        };
+        let entered = kinds(&may);
+        let refused = kinds(&|outcome| matches!(outcome, Outcome::Refused(_) | Outcome::Hidden(_)));
+        if explanation.is_zombie {
+            return Ok(Way::None(format!(
+                "process {pid} has ended and waits for its parent: there is nothing to enter"
+            )));
+        }
+        Ok(match (entered.is_empty(), refused.is_empty()) {
+            (true, true) => {
+                Way::None(format!("process {pid} is in the caller's own namespaces: there is nothing to enter"))
+            }
+            (true, false) => Way::None(format!(
+                "the namespaces of process {pid} may not be entered: `ns-inspect explain {pid}` tells why"
+            )),
+            (false, _) => Way::Command(command(pid, &entered, &explanation), refused),
+        })
+    }
+
+    /// Into one namespace, which process `pid` is in.
+    fn of_member(kind: Kind, pid: i32) -> anyhow::Result<Way> {
+        let explanation = explain(&Caller::read(std::process::id() as i32)?, pid)?;
+        let outcome = &explanation.verdicts[kind as usize].outcome;
+        Ok(match outcome {
+            Outcome::Same => Way::None("the caller is in it: there is nothing to enter".into()),
+            Outcome::AfterUser => Way::Command(command(pid, &[kind, Kind::User], &explanation), Vec::new()),
+            Outcome::Allowed => {
+                let keep = if kind == Kind::User && explanation.keeps_ids { KEEP } else { "" };
+                let line = format!("nsenter --{}=/proc/{pid}/ns/{}{keep}", long(kind), kind.proc_name());
+                Way::Command(line, Vec::new())
+            }
+            _ => Way::None(format!("it may not be entered: `ns-inspect explain {pid}` tells why")),
+        })
+    }
+
+    /// A line of a view. A command is not broken, since it is there to be pasted.
+    fn line(&self, paint: Paint) -> String {
+        match self {
+            Way::Command(line, refused) => {
+                let rest = left_out(refused).map(|rest| paint.wrap(&rest, "  ")).unwrap_or_default();
+                format!("  enter with: {line}\n{rest}")
+            }
+            Way::None(why) => paint.wrap(why, "  "),
+        }
+    }
+
+    /// Into one namespace, through a path that leads to it.
+    fn of_path(kind: Kind, path: &Path) -> Way {
+        let path = path.display().to_string();
+        let is_plain = |c: char| c.is_ascii_alphanumeric() || "/._-+:@,".contains(c);
+        let path = if path.chars().all(is_plain) { path } else { format!("'{}'", path.replace('\'', "'\\''")) };
+        // Without a process nothing tells whether user 0 is mapped.
+        let keep = if kind == Kind::User { KEEP } else { "" };
+        Way::Command(format!("nsenter --{}={path}{keep}", long(kind)), Vec::new())
+    }
+}
+
+/// A sentence about the kinds that may not be entered.
+fn left_out(refused: &[Kind]) -> Option<String> {
+    let names: Vec<&str> = refused.iter().map(|&kind| long(kind)).collect();
+    (!names.is_empty()).then(|| format!("may not be entered: {}; `ns-inspect explain` tells why", names.join(", ")))
+}
+
+const KEEP: &str = " --preserve-credentials";
+
+/// The nsenter command that enters these namespaces of the process.
+fn command(pid: i32, kinds: &[Kind], explanation: &Explanation) -> String {
+    let mut line = String::from("nsenter");
+    if !explanation.one_by_one {
+        line.push_str(&format!(" --target {pid}"));
+    }
+    for &kind in Kind::ALL.iter().filter(|kind| kinds.contains(kind)) {
+        line.push_str(&format!(" --{}", long(kind)));
+        if explanation.one_by_one {
+            line.push_str(&format!("=/proc/{pid}/ns/{}", kind.proc_name()));
+        }
+    }
+    if kinds.contains(&Kind::User) && explanation.keeps_ids {
+        line.push_str(KEEP);
+    }
+    line
 }
 
 /// The nsenter command that enters all of the process's namespaces that are not the caller's, ready to paste.
 pub(crate) fn enter(pid: i32) -> anyhow::Result<String> {
-    let target = discover(&Scope::process(pid))?;
-    let process = target.processes.first().ok_or_else(|| absent(pid))?;
-    let own = discover(&Scope::process(std::process::id() as i32))?;
-    let own = own
-        .processes
-        .first()
-        .map(|process| Kind::ALL.map(|kind| process.namespace(kind).map(|index| own.namespaces[index].inode)));
-    let mut line = format!("nsenter --target {pid}");
-    for kind in Kind::ALL {
-        let inode = process.namespace(kind).map(|index| target.namespaces[index].inode);
-        if inode.is_some() && inode != own.and_then(|own| own[kind as usize]) {
-            // nsenter's names are the kernel's spelled out.
-            line.push_str(&format!(" --{}", if kind == Kind::Net { "net" } else { kind.oci_name() }));
+    match Way::of_process(pid)? {
+        Way::Command(line, refused) => {
+            left_out(&refused).iter().for_each(|rest| eprintln!("ns-inspect: {rest}"));
+            Ok(line)
         }
+        Way::None(why) => anyhow::bail!(why),
     }
-    if process.is_opaque() {
-        line.push_str(" --all");
-    }
-    Ok(line)
 }
 
 fn namespace(named: Named, paint: Paint) -> anyhow::Result<String> {
@@ -112,11 +256,15 @@ fn namespace(named: Named, paint: Paint) -> anyhow::Result<String> {
     let index = named.find(&world.snapshot)?;
     let namespace = world.snapshot.namespaces[index].clone();
     let mut out = paint.paint(Style::Name, &namespace.to_string());
-    if world.is_host(index) {
-        out.push_str(&format!(" {}", paint.paint(Style::Host, "(the host's)")));
+    match world.of_host(index) {
+        Some(true) => out.push_str(&format!(" {}", paint.paint(Style::Host, "(the host's)"))),
+        Some(false) => {}
+        None => out.push_str(&format!(" {}", paint.paint(Style::Faint, "(the host's?)"))),
     }
     out.push('\n');
-    let mut line = |what: &str, value: String| out.push_str(&format!("  {what:<11} {value}\n"));
+    let mut line = |what: &str, value: String| {
+        out.push_str(&(paint.fit(&format!("  {what:<11} {}", width::printable(&value))) + "\n"));
+    };
     if namespace.parent != 0 {
         line("parent", format!("{}:[{}]", namespace.kind.proc_name(), namespace.parent));
     }
@@ -147,18 +295,18 @@ fn namespace(named: Named, paint: Paint) -> anyhow::Result<String> {
     if namespace.processes == 0 && keepers.is_empty() {
         line("kept by", "nothing that can be seen: a descriptor in flight, a key or a file's credentials".into());
     }
-    if let Some(pid) = members.first() {
-        line(
-            "enter with",
-            format!("nsenter --{}=/proc/{pid}/ns/{} ", long(namespace.kind), namespace.kind.proc_name()),
-        );
-    } else if let Some(path) = world.snapshot.path(&namespace) {
-        line("enter with", format!("nsenter --{}={}", long(namespace.kind), path.display()));
+    // The first may have ended meanwhile.
+    let of_member = members.iter().find_map(|&pid| Way::of_member(namespace.kind, pid).ok());
+    let of_path = || world.snapshot.path(&namespace).map(|path| Way::of_path(namespace.kind, &path));
+    let way = of_member.or_else(of_path);
+    if let Some(way) = way {
+        out.push_str(&way.line(paint));
     }
-    out.push_str(&world.gaps());
+    out.push_str(&world.gaps(paint));
     Ok(out)
 }
 
+/// What nsenter's option is called: the kinds' names spelled out, but for one.
 fn long(kind: Kind) -> &'static str {
     if kind == Kind::Net { "net" } else { kind.oci_name() }
 }

@@ -18,20 +18,34 @@ pub(crate) fn view(world: &mut World, paint: Paint) -> String {
     let users: Vec<usize> = (0..world.snapshot.namespaces.len())
         .filter(|&index| world.snapshot.namespaces[index].kind == Kind::User)
         .collect();
-    let known = |inode: u64| world.snapshot.find(inode).is_some();
-    let roots: Vec<usize> =
-        users.iter().copied().filter(|&index| !known(world.snapshot.namespaces[index].parent)).collect();
+    let is_root = |&index: &usize| world.snapshot.find(world.snapshot.namespaces[index].parent).is_none();
+    let roots: Vec<usize> = users.iter().copied().filter(is_root).collect();
     let mut out = String::new();
     for root in roots {
         branch(world, root, "", "", paint, &mut out);
     }
-    out.push_str(&world.gaps());
+    // Owned by one further out than the caller may know of, or of a process that may not be looked at.
+    let is_ownerless = |index: &usize| {
+        let namespace = &world.snapshot.namespaces[*index];
+        namespace.kind != Kind::User && world.snapshot.find(namespace.owner).is_none()
+    };
+    let ownerless: Vec<usize> = (0..world.snapshot.namespaces.len()).filter(is_ownerless).collect();
+    if !ownerless.is_empty() {
+        out.push_str("owned by a user namespace that is not to be seen\n");
+        let (line, last) = if width::is_utf8() { ("├─ ", "└─ ") } else { ("|- ", "`- ") };
+        for (number, &index) in ownerless.iter().enumerate() {
+            let art = if number + 1 == ownerless.len() { last } else { line };
+            out.push_str(&(paint.fit(&format!("{art}{}", describe(world, index, paint))) + "\n"));
+        }
+    }
+    out.push_str(&world.gaps(paint));
     out
 }
 
 fn branch(world: &mut World, index: usize, own: &str, below: &str, paint: Paint, out: &mut String) {
     let namespace = world.snapshot.namespaces[index].clone();
-    out.push_str(&format!("{own}{}\n", describe_user(world, index, paint)));
+    let line = format!("{own}{}", describe_user(world, index, paint));
+    out.push_str(&(paint.fit(&line) + "\n"));
     let owned: Vec<usize> = (0..world.snapshot.namespaces.len())
         .filter(|&other| {
             let other = &world.snapshot.namespaces[other];
@@ -49,7 +63,7 @@ fn branch(world: &mut World, index: usize, own: &str, below: &str, paint: Paint,
     for (number, &other) in owned.iter().enumerate() {
         let is_last = number + 1 == owned.len() && children.is_empty();
         let art = if is_last { last } else { line };
-        out.push_str(&format!("{below}{art}{}\n", describe(world, other, paint)));
+        out.push_str(&(paint.fit(&format!("{below}{art}{}", describe(world, other, paint))) + "\n"));
     }
     for (number, &child) in children.iter().enumerate() {
         let is_last = number + 1 == children.len();
@@ -95,9 +109,7 @@ fn describe(world: &World, index: usize, paint: Paint) -> String {
     let namespace = &world.snapshot.namespaces[index];
     let host = world.is_host(index);
     let mut text = paint.paint(if host { Style::Host } else { Style::Own }, &namespace.to_string());
-    if host {
-        text.push_str(" host");
-    }
+    text.push_str(world.host_mark(index));
     let containers = if host { Vec::new() } else { world.containers_in(index) };
     if !containers.is_empty() {
         let mut names: Vec<String> = containers.iter().take(4).map(|container| container.title()).collect();
@@ -117,7 +129,7 @@ fn describe(world: &World, index: usize, paint: Paint) -> String {
     }
     if let Some(process) = world.snapshot.leader(namespace).filter(|_| !host && containers.is_empty()) {
         let command = facts::command(process.pid);
-        text.push_str(&format!(": {} {}", process.pid, width::cut(&width::printable(&command), 40)));
+        text.push_str(&format!(": {} {}", process.pid, width::printable(&command)));
     }
     text
 }
@@ -137,7 +149,8 @@ pub(crate) fn diff(a: &Target, b: &Target, paint: Paint) -> anyhow::Result<Strin
         };
         grid.add(vec![Cell::text(kind.oci_name()), show(left), show(right), same]);
     }
-    Ok(format!("A: {}\nB: {}\n{}", a.title(), b.title(), grid.print(paint, "")))
+    let titles = paint.fit(&format!("A: {}", a.title())) + "\n" + &paint.fit(&format!("B: {}", b.title()));
+    Ok(titles + "\n" + &grid.print(paint, ""))
 }
 
 /// Inode numbers of the process's namespaces, by kind.

@@ -82,6 +82,46 @@ pub(crate) fn cut(text: &str, wanted: usize) -> &str {
     text
 }
 
+/// What stands for what was cut off.
+pub(crate) fn ellipsis() -> &'static str {
+    if is_utf8() { "…" } else { "..." }
+}
+
+/// The text, or as much of its beginning as fits with an ellipsis behind it. Colours take no room, and end with it.
+pub(crate) fn fit(text: &str, room: usize) -> String {
+    fit_before(text, room, ellipsis())
+}
+
+/// As [`fit`], with this for what was cut off.
+pub(crate) fn fit_before(text: &str, room: usize, end: &str) -> String {
+    if of(text) <= room {
+        return text.to_owned();
+    }
+    let end = if of(end) <= room { end } else { "" };
+    let mut left = room - of(end);
+    let (mut fitted, mut coloured) = (String::new(), false);
+    let mut chars = text.chars();
+    while let Some(c) = chars.next() {
+        if c == '\x1b' {
+            let code: String = std::iter::once(c).chain(chars.by_ref().take_while(|&c| c != 'm')).collect();
+            coloured = !code.ends_with("[0");
+            fitted.push_str(&code);
+            fitted.push('m');
+            continue;
+        }
+        if of_char(c) > left {
+            break;
+        }
+        left -= of_char(c);
+        fitted.push(c);
+    }
+    fitted.push_str(end);
+    if coloured {
+        fitted.push_str("\x1b[0m");
+    }
+    fitted
+}
+
 /// The text with everything that a terminal could act upon written as `\xNN`.
 pub(crate) fn printable(text: &str) -> String {
     let mut safe = String::with_capacity(text.len());
@@ -108,6 +148,16 @@ mod tests {
         assert_eq!(of("e\u{301}"), 1);
         assert_eq!(of("\x1b[1mx\x1b[0m"), 1);
         assert_eq!(cut("日本", 3), "日");
+    }
+
+    #[test]
+    fn what_is_cut_ends_in_an_ellipsis_and_without_colour() {
+        let end = ellipsis();
+        let room = 3 + of(end);
+        assert_eq!(fit("abcdefgh", room), format!("abc{end}"));
+        assert_eq!(fit("abcd", 4), "abcd");
+        assert_eq!(fit("\x1b[1mabcdefgh\x1b[0m", room), format!("\x1b[1mabc{end}\x1b[0m"));
+        assert_eq!(fit("\x1b[1ma\x1b[0mbcdefgh", room), format!("\x1b[1ma\x1b[0mbc{end}"));
     }
 
     #[test]

@@ -7,11 +7,12 @@ use anyhow::{Context, bail};
 use nskit::error::Attempt;
 use nskit::inspect::containers::{Container, Engine, Inventory};
 use nskit::inspect::discover::{absent, processes_of_proc};
-use nskit::inspect::{Scope, Snapshot, discover};
+use nskit::inspect::{Host, Scope, Snapshot, discover};
 use nskit::namespace::Kind;
 use rustix::fs::{Mode, OFlags};
 
 use super::facts::Users;
+use super::paint::Paint;
 
 /// What a person named on the command line.
 #[derive(Clone, Debug)]
@@ -34,7 +35,10 @@ pub(crate) struct Named {
 impl Named {
     /// Where it is among the namespaces.
     pub(crate) fn find(self, snapshot: &Snapshot) -> anyhow::Result<usize> {
-        let index = snapshot.find(self.inode).with_context(|| format!("there is no {self}"))?;
+        let index = snapshot.find(self.inode).with_context(|| match snapshot.unlisted() {
+            Some(gap) => format!("no {self} is to be seen; {gap}"),
+            None => format!("there is no {self}"),
+        })?;
         let found = &snapshot.namespaces[index];
         anyhow::ensure!(self.kind.is_none_or(|kind| kind == found.kind), "there is no {self}, but {found}");
         Ok(index)
@@ -56,6 +60,9 @@ impl Target {
         }
         if let Some((kind, _)) = text.split_once(":[").filter(|(kind, rest)| !kind.contains('/') && rest.ends_with(']'))
         {
+            if Kind::from_proc_name(kind).is_some() {
+                bail!("'{text}' names no namespace: in brackets goes an inode number, as in {kind}:[4026531840]");
+            }
             let kinds = Kind::ALL.map(Kind::proc_name).join(", ");
             bail!("there is no kind of namespace called '{kind}': there are {kinds}");
         }
@@ -136,7 +143,7 @@ pub(crate) struct World {
     pub(crate) snapshot: Snapshot,
     pub(crate) inventory: Inventory,
     pub(crate) users: Users,
-    host: [Option<usize>; 8],
+    host: Host,
 }
 
 impl World {
@@ -148,32 +155,54 @@ impl World {
     pub(crate) fn with(scope: &Scope) -> anyhow::Result<World> {
         let snapshot = discover(scope)?;
         let inventory = Inventory::gather(snapshot.processes.iter().map(|process| process.pid));
-        let host = snapshot.host();
-        Ok(World { snapshot, inventory, users: Users::default(), host })
+        Ok(World { snapshot, inventory, users: Users::default(), host: Host::find() })
     }
 
-    /// Whether the namespace at `index` is one of the host's own.
+    /// Whether the namespace at `index` is one of the host's own; `None` where that cannot be known.
+    pub(crate) fn of_host(&self, index: usize) -> Option<bool> {
+        let namespace = &self.snapshot.namespaces[index];
+        self.host.has(namespace.kind, namespace.inode)
+    }
+
+    /// Whether the namespace at `index` is known to be one of the host's own.
     pub(crate) fn is_host(&self, index: usize) -> bool {
-        self.host[self.snapshot.namespaces[index].kind as usize] == Some(index)
+        self.of_host(index) == Some(true)
     }
 
-    /// Containers whose first process is in the namespace at `index`; systemd's units only where it is not the host's.
+    /// What is written beside the namespace at `index` about whether it is the host's: a blank and the word, or nothing.
+    pub(crate) fn host_mark(&self, index: usize) -> &'static str {
+        match self.of_host(index) {
+            Some(true) => " host",
+            Some(false) => "",
+            None => " host?",
+        }
+    }
+
+    /// Whether it is what one is in who was put nowhere else: the host's, or, inside of a pid namespace, process 1's.
+    pub(crate) fn is_common(&self, index: usize) -> bool {
+        let first = self.snapshot.find_process(1).map(|place| self.snapshot.processes[place]);
+        let kind = self.snapshot.namespaces[index].kind;
+        self.is_host(index) || first.is_some_and(|first| first.namespace(kind) == Some(index))
+    }
+
+    /// Containers whose first process is in the namespace at `index`; systemd's units only where these went out of
+    /// their way for it.
     pub(crate) fn containers_in(&self, index: usize) -> Vec<&Container> {
         let kind = self.snapshot.namespaces[index].kind;
         let is_in = |container: &&Container| {
             let place = container.pid.and_then(|pid| self.snapshot.find_process(pid));
             place.is_some_and(|place| self.snapshot.processes[place].namespace(kind) == Some(index))
         };
-        let host = self.is_host(index);
-        let wanted = |container: &&Container| !(host && container.engine == Engine::Systemd);
+        let common = self.is_common(index);
+        let wanted = |container: &&Container| !(common && container.engine == Engine::Systemd);
         self.inventory.containers.iter().filter(is_in).filter(wanted).collect()
     }
 
     /// Sentences about what could not be looked at.
-    pub(crate) fn gaps(&self) -> String {
+    pub(crate) fn gaps(&self, paint: Paint) -> String {
         let mut text = String::new();
-        for gap in &self.snapshot.gaps {
-            text.push_str(&format!("  {gap}\n"));
+        for gap in self.snapshot.gaps.iter().chain(&self.inventory.gaps) {
+            text.push_str(&paint.wrap(&gap.to_string(), "  "));
         }
         if text.is_empty() { text } else { format!("\nCould not be looked at:\n{text}") }
     }

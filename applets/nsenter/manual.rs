@@ -31,33 +31,21 @@ static program FILE of the caller; the words that follow are its arguments, from
 /// The sections behind the options.
 pub(super) const SECTIONS: &str = "\
 EXAMPLES
-
-A shell in a container, and one program:
-
-    nsenter web
-    nsenter web ls /
-
-What a container's network looks like, with the caller's programs:
-
-    nsenter -n web ip addr
-
-All namespaces of a process, with its root, directory and environment:
-
-    nsenter -t PID -a -r -w -e PROGRAM
-
-As the user that the process is:
-
-    nsenter -t PID -a -S follow -G follow PROGRAM
-
-A container that has no programs:
-
-    nsenter --tools web lsns
-    nsenter --tools=/bin/busybox web sh
-
-A namespace that ip-netns(8) made:
-
-    nsenter --net=/run/netns/NAME PROGRAM
-
-Why a namespace cannot be entered:
-
-    ns-inspect explain PID";
+  nsenter web
+             a shell in a container
+  nsenter web ls /
+             one program in it
+  nsenter -n web ip addr
+             what a container's network looks like, with the caller's programs
+  nsenter -t PID -a -r -w -e PROGRAM
+             all namespaces of a process, with its root, directory and environment
+  nsenter -t PID -a -S follow -G follow PROGRAM
+             as the user that the process is
+  nsenter --tools web lsns
+             in a container that has no programs
+  nsenter --tools=/bin/busybox web sh
+             in such a container, with a static program of the caller
+  nsenter --net=/run/netns/NAME PROGRAM
+             a namespace that ip-netns(8) made
+  ns-inspect explain PID
+             why a namespace cannot be entered";

@@ -23,32 +23,17 @@ container engines have it, or a runtime configuration with one; without --no-new
 /// The sections behind the options.
 pub(super) const SECTIONS: &str = "\
 EXAMPLES
-
-Be root in a user namespace, as an ordinary user:
-
-    unshare -r id
-
-See one's own processes alone:
-
-    unshare -rpf --mount-proc ps aux
-
-Run a program without the network, and without a way to any privilege:
-
-    unshare -cn --cap-drop all --no-new-privs PROGRAM
-
-Change the root directory with all the ids that /etc/subuid grants:
-
-    unshare --map-auto --map-root-user --mount --root=DIR /bin/sh
-
-Keep a namespace without a process, and enter it later:
-
-    touch /run/uts && unshare --uts=/run/uts hostname web
-    nsenter --uts=/run/uts hostname
-
-Have a program end when unshare is killed:
-
-    unshare -pf --kill-child=TERM PROGRAM
-
-See each step, and why the one that fails does:
-
-    unshare -v -rmpf --mount-proc true";
+  unshare -r id
+             be root in a user namespace, as an ordinary user
+  unshare -rpf --mount-proc ps aux
+             see one's own processes alone
+  unshare -cn --cap-drop all --no-new-privs PROGRAM
+             run a program without the network, and without a way to any privilege
+  unshare --map-auto --map-root-user --mount --root=DIR /bin/sh
+             change the root directory with all the ids that /etc/subuid grants
+  touch /run/uts && unshare --uts=/run/uts hostname web
+             keep a namespace without a process; nsenter --uts=/run/uts hostname enters it later
+  unshare -pf --kill-child=TERM PROGRAM
+             have a program end when unshare is killed
+  unshare -v -rmpf --mount-proc true
+             see each step, and why the one that fails does";

@@ -11,8 +11,7 @@ use crate::error::{Errno, Error, Result, strerror};
 use crate::namespace::Kind;
 use crate::sys::ioctl;
 
-/// The inode number of the initial user namespace, `PROC_USER_INIT_INO`.
-const INITIAL_USER_NAMESPACE: u64 = 4_026_531_837;
+const CAP_SETGID: u32 = 6;
 const CAP_SYS_CHROOT: u32 = 18;
 const CAP_SYS_PTRACE: u32 = 19;
 const CAP_SYS_ADMIN: u32 = 21;
@@ -65,6 +64,13 @@ pub struct Explanation {
     pub verdicts: Vec<Verdict>,
     /// Sentences about the target that matter to one who enters: chroot, LSM, frozen, ptrace restrictions.
     pub remarks: Vec<String>,
+    /// The user and mount namespace take a call of setns(2) each: one for both looks at the capabilities that the caller
+    /// has before it.
+    pub one_by_one: bool,
+    /// Who enters the user namespace has to keep ids and groups, which nsenter would set to 0 and drop.
+    pub keeps_ids: bool,
+    /// The process has ended, and nobody has waited for it.
+    pub is_zombie: bool,
 }
 
 struct Status(String);
@@ -82,6 +88,10 @@ impl Status {
     fn field(&self, name: &str) -> &str {
         let line = self.0.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(':'));
         line.unwrap_or_default().trim()
+    }
+
+    fn is_zombie(&self) -> bool {
+        self.field("State").starts_with('Z')
     }
 
     fn uids(&self) -> Vec<u32> {
@@ -202,7 +212,29 @@ pub fn explain(caller: &Caller, target: i32) -> Result<Explanation> {
         explanation.verdicts.push(Verdict { kind, inode: number, outcome });
     }
     explanation.remarks = remarks(target, &status);
+    explanation.is_zombie = status.is_zombie();
+    let mount = &explanation.verdicts[Kind::Mount as usize];
+    let chroot = user.as_ref().map_or(Ok(()), |ns| caller.has(CAP_SYS_CHROOT, ns.as_fd()));
+    if let (Outcome::AfterUser, Err(why)) = (&mount.outcome, chroot) {
+        explanation.one_by_one = true;
+        explanation.remarks.push(format!(
+            "one setns(2) for the user and the mount namespace, as by nsenter --target, fails, because it looks at the \
+             capabilities before it: {why}; two do not: nsenter --user=FILE --mount=FILE"
+        ));
+    }
+    explanation.keeps_ids = user_outcome == Outcome::Allowed && keeps_ids(caller, target);
     Ok(explanation)
+}
+
+/// Whether user and group 0, or dropping the groups, will fail in the user namespace of the target. Groups can be dropped
+/// before it is entered, by a caller who may, or in it, unless `/proc/PID/setgroups` forbids that.
+fn keeps_ids(caller: &Caller, target: i32) -> bool {
+    let read = |pid: i32, file: &str| fs::read_to_string(format!("/proc/{pid}/{file}")).unwrap_or_default();
+    let has_zero =
+        |file: &str| read(target, file).lines().any(|line| line.split_ascii_whitespace().next() == Some("0"));
+    let may_drop = |pid: i32| read(pid, "setgroups").trim() == "allow";
+    let drops_before = caller.capabilities & 1 << CAP_SETGID != 0 && may_drop(caller.pid);
+    !has_zero("uid_map") || !has_zero("gid_map") || !(drops_before || may_drop(target))
 }
 
 fn outcome_of(reasons: Vec<String>) -> Outcome {
@@ -278,7 +310,7 @@ fn is_below(ns: BorrowedFd<'_>, ancestor: u64) -> bool {
 fn why_hidden(caller: &Caller, target: i32, status: &Status, user: Option<&OwnedFd>) -> Vec<String> {
     let mut reasons = Vec::new();
     let uids = status.uids();
-    if caller.user == INITIAL_USER_NAMESPACE && caller.capabilities & 1 << CAP_SYS_PTRACE != 0 {
+    if caller.user == Kind::User.initial_inode() && caller.capabilities & 1 << CAP_SYS_PTRACE != 0 {
         reasons
             .push("ptrace access: the caller has CAP_SYS_PTRACE everywhere, so a security module refuses".to_owned());
     } else if uids.iter().take(3).any(|&uid| uid != caller.uid) {
@@ -311,7 +343,7 @@ fn label(pid: i32) -> Option<String> {
 
 fn remarks(target: i32, status: &Status) -> Vec<String> {
     let mut remarks = Vec::new();
-    if status.field("State").starts_with('Z') {
+    if status.is_zombie() {
         remarks
             .push("the process has ended and waits for its parent; it has no namespaces left but user and pid".into());
     }

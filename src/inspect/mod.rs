@@ -6,10 +6,12 @@
 pub mod containers;
 pub mod discover;
 pub mod explain;
+pub mod host;
 pub mod model;
 pub mod mounttree;
 pub mod network;
 pub mod pids;
 
 pub use discover::{Scope, discover};
+pub use host::Host;
 pub use model::{Gap, Keeper, Namespace, NetnsId, Process, Snapshot};

@@ -1,10 +1,18 @@
 //! What was found: processes, namespaces, what keeps each of them, and what could not be looked at.
 
+use std::borrow::Cow;
 use std::collections::HashMap;
 use std::fmt;
+use std::os::fd::OwnedFd;
 use std::path::PathBuf;
 
+use rustix::fs::{Mode, OFlags};
+
+use crate::error::{self, Attempt, Errno, Error, Result};
 use crate::namespace::Kind;
+
+/// How many processes of a namespace are tried, should they end one after the other.
+pub(super) const MEMBERS: usize = 8;
 
 /// No process or namespace: fits where an index is expected and keeps [`Process`] small.
 const NONE: u32 = u32::MAX;
@@ -194,22 +202,43 @@ pub struct Gap {
     /// How many of them.
     pub count: usize,
     /// Of what, in the plural: `processes`.
-    pub what: &'static str,
+    pub what: Cow<'static, str>,
     /// Why, as the end of a sentence: `Permission denied`.
     pub reason: String,
+    /// The first processes that it is about, where it is about processes.
+    pub pids: Vec<i32>,
+}
+
+/// How many processes a [`Gap`] names.
+const NAMED: usize = 4;
+
+impl Gap {
+    /// Something that is not counted: a whole source that is missing.
+    pub(super) fn whole(what: impl Into<Cow<'static, str>>, reason: impl Into<String>) -> Gap {
+        Gap { count: 0, what: what.into(), reason: reason.into(), pids: Vec::new() }
+    }
 }
 
 impl fmt::Display for Gap {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match (self.count, self.what) {
+        match (self.count, &*self.what) {
             (0, what) => write!(f, "{what}: {}", self.reason),
             (1, "processes") => write!(f, "1 process: {}", self.reason),
             (1, "processes' open files") => write!(f, "1 process's open files: {}", self.reason),
             (1, what) => write!(f, "1 {}: {}", what.strip_suffix('s').unwrap_or(what), self.reason),
             (count, what) => write!(f, "{count} {what}: {}", self.reason),
+        }?;
+        let pids: Vec<String> = self.pids.iter().map(i32::to_string).collect();
+        match self.count.saturating_sub(pids.len()) {
+            _ if pids.is_empty() => Ok(()),
+            0 => write!(f, " ({})", pids.join(", ")),
+            more => write!(f, " ({} and {more} more)", pids.join(", ")),
         }
     }
 }
+
+/// What only listns(2) shows.
+pub(super) const UNLISTED: &str = "namespaces that only a descriptor in flight, a key or a file's credentials hold";
 
 /// All that [`discover`](super::discover()) found.
 #[derive(Clone, Debug, Default)]
@@ -247,11 +276,18 @@ impl Snapshot {
 
     /// A path in `/proc` or below a bind mount by which the namespace can be opened.
     pub fn path(&self, namespace: &Namespace) -> Option<PathBuf> {
+        self.paths(namespace).next()
+    }
+
+    /// Such paths, of the first few processes in it and of what else keeps it.
+    fn paths<'a>(&'a self, namespace: &'a Namespace) -> impl Iterator<Item = PathBuf> + 'a {
         let name = namespace.kind.proc_name();
-        if let Some(process) = self.leader(namespace) {
-            return Some(format!("/proc/{}/ns/{name}", process.pid).into());
-        }
-        namespace.keepers.iter().find_map(|keeper| match keeper {
+        // Found without a search, and most often enough.
+        let leader = self.leader(namespace).map(|process| process.pid);
+        let index = self.find(namespace.inode).filter(|_| leader.is_some());
+        let others = index.into_iter().flat_map(|index| self.members(index).skip(1).take(MEMBERS));
+        let pids = leader.into_iter().chain(others.map(|process| process.pid));
+        let kept = namespace.keepers.iter().filter_map(move |keeper| match keeper {
             Keeper::Thread { pid, tid } => Some(format!("/proc/{pid}/task/{tid}/ns/{name}").into()),
             Keeper::ForChildren { pid } => {
                 Some(format!("/proc/{pid}/ns/{}", namespace.kind.proc_name_for_children()).into())
@@ -263,20 +299,28 @@ impl Snapshot {
                 Some(PathBuf::from(format!("/proc/{}/root", holder.pid)).join(inside))
             }
             _ => None,
-        })
+        });
+        pids.map(move |pid| PathBuf::from(format!("/proc/{pid}/ns/{name}"))).chain(kept)
     }
 
-    /// The host's own namespaces, by kind: those of the first process, or of the kernel's threads where its are not to
-    /// be read, or of the caller. Inside a container this is the container.
-    pub fn host(&self) -> [Option<usize>; 8] {
-        let process = self.host_process();
-        Kind::ALL.map(|kind| process.and_then(|process| process.namespace(kind)))
-    }
-
-    pub(super) fn host_process(&self) -> Option<&Process> {
-        let own = std::process::id() as i32;
-        let candidates = [1, 2, own].into_iter().filter_map(|pid| self.find_process(pid));
-        candidates.map(|place| &self.processes[place]).find(|process| !process.is_opaque())
+    /// Opens a namespace that was found, by whatever leads there still.
+    ///
+    /// # Errors
+    /// Where nothing does, or nothing that may be opened.
+    pub fn open(&self, namespace: &Namespace) -> Result<OwnedFd> {
+        let mut refused = None;
+        for path in self.paths(namespace) {
+            let flags = OFlags::RDONLY | OFlags::CLOEXEC;
+            let opened = rustix::fs::open(&path, flags, Mode::empty()).attempt(|| format!("open {}", path.display()));
+            match opened {
+                // A process may have gone elsewhere, or its number to another.
+                Ok(fd) if rustix::fs::fstat(&fd).is_ok_and(|status| status.st_ino == namespace.inode) => return Ok(fd),
+                Ok(_) => {}
+                Err(error) => refused = refused.or(Some(error).filter(|error| error.errno() == Some(Errno::ACCESS))),
+            }
+        }
+        let nothing = || Error::new(error::Kind::NotFound, "nothing that can be opened leads there");
+        Err(refused.unwrap_or_else(nothing))
     }
 
     /// The index of the namespace, and whether it was not known before.
@@ -297,16 +341,33 @@ impl Snapshot {
     }
 
     pub(super) fn gap(&mut self, what: &'static str, reason: impl Into<String>) {
-        let reason = reason.into();
-        match self.gaps.iter_mut().find(|gap| gap.what == what && gap.reason == reason) {
-            Some(gap) => gap.count += 1,
-            None => self.gaps.push(Gap { count: 1, what, reason }),
-        }
+        self.count_gap(what, reason.into(), None);
+    }
+
+    /// Something that could not be looked at of process `pid`.
+    pub(super) fn gap_of(&mut self, pid: i32, what: &'static str, reason: impl Into<String>) {
+        self.count_gap(what, reason.into(), Some(pid));
+    }
+
+    fn count_gap(&mut self, what: &'static str, reason: String, pid: Option<i32>) {
+        let known = self.gaps.iter().position(|gap| gap.what == what && gap.reason == reason);
+        let place = known.unwrap_or_else(|| {
+            self.gaps.push(Gap::whole(what, reason));
+            self.gaps.len() - 1
+        });
+        let gap = &mut self.gaps[place];
+        gap.count += 1;
+        gap.pids.extend(pid.filter(|_| gap.pids.len() < NAMED));
+    }
+
+    /// What is said of namespaces of which only the kernel's own list would tell, where there is none.
+    pub fn unlisted(&self) -> Option<&Gap> {
+        self.gaps.iter().find(|gap| gap.what == UNLISTED)
     }
 
     /// Something that is not counted: a whole source that is missing.
     pub(super) fn blind(&mut self, what: &'static str, reason: impl Into<String>) {
-        self.gaps.push(Gap { count: 0, what, reason: reason.into() });
+        self.gaps.push(Gap::whole(what, reason));
     }
 
     /// Adds a process; they come in any order until [`Snapshot::arrange`].
@@ -376,6 +437,15 @@ mod tests {
         assert_eq!(snapshot.leader(&snapshot.namespaces[net]).unwrap().pid, 7);
         assert_eq!(snapshot.namespaces[net].processes, 3);
         assert_eq!(snapshot.members(net).map(|process| process.pid).collect::<Vec<_>>(), [7, 70, 700]);
+    }
+
+    #[test]
+    fn a_gap_counts_all_and_names_some() {
+        let mut snapshot = Snapshot::default();
+        snapshot.gap_of(1, "processes", "Permission denied");
+        assert_eq!(snapshot.gaps[0].to_string(), "1 process: Permission denied (1)");
+        (2..=9).for_each(|pid| snapshot.gap_of(pid, "processes", "Permission denied"));
+        assert_eq!(snapshot.gaps[0].to_string(), "9 processes: Permission denied (1, 2, 3, 4 and 5 more)");
     }
 
     #[test]

@@ -5,10 +5,12 @@ use std::fs;
 use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 
-use super::Snapshot;
 use super::discover::unescape;
-use crate::error::{Error, Result};
+use super::model::MEMBERS;
+use super::{Gap, Keeper, Namespace, Snapshot};
+use crate::error::{Errno, Error, Result, strerror};
 use crate::namespace::Kind;
+use crate::sys::{ioctl, mountlist};
 
 /// A mount; a line of proc_pid_mountinfo(5).
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -103,44 +105,180 @@ fn find_hidden(mounts: &mut [Mount]) {
     }
 }
 
-/// A mount that keeps a path's file system busy.
+/// What a mount has to do with a path.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Why {
+    /// It is a mount of what is at the path or below.
+    FileSystem,
+    /// It is mounted on the path or below, though not where the caller sees it.
+    On,
+    /// It is where its own mount namespace has that path, or below, on whatever that has there.
+    Path,
+}
+
+/// A mount that keeps a path busy.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Holder {
     /// The inode number of the mount namespace.
     pub namespace: u64,
-    /// A process in it.
-    pub pid: i32,
+    /// A process in it, where there is one.
+    pub pid: Option<i32>,
+    /// What it has to do with the path.
+    pub why: Why,
     /// The mount.
     pub mount: Mount,
 }
 
-/// Finds the mounts, in every mount namespace that has a process, of what is at or below `path`, or of the file system
-/// on it where it is a block device.
+/// What keeps a path busy, and how much of the machine was looked at.
+#[derive(Clone, Debug, Default)]
+pub struct Holders {
+    /// The mounts, of one mount namespace after the other.
+    pub found: Vec<Holder>,
+    /// How many mount namespaces were looked at.
+    pub looked_at: usize,
+    /// Those that could not be.
+    pub gaps: Vec<Gap>,
+}
+
+/// A place that mounts are compared with.
+struct Place {
+    /// The path as the caller sees it.
+    path: PathBuf,
+    /// The device that it is on, and where inside of its file system.
+    at: ((u32, u32), PathBuf),
+    /// The same of what a mount on it is mounted on: of its parent, with its name. None of a root and of a device.
+    point: Option<((u32, u32), PathBuf)>,
+}
+
+/// Finds the mounts, in every mount namespace, of what is at or below `path`, or of the file system on it where it is a
+/// block device; and those on it or below, which may have been left in other namespaces when the caller's went.
 ///
 /// # Errors
 /// Where the path cannot be resolved, or the caller's own mounts cannot be read.
-pub fn holders(path: &Path, snapshot: &Snapshot) -> Result<Vec<Holder>> {
+pub fn holders(path: &Path, snapshot: &Snapshot) -> Result<Holders> {
     let attempted = || format!("resolve {}", path.display());
     let path = path.canonicalize().map_err(|error| Error::io(&error, attempted()))?;
     let status = rustix::fs::stat(&path).map_err(|errno| Error::os(errno, attempted()))?;
     let is_block = rustix::fs::FileType::from_raw_mode(status.st_mode) == rustix::fs::FileType::BlockDevice;
     let own = parse(&fs::read("/proc/self/mountinfo").map_err(|error| Error::io(&error, "read /proc/self/mountinfo"))?);
-    let (device, inside) = if is_block {
-        ((rustix::fs::major(status.st_rdev), rustix::fs::minor(status.st_rdev)), PathBuf::from("/"))
+    let nowhere = || Error::invalid(format!("{} is on no mount", path.display()));
+    let place = if is_block {
+        let device = (rustix::fs::major(status.st_rdev), rustix::fs::minor(status.st_rdev));
+        Place { path, at: (device, PathBuf::from("/")), point: None }
     } else {
-        place_of(&path, &own).ok_or_else(|| Error::invalid(format!("{} is on no mount", path.display())))?
+        let at = place_of(&path, &own).ok_or_else(nowhere)?;
+        let parent = path.parent().zip(path.file_name());
+        let point = parent.and_then(|(parent, name)| {
+            let (device, inside) = place_of(parent, &own)?;
+            Some((device, inside.join(name)))
+        });
+        Place { path, at, point }
     };
-    let mut holders = Vec::new();
-    for namespace in snapshot.namespaces.iter().filter(|namespace| namespace.kind == Kind::Mount) {
-        let Some(process) = snapshot.leader(namespace) else { continue };
-        let Ok(mounts) = read(process.pid) else { continue };
-        for mount in mounts {
-            if mount.device == device && mount.root.starts_with(&inside) {
-                holders.push(Holder { namespace: namespace.inode, pid: process.pid, mount });
+    let mut holders = Holders::default();
+    let mut unseen = Snapshot::default();
+    for (index, namespace) in snapshot.namespaces.iter().enumerate() {
+        if namespace.kind != Kind::Mount {
+            continue;
+        }
+        let (pid, mounts) = mounts_of(snapshot, index);
+        let mounts = match (mounts, pid) {
+            (Ok(mounts), _) => mounts,
+            (Err(why), Some(pid)) => {
+                unseen.gap_of(pid, "mount namespaces", why);
+                continue;
             }
+            // One whose last process ended meanwhile is gone.
+            (Err(_), None) if namespace.processes > 0 && namespace.keepers.is_empty() => continue,
+            (Err(why), None) => {
+                unseen.gap("mount namespaces", why);
+                continue;
+            }
+        };
+        holders.looked_at += 1;
+        let whys = whys(&place, &mounts);
+        for (mount, why) in mounts.into_iter().zip(whys) {
+            holders.found.extend(why.map(|why| Holder { namespace: namespace.inode, pid, why, mount }));
         }
     }
+    holders.gaps = unseen.gaps;
     Ok(holders)
+}
+
+/// The mounts of a mount namespace, as one of its processes or threads sees them; or as the kernel lists them, where there
+/// is none, or none any more. The error is why they may not be read.
+fn mounts_of(snapshot: &Snapshot, index: usize) -> (Option<i32>, Result<Vec<Mount>, String>) {
+    let namespace = &snapshot.namespaces[index];
+    let members = snapshot.members(index).map(|process| (process.pid, format!("/proc/{}/mountinfo", process.pid)));
+    let threads = namespace.keepers.iter().filter_map(|keeper| match keeper {
+        Keeper::Thread { pid, tid } => Some((*pid, format!("/proc/{pid}/task/{tid}/mountinfo"))),
+        _ => None,
+    });
+    for (pid, path) in members.take(MEMBERS).chain(threads.take(MEMBERS)) {
+        match fs::read(&path) {
+            Ok(text) => return (Some(pid), Ok(parse(&text))),
+            Err(error) if error.kind() == std::io::ErrorKind::PermissionDenied => {
+                return (Some(pid), Err(strerror(Errno::ACCESS)));
+            }
+            // It ended meanwhile.
+            Err(_) => {}
+        }
+    }
+    (None, listed(snapshot, namespace))
+}
+
+/// The mounts of a mount namespace as statmount(2) tells them, which knows neither options nor propagation here.
+fn listed(snapshot: &Snapshot, namespace: &Namespace) -> Result<Vec<Mount>, String> {
+    let opened = snapshot.open(namespace).map(ioctl::mount_namespace_id);
+    let id = match (opened, namespace.id) {
+        (Ok(Ok(id)), _) | (_, Some(id)) => id,
+        (Ok(Err(errno)), None) => return Err(strerror(errno)),
+        (Err(error), None) => return Err(error.to_string()),
+    };
+    let ids = mountlist::mounts(id).map_err(strerror)?;
+    let mounts = ids.iter().filter_map(|&mount| mountlist::mount(id, mount).ok()).map(|mount| Mount {
+        id: mount.id,
+        parent: mount.parent,
+        device: mount.device,
+        root: mount.root,
+        point: mount.point,
+        options: String::new(),
+        propagation: String::new(),
+        kind: mount.kind,
+        source: String::new(),
+        hidden_by: None,
+    });
+    let mut mounts: Vec<Mount> = mounts.collect();
+    find_hidden(&mut mounts);
+    Ok(mounts)
+}
+
+/// What each mount of a mount namespace has to do with the place.
+fn whys(place: &Place, mounts: &[Mount]) -> Vec<Option<Why>> {
+    // Where the namespace shows what the caller sees at the path: there may be several, by bind mounts.
+    let shown: Vec<PathBuf> = mounts
+        .iter()
+        .filter_map(|mount| {
+            let (_, inside) = place.point.as_ref().filter(|(device, _)| *device == mount.device)?;
+            Some(joined(&mount.point, inside.strip_prefix(&mount.root).ok()?))
+        })
+        .collect();
+    let of = |mount: &Mount| {
+        if mount.device == place.at.0 && mount.root.starts_with(&place.at.1) {
+            Some(Why::FileSystem)
+        } else if shown.iter().any(|shown| mount.point.starts_with(shown)) {
+            Some(Why::On)
+        } else if place.point.is_some() && mount.point.starts_with(&place.path) {
+            Some(Why::Path)
+        } else {
+            None
+        }
+    };
+    mounts.iter().map(of).collect()
+}
+
+/// A path below another; the other where it is none.
+fn joined(path: &Path, below: &Path) -> PathBuf {
+    if below.as_os_str().is_empty() { path.to_owned() } else { path.join(below) }
 }
 
 /// On which device a path is, and where inside of its file system.
@@ -148,8 +286,7 @@ fn place_of(path: &Path, mounts: &[Mount]) -> Option<((u32, u32), PathBuf)> {
     let seen = mounts.iter().filter(|mount| mount.hidden_by.is_none() && path.starts_with(&mount.point));
     let mount = seen.max_by_key(|mount| mount.point.as_os_str().as_bytes().len())?;
     let rest = path.strip_prefix(&mount.point).ok()?;
-    let inside = if rest.as_os_str().is_empty() { mount.root.clone() } else { mount.root.join(rest) };
-    Some((mount.device, inside))
+    Some((mount.device, joined(&mount.root, rest)))
 }
 
 #[cfg(test)]
@@ -175,6 +312,21 @@ mod tests {
         assert_eq!(mounts[1].propagation, "shared:3 master:1");
         assert_eq!(mounts[4].root, Path::new("/srv/a b"));
         assert_eq!(mounts[4].device, (8, 1));
+    }
+
+    #[test]
+    fn a_mount_holds_a_path_through_the_bind_that_shows_it() {
+        let there = parse(
+            b"1 0 9:1 / / rw - ext4 /dev/sdb1 rw\n\
+            2 1 8:1 / /host rw - ext4 /dev/sda1 rw\n\
+            3 2 0:9 / /host/srv/x rw - tmpfs left rw\n\
+            4 1 8:1 /srv/x /mine rw - ext4 /dev/sda1 rw\n\
+            5 1 0:10 / /srv/x/y rw - tmpfs namesake rw\n",
+        );
+        let at = ((8, 1), PathBuf::from("/srv/x"));
+        let place = Place { path: PathBuf::from("/srv/x"), at: at.clone(), point: Some(at) };
+        let expected = [None, None, Some(Why::On), Some(Why::FileSystem), Some(Why::Path)];
+        assert_eq!(whys(&place, &there), expected);
     }
 
     #[test]

@@ -74,6 +74,21 @@ impl Kind {
         TABLE[self as usize].proc_name_for_children
     }
 
+    /// The inode number of the namespace that the kernel starts with: `*_NS_INIT_INO` of linux/nsfs.h. Mount and network
+    /// namespaces have it from Linux 6.18 on; before, theirs are numbered like any other.
+    pub const fn initial_inode(self) -> u64 {
+        match self {
+            Kind::Ipc => 0xefff_ffff,
+            Kind::Uts => 0xefff_fffe,
+            Kind::User => 0xefff_fffd,
+            Kind::Pid => 0xefff_fffc,
+            Kind::Cgroup => 0xefff_fffb,
+            Kind::Time => 0xefff_fffa,
+            Kind::Net => 0xefff_fff9,
+            Kind::Mount => 0xefff_fff8,
+        }
+    }
+
     /// The name in an OCI `config.json`.
     pub const fn oci_name(self) -> &'static str {
         TABLE[self as usize].oci_name

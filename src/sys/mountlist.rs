@@ -15,8 +15,10 @@ const SYS_LISTNS: libc::c_long = 470;
 /// `LSMT_ROOT`: begin at the root mount.
 const ROOT: u64 = u64::MAX;
 const STATMOUNT_SB_BASIC: u64 = 0x01;
+const STATMOUNT_MNT_BASIC: u64 = 0x02;
 const STATMOUNT_MNT_ROOT: u64 = 0x08;
 const STATMOUNT_MNT_POINT: u64 = 0x10;
+const STATMOUNT_FS_TYPE: u64 = 0x20;
 /// Where in the answer of statmount the strings begin, which the header's offsets count from.
 const STRINGS: usize = 512;
 /// The type of nsfs's file handles, `FILEID_NSFS`.
@@ -41,6 +43,14 @@ impl Request {
 /// One mount.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Mount {
+    /// As in mountinfo: unique in the machine while the mount lives.
+    pub id: u32,
+    /// The mount that it is on, likewise.
+    pub parent: u32,
+    /// The device of the file system, major and minor number.
+    pub device: (u32, u32),
+    /// The file system's type.
+    pub kind: String,
     /// The file system's magic number, as in statfs(2).
     pub magic: u64,
     /// Which directory or file of the file system is mounted.
@@ -74,7 +84,9 @@ pub fn mounts(namespace: u64) -> Result<Vec<u64>, Errno> {
 /// # Errors
 /// As [`mounts`].
 pub fn mount(namespace: u64, mount: u64) -> Result<Mount, Errno> {
-    let request = Request::new(mount, STATMOUNT_SB_BASIC | STATMOUNT_MNT_ROOT | STATMOUNT_MNT_POINT, namespace);
+    let wanted =
+        STATMOUNT_SB_BASIC | STATMOUNT_MNT_BASIC | STATMOUNT_FS_TYPE | STATMOUNT_MNT_ROOT | STATMOUNT_MNT_POINT;
+    let request = Request::new(mount, wanted, namespace);
     let mut answer = vec![0u8; 16 * 1024];
     // SAFETY: the kernel reads `request.size` bytes of the request and writes at most `answer.len()` bytes.
     let status =
@@ -86,7 +98,15 @@ pub fn mount(namespace: u64, mount: u64) -> Result<Mount, Errno> {
         let bytes = CStr::from_bytes_until_nul(bytes).unwrap_or_default().to_bytes();
         PathBuf::from(OsStr::from_bytes(bytes))
     };
-    Ok(Mount { magic: u64::from(number(24)) | u64::from(number(28)) << 32, root: text(104), point: text(108) })
+    Ok(Mount {
+        id: number(56),
+        parent: number(60),
+        device: (number(16), number(20)),
+        kind: text(36).to_string_lossy().into_owned(),
+        magic: u64::from(number(24)) | u64::from(number(28)) << 32,
+        root: text(104),
+        point: text(108),
+    })
 }
 
 /// `struct ns_id_req`.

@@ -1,11 +1,11 @@
-//! Everything as JSON, by the schema in `docs/ns-inspect.schema.json`. `version` changes when something is taken away or
-//! means something else; what is new may come without.
+//! Everything as JSON, by the schema in `docs/ns-inspect.schema.json`. `version` changes when something is taken away,
+//! means something else or may have values that it had not; what is new may come without.
 
 mod views;
 
 use nskit::inspect::containers::Container;
 use nskit::inspect::discover::absent;
-use nskit::inspect::{Keeper, Scope, discover};
+use nskit::inspect::{Gap, Keeper, Scope, discover};
 use serde_json::{Value, json};
 
 use super::facts;
@@ -14,7 +14,7 @@ use super::world::{Target, World};
 pub(crate) use self::views::{diff, enterable, holds, mnt, net, pid};
 
 /// The version of the schema.
-const VERSION: u32 = 1;
+const VERSION: u32 = 2;
 
 /// The document, of everything or of one target: a line for each namespace, container and gap, made one at a time, so
 /// that tens of thousands of namespaces need no tree of values in memory.
@@ -51,9 +51,8 @@ pub(crate) fn document(world: &mut World, target: Option<&Target>) -> anyhow::Re
         item(&mut out, place, &container(found));
     }
     out.push_str("\n],\n\"gaps\": [");
-    for (place, gap) in world.snapshot.gaps.iter().enumerate() {
-        let count = (gap.count > 0).then_some(gap.count);
-        item(&mut out, place, &json!({"what": gap.what, "count": count, "reason": gap.reason}));
+    for (place, found) in world.snapshot.gaps.iter().chain(&world.inventory.gaps).enumerate() {
+        item(&mut out, place, &gap(found));
     }
     out.push_str("\n]\n}\n");
     Ok(out)
@@ -62,6 +61,11 @@ pub(crate) fn document(world: &mut World, target: Option<&Target>) -> anyhow::Re
 fn item(out: &mut String, place: usize, value: &Value) {
     out.push_str(if place == 0 { "\n" } else { ",\n" });
     out.push_str(&value.to_string());
+}
+
+fn gap(gap: &Gap) -> Value {
+    let count = (gap.count > 0).then_some(gap.count);
+    json!({"what": gap.what, "count": count, "reason": gap.reason, "pids": gap.pids})
 }
 
 fn container(container: &Container) -> Value {
@@ -91,7 +95,7 @@ fn namespace(world: &mut World, index: usize) -> Value {
     json!({
         "type": namespace.kind.proc_name(),
         "inode": namespace.inode,
-        "host": world.is_host(index),
+        "host": world.of_host(index),
         "processes": namespace.processes,
         "leader": leader,
         "parent": known(namespace.parent),

@@ -3,7 +3,7 @@
 use std::path::Path;
 
 use nskit::inspect::explain::{Caller, Outcome, explain};
-use nskit::inspect::mounttree::{self, Mount};
+use nskit::inspect::mounttree::{self, Mount, Why};
 use nskit::inspect::network::{self, Link, Network};
 use nskit::inspect::pids;
 use nskit::namespace::Kind;
@@ -13,7 +13,7 @@ use super::super::facts;
 use super::super::places::{Networks, translated};
 use super::super::tree;
 use super::super::world::{Target, World};
-use super::VERSION;
+use super::{VERSION, gap};
 
 /// The document of a view, with what all have.
 fn document(view: &str, mut members: Value) -> String {
@@ -72,7 +72,7 @@ fn one_network(world: &World, networks: &Networks, network: &Network) -> Value {
     let index = world.snapshot.find(network.namespace);
     json!({
         "inode": network.namespace,
-        "host": index.is_some_and(|index| world.is_host(index)),
+        "host": index.and_then(|index| world.of_host(index)),
         "containers": containers(world, network.namespace),
         "links": links,
         "listeners": listeners,
@@ -127,14 +127,24 @@ fn mount(mount: &Mount) -> Value {
 
 /// Which mount namespaces keep a path busy.
 pub(crate) fn holds(world: &World, path: &Path) -> anyhow::Result<String> {
-    let holders: Vec<Value> = mounttree::holders(path, &world.snapshot)?
+    let found = mounttree::holders(path, &world.snapshot)?;
+    let holders: Vec<Value> = found
+        .found
         .iter()
         .map(|holder| {
             let containers = containers(world, holder.namespace);
-            json!({"inode": holder.namespace, "pid": holder.pid, "containers": containers, "mount": mount(&holder.mount)})
+            let why = match holder.why {
+                Why::FileSystem => "same-file-system",
+                Why::On => "mounted-on-it",
+                Why::Path => "same-path",
+            };
+            let mount = mount(&holder.mount);
+            json!({"inode": holder.namespace, "pid": holder.pid, "containers": containers, "why": why, "mount": mount})
         })
         .collect();
-    Ok(document("holds", json!({"path": path.to_string_lossy(), "holders": holders})))
+    let gaps: Vec<Value> = found.gaps.iter().map(gap).collect();
+    let path = path.to_string_lossy();
+    Ok(document("holds", json!({"path": path, "holders": holders, "looked_at": found.looked_at, "gaps": gaps})))
 }
 
 /// What a process is called at each level.

@@ -95,19 +95,13 @@ impl Field {
 pub(crate) fn run(args: &[OsString]) -> ExitCode {
     let argv0 = args.first().map_or_else(|| "lsns".into(), |name| name.to_string_lossy());
     let name = Path::new(&*argv0).file_name().map_or_else(|| "lsns".into(), |name| name.to_string_lossy().into_owned());
-    let (text, status) = match parse(args).and_then(|options| list(&options)) {
-        Ok(text) | Err(Stop::Print(text)) => (text, ExitCode::SUCCESS),
-        Err(Stop::Silent) => return ExitCode::FAILURE,
-        Err(Stop::Fail(message)) => {
-            eprintln!("{name}: {message}");
-            return ExitCode::FAILURE;
-        }
-        Err(Stop::Usage(message)) => {
-            eprintln!("{argv0}: {message}\nTry '{name} --help' for more information.");
-            return ExitCode::FAILURE;
-        }
-    };
-    crate::ns_inspect::output::write(&text, status)
+    match parse(args).and_then(|options| list(&options)) {
+        Ok(text) | Err(Stop::Print(text)) => return crate::exec::print(&name, &text),
+        Err(Stop::Silent) => {}
+        Err(Stop::Fail(message)) => eprintln!("{name}: {message}"),
+        Err(Stop::Usage(message)) => eprintln!("{argv0}: {message}\nTry '{name} --help' for more information."),
+    }
+    ExitCode::FAILURE
 }
 
 fn list(options: &Options) -> Result<String, Stop> {

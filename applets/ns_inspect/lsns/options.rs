@@ -36,9 +36,11 @@ enum Id {
     Version,
 }
 
+/// Those with a common beginning are in util-linux's order, in which they are listed as possibilities.
 const OPTIONS: &[Opt<Id>] = &[
     Opt::new(Id::Json, "J", "json", Argument::No, "use JSON output"),
     Opt::new(Id::List, "l", "list", Argument::No, "use a list, not a tree"),
+    Opt::new(Id::NoTruncate, "u", "notruncate", Argument::No, "don't cut text to the terminal's width"),
     Opt::new(Id::NoHeadings, "n", "noheadings", Argument::No, "don't print headings"),
     Opt::new(Id::Output, "o:", "output", Argument::Required("list"), "columns to print; +LIST adds to the default"),
     Opt::new(Id::OutputAll, "", "output-all", Argument::No, "print all columns"),
@@ -60,7 +62,6 @@ const OPTIONS: &[Opt<Id>] = &[
         Argument::Required("list"),
         "where to look: processes,threads,descriptors,mounts,lists",
     ),
-    Opt::new(Id::NoTruncate, "u", "notruncate", Argument::No, "don't cut text to the terminal's width"),
     Opt::new(Id::NoWrap, "W", "nowrap", Argument::No, "one line a namespace, also with several NSFS paths"),
     Opt::new(
         Id::Type,

@@ -26,6 +26,25 @@ pub(super) fn identify(cgroups: &[u8]) -> Option<Container> {
     containers.min_by_key(|container| container.engine == Engine::Systemd)
 }
 
+/// The ids in the content of `/proc/keys`, proc_keys(5): session keyrings that OCI runtimes make are called `_ses.ID`.
+pub(super) fn sessions(keys: &[u8]) -> Vec<String> {
+    let lines = keys.split(|&byte| byte == b'\n').filter_map(|line| std::str::from_utf8(line).ok());
+    let id = |line: &str| {
+        let mut words = line.split_ascii_whitespace().skip(7);
+        let is_keyring = words.next() == Some("keyring");
+        let id = words.next()?.strip_suffix(':')?.strip_prefix("_ses.")?;
+        (is_keyring && !id.is_empty()).then(|| id.to_owned())
+    };
+    lines.filter_map(id).collect()
+}
+
+/// The container whose id is one of `sessions`, and names a cgroup of the content of `/proc/PID/cgroup`: the innermost.
+pub(super) fn identify_session(cgroups: &[u8], sessions: &[String]) -> Option<Container> {
+    let mut components = paths(cgroups).flat_map(|path| path.rsplit('/'));
+    let id = components.find(|component| sessions.iter().any(|session| session == component))?;
+    Some(Container::new(Engine::Runtime, id))
+}
+
 /// The paths, without controllers, of the lines `4:memory:/docker/ID`.
 fn paths(cgroups: &[u8]) -> impl Iterator<Item = &str> {
     let lines = cgroups.split(|&byte| byte == b'\n').filter_map(|line| std::str::from_utf8(line).ok());
@@ -161,6 +180,18 @@ mod tests {
     fn a_container_in_a_container_is_the_inner_one() {
         let (engine, id) = found(&format!("/docker/{}/docker/ID", "f".repeat(64))).unwrap();
         assert_eq!((engine, id.as_str()), (Engine::Docker, ID));
+    }
+
+    #[test]
+    fn a_cgroup_that_is_called_as_a_session_keyring_is_a_container() {
+        let keys = b"0a1b2c3d I--Q---     2 perm 3f030000     0     0 keyring   _ses.web: empty\n\
+            0a1b2c3e I--Q---     1 perm 1f3f0000     0 65534 keyring   _uid_ses.0: 1\n\
+            0a1b2c3f I--Q---     1 perm 1f3f0000     0 65534 user      _ses.key: 4\n";
+        let sessions = sessions(keys);
+        assert_eq!(sessions, ["web"]);
+        let found = |path: &str| identify_session(format!("4:memory:{path}\n0::/\n").as_bytes(), &sessions);
+        assert_eq!(found("/some/web/inner").unwrap().id, "web");
+        assert_eq!(found("/some/webs"), None);
     }
 
     #[test]

@@ -20,7 +20,7 @@ const DOCKER: &str = "moby";
 pub(super) fn follow_shim(container: &mut Container, pid: i32) {
     let Ok(folder) = fs::read_link(format!("/proc/{pid}/cwd")) else { return };
     let Some(namespace) = folder.parent() else { return };
-    if container.engine == Engine::Runtime {
+    if container.engine.is_bare() {
         container.engine = Engine::Containerd;
     }
     set_bundle(container, namespace);

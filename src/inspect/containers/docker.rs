@@ -1,21 +1,20 @@
 //! Docker: `DATA/containers/ID/config.v2.json`.
 
-use std::fs;
 use std::path::{Path, PathBuf};
 
 use serde_json::Value;
 
-use super::{Container, Engine, json, text};
+use super::{Container, Engine, Folders, json, text};
 
 /// Where Docker keeps its data unless it is told otherwise.
 const DATA: &str = "/var/lib/docker";
 
 /// All containers below the default folder.
-pub(super) fn list() -> Vec<Container> {
-    let entries = fs::read_dir(Path::new(DATA).join("containers")).into_iter().flatten().flatten();
-    let containers = entries.filter_map(|entry| {
-        let mut container = Container::new(Engine::Docker, entry.file_name().to_string_lossy());
-        read(&mut container, &entry.path()).then_some(container)
+pub(super) fn list(look: &mut Folders) -> Vec<Container> {
+    let folders = look.below(&Path::new(DATA).join("containers"));
+    let containers = folders.iter().filter_map(|folder| {
+        let mut container = Container::new(Engine::Docker, folder.file_name()?.to_string_lossy());
+        read(&mut container, folder).then_some(container)
     });
     containers.collect()
 }

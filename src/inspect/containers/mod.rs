@@ -21,7 +21,8 @@ use serde_json::Value;
 pub use runtimes::ROOTS;
 
 use super::discover::processes_of_proc;
-use crate::error::{Error, Kind, Result};
+use super::model::Gap;
+use crate::error::{Errno, Error, Kind, Result, strerror};
 
 /// What manages a container.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -59,6 +60,13 @@ impl fmt::Display for Engine {
             Engine::Nskit => "nskit",
             Engine::Runtime => "runtime",
         })
+    }
+}
+
+impl Engine {
+    /// Whether it is only a runtime: whose containers are those of whatever engine else is found to have them.
+    fn is_bare(self) -> bool {
+        matches!(self, Engine::Nskit | Engine::Runtime)
     }
 }
 
@@ -149,8 +157,8 @@ impl Container {
         self.pid = self.pid.or(other.pid);
         self.bundle = self.bundle.take().or(other.bundle);
         self.is_sandbox |= other.is_sandbox;
-        if self.engine == Engine::Runtime {
-            self.engine = other.engine;
+        if self.engine.is_bare() {
+            self.engine = self.engine.min(other.engine);
         }
     }
 }
@@ -160,18 +168,26 @@ impl Container {
 pub struct Inventory {
     /// In the order in which they were found.
     pub containers: Vec<Container>,
+    /// Folders that engines and runtimes keep containers in, and that could not be read.
+    pub gaps: Vec<Gap>,
     by_id: HashMap<String, usize>,
     by_cgroups: HashMap<Vec<u8>, Option<usize>>,
     by_pid: HashMap<i32, usize>,
+    /// Names of the session keyrings that OCI runtimes gave their containers: ids. Read when they are asked for.
+    sessions: Option<Vec<String>>,
 }
 
 impl Inventory {
     /// What engines and runtimes have on disk in the places where they keep it by default.
     pub fn on_disk() -> Inventory {
         let mut inventory = Inventory::default();
-        for found in runtimes::list().into_iter().chain(podman::list()).chain(docker::list()) {
-            inventory.add(found);
+        let mut folders = Folders::default();
+        for list in [runtimes::list, podman::list, docker::list] {
+            for found in list(&mut folders) {
+                inventory.add(found);
+            }
         }
+        inventory.gaps.extend(folders.gap());
         for container in &mut inventory.containers {
             if container.pid.is_some_and(|pid| !Path::new(&format!("/proc/{pid}")).exists()) {
                 container.pid = None;
@@ -220,7 +236,7 @@ impl Inventory {
             Some(&known) => known,
             None => {
                 let Some(owner) = owner_of(pid, &cgroups) else { return };
-                let found = owner.container.map(|mut container| {
+                let found = owner.container.or_else(|| self.in_session(&cgroups)).map(|mut container| {
                     let known = self.by_id.get(&container.id).copied();
                     container.pid = Some(pid);
                     enrich(&mut container, Some(pid));
@@ -241,6 +257,14 @@ impl Inventory {
         if let Some(index) = index {
             self.by_pid.insert(pid, index);
         }
+    }
+
+    /// The container whose id is the name of a cgroup and of a session keyring: a runtime makes both, also where it is told
+    /// to keep its state in a folder that nobody else knows.
+    fn in_session(&mut self, cgroups: &[u8]) -> Option<Container> {
+        let sessions =
+            self.sessions.get_or_insert_with(|| cgroup::sessions(&fs::read("/proc/keys").unwrap_or_default()));
+        cgroup::identify_session(cgroups, sessions)
     }
 
     /// The container that the process is in.
@@ -268,7 +292,13 @@ impl Inventory {
             .unwrap_or_default();
         match found.as_slice() {
             [one] => Ok(one),
-            [] => Err(Error::new(Kind::NotFound, format!("no container is called '{text}'"))),
+            [] if self.gaps.is_empty() => Err(Error::new(Kind::NotFound, format!("no container is called '{text}'"))),
+            [] => {
+                let gaps: Vec<String> = self.gaps.iter().map(ToString::to_string).collect();
+                let message =
+                    format!("no container is called '{text}' among those that can be seen; {}", gaps.join("; "));
+                Err(Error::new(Kind::NotFound, message))
+            }
             several => {
                 let names: Vec<String> = several
                     .iter()
@@ -298,6 +328,47 @@ pub fn find(text: &str) -> Result<(Container, i32)> {
     match container.pid {
         Some(pid) => Ok((container.clone(), pid)),
         None => Err(Error::new(Kind::State, format!("container {} is not running", container.title()))),
+    }
+}
+
+/// Reads what engines keep, and remembers which folders may not be read.
+#[derive(Default)]
+struct Folders {
+    refused: Vec<String>,
+}
+
+impl Folders {
+    /// The folders in a folder; none where it is not there.
+    fn below(&mut self, path: &Path) -> Vec<PathBuf> {
+        match fs::read_dir(path) {
+            Ok(entries) => entries
+                .flatten()
+                .filter(|entry| entry.file_type().is_ok_and(|kind| kind.is_dir()))
+                .map(|entry| entry.path())
+                .collect(),
+            Err(error) => {
+                self.note(path, &error);
+                Vec::new()
+            }
+        }
+    }
+
+    /// The content of a file in `folder`.
+    fn json(&mut self, folder: &Path, name: &str) -> Option<Value> {
+        let text = fs::read(folder.join(name)).inspect_err(|error| self.note(folder, error)).ok()?;
+        serde_json::from_slice(&text).ok()
+    }
+
+    fn note(&mut self, folder: &Path, error: &std::io::Error) {
+        let folder = folder.display().to_string();
+        if error.kind() == std::io::ErrorKind::PermissionDenied && !self.refused.contains(&folder) {
+            self.refused.push(folder);
+        }
+    }
+
+    fn gap(&self) -> Option<Gap> {
+        let what = format!("containers in {}", self.refused.join(", "));
+        (!self.refused.is_empty()).then(|| Gap::whole(what, strerror(Errno::ACCESS)))
     }
 }
 

@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 
 use serde_json::Value;
 
-use super::{Container, Engine, Pod, json, text};
+use super::{Container, Engine, Folders, Pod, text};
 
 /// Where containers/storage is unless it is told otherwise.
 const STORAGE: &str = "/var/lib/containers/storage";
@@ -14,14 +14,15 @@ const STORAGE: &str = "/var/lib/containers/storage";
 const DRIVERS: [&str; 4] = ["overlay", "vfs", "btrfs", "zfs"];
 
 /// All containers in the default storage, and in the caller's own.
-pub(super) fn list() -> Vec<Container> {
+pub(super) fn list(look: &mut Folders) -> Vec<Container> {
     let own = std::env::var_os("HOME").map(|home| Path::new(&home).join(".local/share/containers/storage"));
     let storages = std::iter::once(PathBuf::from(STORAGE)).chain(own);
-    storages.flat_map(|storage| stored(&storage)).collect()
+    storages.flat_map(|storage| stored(look, &storage)).collect()
 }
 
-fn stored(storage: &Path) -> Vec<Container> {
-    let lists = DRIVERS.iter().filter_map(|driver| json(&storage.join(format!("{driver}-containers/containers.json"))));
+fn stored(look: &mut Folders, storage: &Path) -> Vec<Container> {
+    let file = |driver: &&str| look.json(storage, &format!("{driver}-containers/containers.json"));
+    let lists = DRIVERS.iter().filter_map(file);
     let entries = lists.flat_map(|list| list.as_array().cloned().unwrap_or_default());
     entries.filter_map(|entry| read_entry(&entry)).collect()
 }
@@ -85,7 +86,7 @@ fn read_arguments(container: &mut Container, args: &[String]) {
     if after(["-c", "--cid"]).is_some_and(|id| id != container.id) && container.engine != Engine::Runtime {
         return;
     }
-    if container.engine == Engine::Runtime {
+    if container.engine.is_bare() {
         container.engine = Engine::Podman;
     }
     let name = after(["-n", "--name"]);
@@ -97,7 +98,9 @@ fn read_arguments(container: &mut Container, args: &[String]) {
     let cleanup: Vec<&String> =
         args.windows(2).filter(|pair| pair[0] == "--exit-command-arg").map(|pair| &pair[1]).collect();
     let storage = cleanup.windows(2).find(|pair| pair[0] == "--root").map(|pair| PathBuf::from(pair[1]));
-    if let Some(found) = storage.and_then(|root| stored(&root).into_iter().find(|stored| stored.id == container.id)) {
+    if let Some(found) = storage
+        .and_then(|root| stored(&mut Folders::default(), &root).into_iter().find(|stored| stored.id == container.id))
+    {
         container.complete(found);
     }
 }
@@ -105,7 +108,7 @@ fn read_arguments(container: &mut Container, args: &[String]) {
 /// Looks in the default storage, and where cri-o and podman have bundles.
 pub(super) fn complete(container: &mut Container) {
     if container.name.is_none()
-        && let Some(found) = list().into_iter().find(|stored| stored.id == container.id)
+        && let Some(found) = list(&mut Folders::default()).into_iter().find(|stored| stored.id == container.id)
     {
         container.complete(found);
     }

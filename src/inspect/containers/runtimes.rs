@@ -1,11 +1,10 @@
 //! What OCI runtimes leave on disk: one folder a container below a root, with a state file in it.
 
-use std::fs;
 use std::path::{Path, PathBuf};
 
 use serde_json::Value;
 
-use super::{Container, Engine, json, text};
+use super::{Container, Engine, Folders, text};
 
 /// Where a runtime keeps its state, and for whom.
 #[derive(Clone, Copy, Debug)]
@@ -32,11 +31,11 @@ pub const ROOTS: [Root; 7] = [
 ];
 
 /// All containers below all roots, and below the caller's own.
-pub(super) fn list() -> Vec<Container> {
+pub(super) fn list(look: &mut Folders) -> Vec<Container> {
     let mut roots: Vec<(PathBuf, Engine)> = Vec::new();
     for root in ROOTS {
         match root.path.strip_suffix("/*") {
-            Some(parent) => roots.extend(folders(Path::new(parent)).map(|folder| (folder, root.engine))),
+            Some(parent) => roots.extend(look.below(Path::new(parent)).into_iter().map(|folder| (folder, root.engine))),
             None => roots.push((root.path.into(), root.engine)),
         }
     }
@@ -46,8 +45,8 @@ pub(super) fn list() -> Vec<Container> {
     }
     let mut found = Vec::new();
     for (root, engine) in roots {
-        for folder in folders(&root) {
-            let container = read(&folder, engine).map(|mut container| {
+        for folder in look.below(&root) {
+            let container = read(look, &folder, engine).map(|mut container| {
                 if container.engine == Engine::Containerd {
                     container.engine_namespace = root.file_name().map(|name| name.to_string_lossy().into_owned());
                 }
@@ -59,19 +58,14 @@ pub(super) fn list() -> Vec<Container> {
     found
 }
 
-fn folders(path: &Path) -> impl Iterator<Item = PathBuf> {
-    let entries = fs::read_dir(path).into_iter().flatten().flatten();
-    entries.filter(|entry| entry.file_type().is_ok_and(|kind| kind.is_dir())).map(|entry| entry.path())
-}
-
 /// Reads the state of one container: runc's and ours are `state.json`, crun's is `status`.
-fn read(folder: &Path, engine: Engine) -> Option<Container> {
+fn read(look: &mut Folders, folder: &Path, engine: Engine) -> Option<Container> {
     let id = folder.file_name()?.to_string_lossy().into_owned();
     let mut container = Container::new(engine, id);
-    if let Some(state) = json(&folder.join("state.json")) {
+    if let Some(state) = look.json(folder, "state.json") {
         read_state(&mut container, &state);
     } else {
-        let status = json(&folder.join("status"))?;
+        let status = look.json(folder, "status")?;
         container.pid = pid(&status["pid"], &status["process-start-time"]);
         container.bundle = text(&status["bundle"]).map(PathBuf::from);
     }

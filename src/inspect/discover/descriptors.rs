@@ -78,7 +78,7 @@ impl Look {
             Err(errno) => Err(errno),
         };
         if let Err(errno @ (Errno::ACCESS | Errno::PERM)) = looked {
-            survey.snapshot.gap("processes' open files", strerror(errno));
+            survey.snapshot.gap_of(process.pid, "processes' open files", strerror(errno));
         }
     }
 

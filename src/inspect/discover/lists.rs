@@ -10,15 +10,14 @@ use rustix::fs::{Mode, OFlags};
 use rustix::io::Errno;
 use rustix::process::{Pid, test_kill_process};
 
-use super::super::model::Keeper;
+use super::super::host::Host;
+use super::super::model::{Keeper, UNLISTED};
 use super::processes::inode_of;
 use super::{Mounts, Survey, relations};
 use crate::error::{self, Error, strerror};
 use crate::namespace::Kind;
 use crate::sys::{ioctl, mountlist};
 
-/// The inode number of the initial pid namespace, `PROC_PID_INIT_INO`.
-const INITIAL_PID_NAMESPACE: u64 = 4_026_531_836;
 const NSFS_MAGIC: u64 = 0x6e73_6673;
 
 /// Looks at the kernel's lists.
@@ -32,19 +31,16 @@ pub(super) fn survey(survey: &mut Survey<'_>) {
                 Errno::NOSYS => "not enumerable on this kernel: listns(2) came with Linux 6.19".to_owned(),
                 errno => format!("listns: {}", strerror(errno)),
             };
-            survey
-                .snapshot
-                .blind("namespaces that only a descriptor in flight, a key or a file's credentials hold", why);
+            survey.snapshot.blind(UNLISTED, why);
             if survey.scope.kinds.contains(Kind::Mount) {
                 mount_namespaces(survey, own);
             }
         }
     }
     proc_is_partial(survey);
-    let own = std::process::id() as i32;
-    if own > 2 && survey.snapshot.host_process().is_some_and(|process| process.pid == own) {
-        let why = "those of process 1 may not be read, so that the caller's are taken for them";
-        survey.snapshot.blind("which namespaces are the host's", why);
+    if Host::find().is_partial() {
+        let why = "the host's first process is not to be read, and before Linux 6.18 numbers do not tell";
+        survey.snapshot.blind("which mnt and net namespaces are the host's", why);
     }
 }
 
@@ -119,7 +115,7 @@ fn bindings(survey: &mut Survey<'_>, ns: &OwnedFd, namespace: u64) {
 
 /// Tells where `/proc` itself does not show all processes.
 fn proc_is_partial(survey: &mut Survey<'_>) {
-    if rustix::fs::stat("/proc/self/ns/pid").is_ok_and(|status| status.st_ino != INITIAL_PID_NAMESPACE) {
+    if rustix::fs::stat("/proc/self/ns/pid").is_ok_and(|status| status.st_ino != Kind::Pid.initial_inode()) {
         let why = "seen from inside a pid namespace, /proc shows only this one and those below it";
         survey.snapshot.blind("processes of other pid namespaces", why);
     }

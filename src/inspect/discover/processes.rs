@@ -156,7 +156,7 @@ pub(super) fn survey(survey: &mut Survey<'_>) -> Result<()> {
         let mut process = Process::new(pid);
         match reader.read(ns.as_fd(), &wanted, &mut survey.snapshot) {
             Answer::Gone => continue,
-            Answer::Refused(errno) => survey.snapshot.gap("processes", crate::error::strerror(errno)),
+            Answer::Refused(errno) => survey.snapshot.gap_of(pid, "processes", crate::error::strerror(errno)),
             Answer::Read(found) => {
                 for kind in Kind::ALL {
                     if let Some(index) = found[kind as usize] {

@@ -1,11 +1,20 @@
 //! As much of netlink(7) as it takes to ask for lists.
 
+use std::io::{IoSlice, IoSliceMut};
 use std::mem::MaybeUninit;
-use std::os::fd::{AsRawFd, BorrowedFd, OwnedFd};
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
 
 use rustix::io::Errno;
-use rustix::net::{AddressFamily, RecvFlags, SendFlags, SocketFlags, SocketType, netlink, recv, send, socket_with};
+use rustix::net::{
+    AddressFamily, RecvAncillaryBuffer, RecvAncillaryMessage, RecvFlags, SendAncillaryBuffer, SendAncillaryMessage,
+    SendFlags, SocketFlags, SocketType, netlink, recv, recvmsg, send, sendmsg, socket_with,
+};
+use rustix::process::{WaitOptions, waitpid};
 use rustix::thread::{LinkNameSpaceType, move_into_link_name_space};
+
+use crate::namespace::Kind;
+use crate::sys::clone::{Clone3, Forked, clone3, exit_now, setns};
+use crate::sys::ioctl;
 
 pub(super) const RTM_GETLINK: u16 = 18;
 pub(super) const RTM_GETADDR: u16 = 22;
@@ -24,20 +33,67 @@ const HEADER: usize = 16;
 pub(super) struct Socket(OwnedFd);
 
 impl Socket {
-    /// Sockets for routing and for socket diagnosis in the network namespace. A thread of its own goes there to make
-    /// them, so that the caller stays where it is.
+    /// Sockets for routing and for socket diagnosis in the network namespace. Somebody else goes there to make them, so
+    /// that the caller stays where it is: a thread, or, where the caller's privilege is in the user namespace that owns
+    /// it, a process that enters that one first.
     pub(super) fn pair_in(ns: BorrowedFd<'_>) -> Result<(Socket, Socket), Errno> {
-        std::thread::scope(|scope| {
+        let inode = |ns: BorrowedFd<'_>| rustix::fs::fstat(ns).map(|status| status.st_ino);
+        if rustix::fs::stat("/proc/thread-self/ns/net").map(|status| status.st_ino) == inode(ns) {
+            return Socket::pair();
+        }
+        let entered = std::thread::scope(|scope| {
             let thread = scope.spawn(|| {
                 move_into_link_name_space(ns, Some(LinkNameSpaceType::Network))?;
-                let open = |protocol| {
-                    socket_with(AddressFamily::NETLINK, SocketType::RAW, SocketFlags::CLOEXEC, protocol).map(Socket)
-                };
-                // No protocol is protocol 0, which is NETLINK_ROUTE.
-                Ok((open(None)?, open(Some(netlink::SOCK_DIAG))?))
+                Socket::pair()
             });
             thread.join().unwrap_or(Err(Errno::AGAIN))
-        })
+        });
+        match entered {
+            Err(Errno::PERM) => match ioctl::namespace_owner(ns) {
+                Ok(owner) if rustix::fs::stat("/proc/self/ns/user")?.st_ino != inode(owner.as_fd())? => {
+                    Socket::pair_through(owner.as_fd(), ns)
+                }
+                _ => Err(Errno::PERM),
+            },
+            other => other,
+        }
+    }
+
+    /// In the caller's network namespace.
+    fn pair() -> Result<(Socket, Socket), Errno> {
+        let open =
+            |protocol| socket_with(AddressFamily::NETLINK, SocketType::RAW, SocketFlags::CLOEXEC, protocol).map(Socket);
+        // No protocol is protocol 0, which is NETLINK_ROUTE.
+        Ok((open(None)?, open(Some(netlink::SOCK_DIAG))?))
+    }
+
+    /// In the network namespace, by a child that enters its owner first and hands the sockets over. A user namespace can
+    /// only be entered by a process with one thread, and not be left again.
+    fn pair_through(owner: BorrowedFd<'_>, ns: BorrowedFd<'_>) -> Result<(Socket, Socket), Errno> {
+        let flags = SocketFlags::CLOEXEC;
+        let (ours, theirs) = rustix::net::socketpair(AddressFamily::UNIX, SocketType::DGRAM, flags, None)?;
+        let child = match clone3(&Clone3::default())? {
+            Forked::Child => {
+                let made = setns(owner, Kind::User.flag())
+                    .and_then(|()| setns(ns, Kind::Net.flag()))
+                    .and_then(|()| Socket::pair())
+                    .and_then(|(route, diagnosis)| hand_over(&theirs, &[route.0.as_fd(), diagnosis.0.as_fd()]));
+                exit_now(made.err().map_or(0, Errno::raw_os_error));
+            }
+            Forked::Parent(child, _) => child,
+        };
+        drop(theirs);
+        let status = loop {
+            match waitpid(Some(child), WaitOptions::empty()) {
+                Err(Errno::INTR) => {}
+                other => break other?,
+            }
+        };
+        match status.and_then(|(_, status)| status.exit_status()) {
+            Some(0) => take_over(&ours),
+            Some(errno) => Err(Errno::from_raw_os_error(errno)),
+            None => Err(Errno::CHILD),
+        }
     }
 
     fn request(&self, kind: u16, flags: u16, payload: &[u8]) -> Result<(), Errno> {
@@ -94,6 +150,26 @@ impl Socket {
         let id = Attributes(bytes.get(HEADER + 4..)?).find(|(kind, _)| *kind == NETNSA_NSID)?.1;
         id.try_into().ok().map(i32::from_ne_bytes).filter(|&id| id >= 0)
     }
+}
+
+/// Passes descriptors on, with a byte that carries them.
+fn hand_over(to: &OwnedFd, fds: &[BorrowedFd<'_>]) -> Result<(), Errno> {
+    let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(2))];
+    let mut rights = SendAncillaryBuffer::new(&mut space);
+    rights.push(SendAncillaryMessage::ScmRights(fds));
+    sendmsg(to, &[IoSlice::new(b"+")], &mut rights, SendFlags::empty()).map(drop)
+}
+
+fn take_over(from: &OwnedFd) -> Result<(Socket, Socket), Errno> {
+    let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(2))];
+    let mut rights = RecvAncillaryBuffer::new(&mut space);
+    let flags = RecvFlags::CMSG_CLOEXEC | RecvFlags::DONTWAIT;
+    recvmsg(from, &mut [IoSliceMut::new(&mut [0])], &mut rights, flags)?;
+    let mut sockets = rights.drain().flat_map(|message| match message {
+        RecvAncillaryMessage::ScmRights(fds) => fds.map(Socket).collect::<Vec<_>>(),
+        _ => Vec::new(),
+    });
+    Ok((sockets.next().ok_or(Errno::BADMSG)?, sockets.next().ok_or(Errno::BADMSG)?))
 }
 
 /// The attributes in a message: `struct rtattr` and its value, again and again.

@@ -43,6 +43,7 @@ fn a_namespace_of_another_kind_is_not_shown_in_its_place() {
         .exits(1)
         .complains(&format!("there is no net:[{user}], but user:[{user}]"));
     ns_inspect(&["net", &format!("user:[{user}]")]).run().exits(1).complains("is no network namespace");
+    ns_inspect(&["net:[]"]).run().exits(1).complains("'net:[]' names no namespace: in brackets goes an inode number");
     ns_inspect(&["network:[1]"]).run().exits(1).complains("no kind of namespace called 'network': there are mnt, uts");
 }
 
@@ -59,7 +60,7 @@ fn a_process_that_proc_hides_is_said_to_be_hidden() {
     let pid = running.pid();
     let complaint = format!("process {pid} is not to be seen: /proc is mounted with hidepid=");
     hidden(&pid.to_string()).exits(1).complains(&complaint);
-    hidden("--json").ok().mentions("the caller's are taken for them");
+    hidden("--json").ok().mentions("/proc is mounted with hidepid=invisible");
 }
 
 #[test]
@@ -69,4 +70,24 @@ fn a_machine_without_proc_is_not_an_empty_one() {
     let words = ["unshare", "--mount", "sh", "-c", script, nskit.to_str().expect("UTF-8")];
     let output = program(&nskit).args(words).run().ok().complains("ns-inspect: /proc is not mounted");
     assert_eq!(output.complains("lsns: /proc is not mounted").stdout(), "1\n1");
+}
+
+#[test]
+fn output_that_cannot_be_written_is_a_failure_by_whatever_name_it_was_called() {
+    let full = |words: &str| {
+        let script = format!("exec $0 {words} >/dev/full");
+        program("sh").args(["-c", &script, nskit().to_str().expect("UTF-8")]).run().exits(1).stderr()
+    };
+    for words in ["ns-inspect", "ns-inspect --help", "ns-inspect -V", "ns-inspect tree"] {
+        assert_eq!(full(words), "ns-inspect: write error: No space left on device", "{words}");
+    }
+    for words in ["lsns", "lsns --help", "ns-inspect list"] {
+        assert_eq!(full(words), "lsns: write error: No space left on device", "{words}");
+    }
+}
+
+#[test]
+fn possibilities_of_an_ambiguous_option_are_in_the_order_of_util_linux() {
+    let possible = "option '--n' is ambiguous; possibilities: '--notruncate' '--noheadings' '--nowrap'";
+    super::lsns(&["--n"]).run().exits(1).complains(possible);
 }

@@ -1,7 +1,7 @@
 //! Containers are named, by every engine that is here.
 
 use super::{everything, ns_inspect};
-use crate::harness::{Containerd, Output, left_behind, nskit, program, skip};
+use crate::harness::{Container, Containerd, Output, left_behind, nskit, program, skip};
 
 #[test]
 fn containers_of_our_own_runtime_are_named_from_their_state() {
@@ -72,6 +72,44 @@ fn containers_of_cri_o_and_lxc_are_named_from_what_these_leave_on_disk() {
         container["id"].as_str().is_some_and(|id| id.contains("conmon") || id.contains("monitor"))
     };
     assert!(!containers.iter().any(is_watcher), "conmon and LXC's monitors are no containers: {containers:?}");
+}
+
+#[test]
+fn a_container_whose_state_is_nobody_knows_where_is_named_by_its_cgroup_and_keyring() {
+    let container = Container::running();
+    let text = ns_inspect(&[]).run().ok().stdout();
+    let line = text.lines().find(|line| line.starts_with(&container.id)).unwrap_or_else(|| panic!("{text}"));
+    assert!(line.contains(" runtime ") && line.contains(&container.pid().to_string()), "{line}");
+    ns_inspect(&[&container.id]).run().ok().mentions(&format!("(process {})", container.pid()));
+}
+
+#[test]
+fn a_process_that_ends_while_its_container_is_looked_for_does_not_hide_it() {
+    if !std::path::Path::new("/usr/bin/strace").exists() {
+        skip!("strace is not installed");
+    }
+    let container = Container::script("sleep 60 & exec sleep 60").started();
+    // The first look at the container's first process finds none: as if it had ended since it was listed.
+    let gone = ["-P", &format!("/proc/{}/stat", container.pid()), "-e", "inject=openat:error=ENOENT:when=1"];
+    let strace = program("strace").args(["-o", "/dev/null", "-e", "trace=openat"]).args(gone);
+    let output = strace.arg(nskit()).args(["ns-inspect", &container.id]).run().ok();
+    output.mentions(&format!("container {} (process ", container.id));
+}
+
+#[test]
+fn what_containers_share_with_each_other_is_told_of_both() {
+    let first = Container::running();
+    let path = |kind: &str| format!("/proc/{}/ns/{kind}", first.pid());
+    let second = Container::sleeper().without_namespace("network").without_namespace("ipc");
+    let second = second.namespace("network", Some(&path("net"))).namespace("ipc", Some(&path("ipc"))).started();
+    for (one, other) in [(&first, &second), (&second, &first)] {
+        let text = ns_inspect(&[&one.id]).run().ok().stdout();
+        for (kind, shared) in [("ipc", true), ("network", true), ("uts", false), ("pid", false)] {
+            let line =
+                text.lines().find(|line| line.trim_start().starts_with(kind)).unwrap_or_else(|| panic!("{text}"));
+            assert_eq!(line.contains(&format!("with {}", other.id)), shared, "{line}");
+        }
+    }
 }
 
 #[test]

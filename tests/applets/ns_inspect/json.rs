@@ -30,7 +30,7 @@ fn everything_keeps_to_the_committed_schema() {
     let schema = schema();
     let document = everything();
     check(&document, &schema["$defs"]["everything"], &schema, "document");
-    assert_eq!(document["version"], 1);
+    assert_eq!(document["version"], 2);
     for words in [&["tree"][..], &["-p", &running.pid().to_string()], &["show", &running.pid().to_string()]] {
         view("everything", words);
     }

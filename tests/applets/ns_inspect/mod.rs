@@ -3,9 +3,11 @@
 mod bad_input;
 mod blind_spots;
 mod containers;
+mod inside;
 mod json;
 mod lsns;
 mod scene;
+mod terminal;
 mod views;
 
 use std::collections::BTreeSet;

@@ -67,10 +67,13 @@ fn a_pid_is_translated_through_all_levels_and_back() {
     eventually("it runs", || running.stdout().contains("ready"));
     let namespace = inode(running.stdout().lines().next().expect("a line"));
     let document = everything();
-    let leader = super::namespace(&document, namespace)["leader"]["pid"].to_string();
-    ns_inspect(&["pid", &leader]).run().ok().mentions(&format!("pid:[{namespace}]  1"));
-    ns_inspect(&["pid", "1", "--in", &leader]).run().ok().mentions(&format!("{leader} sh"));
-    ns_inspect(&["pid", "99", "--in", &leader]).run().exits(1).complains("no process is 99 in the pid namespace");
+    // The one with the lowest pid need not be the first: pids begin anew.
+    let member = super::namespace(&document, namespace)["leader"]["pid"].to_string();
+    let said = ns_inspect(&["pid", "1", "--in", &member]).run().ok().stdout();
+    let (leader, command) = said.lines().next().and_then(|line| line.split_once(' ')).expect("a pid and a command");
+    assert!(command.starts_with("sh "), "{said}");
+    ns_inspect(&["pid", leader]).run().ok().mentions(&format!("pid:[{namespace}]  1"));
+    ns_inspect(&["pid", "99", "--in", &member]).run().exits(1).complains("no process is 99 in the pid namespace");
 }
 
 #[test]
@@ -98,6 +101,27 @@ fn a_busy_path_tells_which_mount_namespaces_hold_it() {
 }
 
 #[test]
+fn a_mount_that_was_left_in_another_namespace_holds_the_path_that_it_is_on() {
+    let dir = TempDir::new();
+    let script = "mount -t tmpfs x $1; $0 unshare --mount --propagation private sleep 60 & child=$!; \
+        while [ $(readlink /proc/$child/ns/mnt) = $(readlink /proc/self/ns/mnt) ]; do sleep 0.05; done; \
+        umount $1; readlink /proc/$child/ns/mnt; $0 ns-inspect mnt --holds $1; $0 ns-inspect mnt --holds $1 --json; \
+        kill $child; wait $child; $0 ns-inspect mnt --holds $1";
+    let (nskit, path) = (nskit(), dir.path().display().to_string());
+    let words = ["unshare", "--mount", "sh", "-c", script, nskit.to_str().expect("UTF-8"), &path];
+    let text = program(&nskit).args(words).run().ok().stdout();
+    let lines: Vec<&str> = text.lines().collect();
+    let row = lines[1..].iter().find(|line| line.starts_with(lines[0])).unwrap_or_else(|| panic!("{text}"));
+    assert!(row.contains(&path) && row.contains("it is mounted on the path or below"), "{row}");
+    let json = lines.iter().find(|line| line.starts_with('{')).unwrap_or_else(|| panic!("{text}"));
+    let document: serde_json::Value = serde_json::from_str(json).expect("JSON");
+    assert_eq!(document["holders"][0]["why"], "mounted-on-it");
+    // What is denied is only what was looked at.
+    let is_denial = |line: &&str| line.contains("that were looked at") && line.contains("nothing on it or below");
+    assert!(lines.iter().any(is_denial), "{text}");
+}
+
+#[test]
 fn a_network_shows_links_addresses_and_who_listens() {
     let listener = TcpListener::bind("127.0.0.1:0").expect("a socket");
     let port = listener.local_addr().expect("an address").port();
@@ -109,12 +133,26 @@ fn a_network_shows_links_addresses_and_who_listens() {
 }
 
 #[test]
+fn a_network_whose_first_process_ends_meanwhile_is_seen_through_another() {
+    if !std::path::Path::new("/usr/bin/strace").exists() {
+        crate::harness::skip!("strace is not installed");
+    }
+    let (running, said) = started(&["--net"], "setpriv --pdeathsig KILL sleep 60 & readlink /proc/self/ns/net");
+    let name = said.lines().next().expect("a line");
+    // As if it were gone by the time that it is opened.
+    let path = format!("/proc/{}/ns/net", running.pid());
+    let gone = ["-o", "/dev/null", "-e", "trace=/open", "-P", &path, "-e", "inject=/open:error=ENOENT"];
+    let output = program("strace").args(gone).arg(nskit()).args(["ns-inspect", "net", name]).run().ok();
+    output.mentions(&format!("{name} {}", running.pid())).mentions("lo ");
+}
+
+#[test]
 fn a_veth_leads_to_its_other_end() {
     if !std::path::Path::new("/usr/sbin/ip").exists() {
         crate::harness::skip!("iproute2 is not installed");
     }
     let script = format!(
-        "readlink /proc/self/ns/net; {} unshare --net sh -c 'echo $$; readlink /proc/self/ns/net; exec sleep 60' & sleep 0.5; \
+        "readlink /proc/self/ns/net; setpriv --pdeathsig KILL {} unshare --net sh -c 'echo $$; readlink /proc/self/ns/net; exec sleep 60' & sleep 0.5; \
          ip link add near type veth peer name far netns $(pgrep -P $$ sleep)",
         nskit().display()
     );
@@ -170,7 +208,12 @@ fn pictures_come_in_three_languages() {
 
 #[test]
 fn rows_are_filtered_and_sorted_by_column() {
-    ns_inspect(&["--filter", "ENGINE == 'none'"]).run().ok().mentions("No containers.");
+    let (_running, _) = started(&["--uts"], "true");
+    // There may be none at all; that none is shown is the filter's doing where there are.
+    let are_none = ns_inspect(&[]).run().ok().stdout().contains("No containers.");
+    let none = ns_inspect(&["--filter", "ENGINE == 'none' and AGE > 1h30m and MEMORY > 1.5M"]).run().ok();
+    none.mentions(if are_none { "No containers." } else { "No container for which the filter holds." });
+    ns_inspect(&["--filter", "AGE > 5x"]).run().exits(1).complains("\"5x\" is neither a size");
     ns_inspect(&["--sort", "-MEMORY"]).run().ok();
     ns_inspect(&["--sort", "WEIGHT"]).run().exits(1).complains("unknown column: WEIGHT");
     ns_inspect(&["--filter", "PROCS >"]).run().exits(1).complains("unexpected end of file");
