@@ -13,13 +13,14 @@ use rustix::net::{AddressFamily, SocketFlags, SocketType};
 
 use super::cgroups::Placement;
 use super::console::Console;
+use super::folder::{Folder, replace_file};
 use super::hooks::{self, Point};
 use super::init::{self, Init};
 use super::process::Process;
 use super::rootfs;
 use super::runtime::Runtime;
 use super::spec::{Bundle, KEEP_GROUPS, annotation, namespaces};
-use super::state::{self, Folder, Reported, State, Status};
+use super::state::{self, Reported, State, Status};
 use super::wait::Signals;
 use super::{idmaps, notify, sd_notify};
 use crate::error::{Attempt, Error, Kind as ErrorKind, Result};
@@ -341,7 +342,7 @@ pub fn begin<'a>(
                 .attempt(|| "send the pidfd of the container's first process")?;
         }
         if let Some(file) = &options.pid_file {
-            state::replace_file(file, state.init_process_pid.to_string().as_bytes(), 0o644)?;
+            replace_file(file, state.init_process_pid.to_string().as_bytes(), 0o644)?;
         }
         Ok(())
     })();

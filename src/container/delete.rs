@@ -7,10 +7,11 @@ use rustix::event::{PollFd, PollFlags, Timespec};
 use rustix::process::Signal;
 
 use super::cgroups::Placement;
+use super::folder::Folder;
 use super::hooks::{self, Point};
 use super::instance::Container;
 use super::runtime::Runtime;
-use super::state::{Folder, Status};
+use super::state::Status;
 use super::wait::Signals;
 use crate::cgroup::Cgroup;
 use crate::error::{Error, Kind, Result};

@@ -11,11 +11,12 @@ use rustix::process::Pid;
 use super::cgroups::is_refusal_of_unified;
 use super::console::Console;
 use super::create::pass_fds;
+use super::folder::replace_file;
 use super::instance::Container;
 use super::process::{self, Process};
 use super::runtime::Runtime;
 use super::spec::{KEEP_GROUPS, annotation, namespaces};
-use super::state::{self, Status};
+use super::state::Status;
 use super::wait::Signals;
 use super::{init, notify};
 use crate::cgroup::{Cgroup, Entrances, SubCgroup};
@@ -147,7 +148,7 @@ pub fn exec(
             send_fd(socket.as_fd(), b"pidfd", child.pidfd.as_fd()).attempt(|| "send the pidfd of the process")?;
         }
         if let Some(file) = &options.pid_file {
-            state::replace_file(file, pid.as_raw_nonzero().to_string().as_bytes(), 0o644)?;
+            replace_file(file, pid.as_raw_nonzero().to_string().as_bytes(), 0o644)?;
         }
         Ok(())
     })();

@@ -1,8 +1,9 @@
 //! A container that exists: its folder, its state, and what it is doing.
 
 use super::create::open_gate_of;
+use super::folder::Folder;
 use super::runtime::Runtime;
-use super::state::{Folder, State, Status, process_start};
+use super::state::{State, Status, process_start};
 use crate::cgroup::{Cgroup, FreezerState};
 use crate::error::{Error, Result};
 

@@ -1,8 +1,9 @@
 //! `list` and `state`: what containers there are, and what they are doing.
 
+use super::folder::Folder;
 use super::instance::Container;
 use super::runtime::Runtime;
-use super::state::{Folder, Reported};
+use super::state::Reported;
 use crate::error::{Attempt, Kind, Result};
 
 /// The state of the container `id`.

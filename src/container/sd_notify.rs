@@ -11,7 +11,7 @@ use oci_spec::runtime::{Mount, Spec};
 use rustix::event::{PollFd, PollFlags};
 use rustix::net::{AddressFamily, SendFlags, SocketAddrUnix, SocketFlags, SocketType};
 
-use super::state::Folder;
+use super::folder::Folder;
 use super::wait::poll_until;
 use crate::error::{Attempt, Error, Result};
 use crate::launch::{link, terminal};
