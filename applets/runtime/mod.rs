@@ -137,7 +137,8 @@ fn run(args: Vec<OsString>) -> ExitCode {
         Err(error) => return fail("", &error, 1),
     };
     // Only the verb that is asked for is built: a command line is parsed twice for every container.
-    let (before, after) = arguments::split(&globals(), args);
+    let line = globals();
+    let (before, after) = arguments::split(&line, args);
     let wants_help = |args: &[String]| args.iter().any(|arg| matches!(arg.as_str(), "-h" | "--help" | "-help"));
     let name = match after.first() {
         None if before.iter().any(|arg| matches!(arg.as_str(), "-v" | "--version")) => return version(),
@@ -159,7 +160,7 @@ fn run(args: Vec<OsString>) -> ExitCode {
     // First of all, since everything before it is done twice.
     let protected = if verb.protected { protect::own_image() } else { Ok(()) };
     nskit::sys::start::prepare();
-    let globals = match globals().try_get_matches_from(before).and_then(|matches| Globals::from_arg_matches(&matches)) {
+    let globals = match line.try_get_matches_from(before).and_then(|matches| Globals::from_arg_matches(&matches)) {
         Ok(globals) => globals,
         Err(error) => return usage("", &arguments::explain(&error)),
     };
