@@ -27,6 +27,9 @@ pub(super) fn own_image() -> anyhow::Result<()> {
         Some(image) => image,
         // The copy is on no mount that could be cloned, so this is where it comes to when it is executed.
         None if is_sealed() => return Ok(()),
+        None if !std::path::Path::new("/proc/self").exists() => {
+            anyhow::bail!("protect this program's own file: /proc is not mounted")
+        }
         None => sealed_copy().context("make a sealed copy of this program")?,
     };
     let args: Vec<CString> = std::env::args_os()

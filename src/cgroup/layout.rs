@@ -147,6 +147,13 @@ impl Layout {
         Ok(self.hierarchies.iter().zip(paths).map(place).collect())
     }
 
+    /// Leaves the unified hierarchy of a hybrid machine out, where nothing is limited.
+    pub fn leave_unified_out(&mut self) {
+        if self.mode == Mode::Hybrid {
+            self.hierarchies.retain(|hierarchy| hierarchy.controllers != [Controller::Unified]);
+        }
+    }
+
     /// The directory for `location` in each hierarchy, in the order of [`Layout::hierarchies`].
     pub(super) fn place(&self, location: &Location) -> Result<Vec<PathBuf>> {
         self.hierarchies.iter().map(|hierarchy| self.place_in(hierarchy, &location.path)).collect()

@@ -65,6 +65,11 @@ use crate::error::{Attempt, Error, Kind, Result};
 /// on v1 (`memory`, `name=systemd`), the empty name for the unified hierarchy.
 pub type Paths = BTreeMap<String, PathBuf>;
 
+/// Whether there are processes in the directory of a cgroup, or below.
+pub fn is_in_use(dir: &Path) -> bool {
+    processes::list(dir, true).is_ok_and(|processes| !processes.is_empty())
+}
+
 /// A directory of a cgroup: one a hierarchy.
 #[derive(Clone, Debug)]
 struct Dir {
@@ -124,6 +129,13 @@ impl Cgroup {
                 v1::create(hierarchy, &path, resources, &mut made)
             };
             match dir {
+                // Others' processes are none of the container's: nothing is limited there, and so it does without.
+                Ok(dir)
+                    if !cgroup.unified
+                        && !dir.fresh
+                        && *controllers != [Controller::Unified]
+                        && controllers.iter().all(|c| c.is_only_for_placement())
+                        && is_in_use(&path) => {}
                 Ok(dir) => {
                     cgroup.not_enabled = dir.not_enabled;
                     cgroup.dirs.push(Dir { path, controllers: controllers.clone(), fresh: dir.fresh });
@@ -214,6 +226,14 @@ impl Cgroup {
 
     /// Refuses a directory that was there before and holds processes, or is frozen.
     fn check_new(&self) -> Result<()> {
+        // A new cgroup below a frozen one is frozen, and what joins it stops (v1).
+        let frozen = |dir: &&Dir| dir.fresh && dir.controllers.contains(&Controller::Freezer);
+        if let Some(dir) = self.dirs.iter().find(frozen)
+            && file::read(&dir.path, "freezer.state").is_ok_and(|state| state.trim() != "THAWED")
+        {
+            let message = format!("container's cgroup is frozen by one above it: {}", dir.path.display());
+            return Err(Error::new(Kind::State, message));
+        }
         for dir in self.dirs.iter().filter(|dir| !dir.fresh) {
             if !self.unified && dir.controllers.iter().all(|controller| controller.is_only_for_placement()) {
                 continue;

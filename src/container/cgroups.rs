@@ -8,7 +8,7 @@ use rustix::process::{Pid, Signal};
 
 use super::rootfs::CgroupView;
 use super::runtime::{CgroupDriver, Runtime};
-use crate::cgroup::{Cgroup, Controller, Layout, Location, Paths, Place, Resources};
+use crate::cgroup::{self, Cgroup, Controller, Layout, Location, Paths, Place, Resources};
 use crate::error::{Error, Result};
 use crate::mount::rootfs::Hierarchy;
 use crate::namespace::{Kind, Kinds};
@@ -33,7 +33,7 @@ impl Placement {
     /// When there are no cgroups on this machine, and for resources that are not valid.
     pub fn plan(runtime: &Runtime, spec: &Spec, id: &str) -> Result<Placement> {
         let linux = spec.linux().as_ref();
-        let layout = match runtime.cgroups {
+        let mut layout = match runtime.cgroups {
             CgroupDriver::Disabled => None,
             CgroupDriver::Systemd => {
                 return Err(Error::unsupported(
@@ -43,8 +43,16 @@ impl Placement {
             CgroupDriver::Cgroupfs => Some(Layout::detect()?),
         };
         let location = super::resources::location(linux, id);
+        let mut places = layout.as_ref().map_or(Ok(Vec::new()), |layout| layout.places(&location))?;
+        if let Some(layout) = layout.as_mut().filter(|layout| !layout.is_unified())
+            && places.iter().any(|place| place.controllers == [Controller::Unified] && cgroup::is_in_use(&place.path))
+        {
+            // Others' processes are not the container's, to be killed with it.
+            layout.leave_unified_out();
+            places = layout.places(&location)?;
+        }
         Ok(Placement {
-            places: layout.as_ref().map_or(Ok(Vec::new()), |layout| layout.places(&location))?,
+            places,
             location,
             resources: super::resources::for_creation(linux)?,
             rootless: runtime.rootless(),

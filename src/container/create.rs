@@ -13,7 +13,7 @@ use rustix::net::{AddressFamily, SocketFlags, SocketType};
 
 use super::cgroups::Placement;
 use super::console::Console;
-use super::folder::{Folder, replace_file};
+use super::folder::{Folder, Lock, replace_file};
 use super::hooks::{self, Point};
 use super::init::{self, Init};
 use super::process::Process;
@@ -63,6 +63,7 @@ pub enum Start {
 pub struct Created<'a> {
     /// Its folder.
     pub folder: Folder,
+    lock: Lock,
     /// Its state.
     pub state: State,
     /// Its configuration.
@@ -83,10 +84,15 @@ impl Created<'_> {
         self.done = true;
     }
 
-    /// As [`Created::keep`], with its cgroup and configuration for who will remove it.
-    pub fn into_parts(mut self) -> (Option<crate::cgroup::Cgroup>, oci_spec::runtime::Spec) {
+    /// As [`Created::keep`], with its cgroup and configuration for who will remove it before the last is dropped; `None`
+    /// when it was deleted by somebody else.
+    pub fn into_parts(mut self) -> Option<(Option<crate::cgroup::Cgroup>, oci_spec::runtime::Spec, impl Drop)> {
         self.done = true;
-        (self.placement.take_cgroup(), std::mem::take(&mut self.bundle.spec))
+        if !self.lock.hold_again() {
+            return None;
+        }
+        let (cgroup, spec) = (self.placement.take_cgroup(), std::mem::take(&mut self.bundle.spec));
+        Some((cgroup, spec, self))
     }
 }
 
@@ -122,6 +128,9 @@ impl Drop for Created<'_> {
             return;
         }
         self.child.kill();
+        if !self.lock.hold_again() {
+            return;
+        }
         self.placement.remove_quietly();
         let _ = self.folder.remove();
         let state = self.state.reported(Status::Stopped);
@@ -290,8 +299,18 @@ pub fn begin<'a>(
     // From here on whatever goes wrong takes all of it back.
     unfinished.0 = None;
     drop(unfinished);
-    let mut created =
-        Created { folder, state: state.clone(), bundle, child, terminal: None, placement, ahead, signals, done: false };
+    let mut created = Created {
+        folder,
+        lock,
+        state: state.clone(),
+        bundle,
+        child,
+        terminal: None,
+        placement,
+        ahead,
+        signals,
+        done: false,
+    };
     let spec = &created.bundle.spec;
     let pid = created.child.pid;
     let set_up: Result<()> = (|| {
@@ -304,7 +323,7 @@ pub fn begin<'a>(
         state.namespace_paths = namespace_paths(state.init_process_pid);
         created.folder.save(&state)?;
         created.folder.save_config(&created.bundle.text)?;
-        lock.release();
+        created.lock.release();
         created.placement.after_clone(pid, is_born_in_cgroup, own_cgroups.is_some())?;
         let cgroup_paths = created.placement.paths();
         if cgroup_paths != state.cgroup_paths {

@@ -31,6 +31,20 @@ impl Lock {
         Ok(rustix::fs::fstat(&self.0).attempt(|| "look at the container's folder")?.st_nlink > 0)
     }
 
+    /// Holds it again for who is about to remove what it made itself; false when somebody else has deleted the container
+    /// meanwhile: what goes by its id now is another.
+    pub fn hold_again(&self) -> bool {
+        // Whoever deletes it waits for its process no longer than that.
+        let deadline = Instant::now() + Duration::from_secs(11);
+        loop {
+            match self.take() {
+                Ok(true) => return self.is_in_place().unwrap_or(false),
+                Ok(false) if Instant::now() < deadline => std::thread::sleep(Duration::from_millis(2)),
+                _ => return false,
+            }
+        }
+    }
+
     /// Lets others delete the container.
     pub fn release(&self) {
         let _ = rustix::fs::flock(&self.0, FlockOperation::Unlock);

@@ -84,7 +84,7 @@ pub fn run(init: &Init<'_>, born: &mut Born) -> Result<Infallible> {
         None => {}
     }
     let mut placed = Placed { done: false, own_cgroups: init.own_cgroups };
-    let built = rootfs::build(init.rootfs, &mut || placed.wait(born))?;
+    let mut built = rootfs::build(init.rootfs, &mut || placed.wait(born))?;
     placed.wait(born)?;
     if init.parent_has_hooks {
         born.link.send(&Message::Reached(Stage::Mounted))?;

@@ -62,10 +62,12 @@ pub fn run(runtime: &Runtime, id: &str, options: &Options, how: &RunOptions) -> 
         log::warn!("container {id} was killed: {why}");
     }
     let container = Container { folder: created.folder.clone(), state: created.state.clone() };
-    let (cgroup, spec) = created.into_parts();
     if how.keep {
+        created.keep();
         return Ok(status);
     }
-    delete::destroy(&container, cgroup, Some(&spec), Some(&signals))?;
+    if let Some((cgroup, spec, _held)) = created.into_parts() {
+        delete::destroy(&container, cgroup, Some(&spec), Some(&signals))?;
+    }
     Ok(status)
 }

@@ -1,11 +1,10 @@
 //! config.json: reading it, and what must hold before anything is done.
 
 use std::fs;
-use std::io::Read;
-use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 
 use oci_spec::runtime::{LinuxNamespaceType, LinuxResources, Process, Spec};
+use rustix::fs::OFlags;
 
 use super::{resources, strict};
 use crate::error::{Attempt, Error, Result};
@@ -81,18 +80,14 @@ impl Bundle {
 
 /// The content of a file; a FIFO or a device in its place could keep the reader for ever.
 fn read_regular(path: &Path) -> Result<Vec<u8>> {
-    let mut file = fs::OpenOptions::new()
-        .read(true)
-        .custom_flags(libc::O_NONBLOCK)
-        .open(path)
-        .map_err(|error| Error::io(&error, ""))?;
-    let metadata = file.metadata().map_err(|error| Error::io(&error, ""))?;
-    if !metadata.is_file() {
+    let failed = |errno| Error::os(errno, "");
+    let flags = OFlags::RDONLY | OFlags::NONBLOCK | OFlags::CLOEXEC;
+    let file = rustix::fs::open(path, flags, rustix::fs::Mode::empty()).map_err(failed)?;
+    let stat = rustix::fs::fstat(&file).map_err(failed)?;
+    if rustix::fs::FileType::from_raw_mode(stat.st_mode) != rustix::fs::FileType::RegularFile {
         return Err(Error::invalid("not a regular file"));
     }
-    let mut text = Vec::with_capacity(metadata.len() as usize + 1);
-    file.read_to_end(&mut text).map_err(|error| Error::io(&error, ""))?;
-    Ok(text)
+    crate::sys::fd::read_whole(&file, stat.st_size as usize + 1, true).map_err(failed)
 }
 
 /// The configuration in `text`.

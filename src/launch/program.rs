@@ -104,7 +104,9 @@ impl Program {
     pub fn execute(&self, file: &CStr) -> Result<Infallible> {
         let Err(errno) = nix::unistd::execve(file, &self.args, &self.env);
         let errno = Errno::from_raw_os_error(errno as i32);
-        Err(Error::new(Kind::Program, format!("exec {}: {}", file.to_string_lossy(), go_text(errno))))
+        // The file was found: what its first line or its ELF header names was not.
+        let why = if errno == Errno::NOENT { " (its interpreter is not there)" } else { "" };
+        Err(Error::new(Kind::Program, format!("exec {}: {}{why}", file.to_string_lossy(), go_text(errno))))
     }
 }
 

@@ -344,3 +344,49 @@ fn run_says_that_its_program_was_killed_for_want_of_memory() {
     let container = container.set("/linux/resources/memory", json!({"limit": 8 << 20}));
     container.run().exits(137).in_one_line().complains("ran out of memory, of which it may have 8388608 bytes");
 }
+
+#[test]
+fn others_processes_in_the_unified_hierarchy_of_a_hybrid_machine_are_left_alone() {
+    skip_on!(Runc | Crun, "they do otherwise");
+    let unified = Path::new("/sys/fs/cgroup/unified");
+    if !unified.join("cgroup.procs").exists() {
+        skip!("no hybrid cgroups");
+    }
+    let container = Container::sleeper();
+    let place = format!("/{}", container.id);
+    let container = container.set("/linux/cgroupsPath", place.as_str());
+    let dir = unified.join(&container.id);
+    fs::create_dir(&dir).expect("make a cgroup");
+    let mut other = std::process::Command::new("sleep").arg("1000").spawn().expect("start a process");
+    fs::write(dir.join("cgroup.procs"), other.id().to_string()).expect("move it");
+    let container = container.started();
+    container.verb(&["kill", "--all", &"KILL"]).code();
+    container.verb(&["delete", "--force"]).ok();
+    let survived = other.try_wait().expect("look at it").is_none();
+    other.kill().expect("end it");
+    other.wait().expect("reap it");
+    fs::remove_dir(&dir).expect("remove the cgroup");
+    assert!(survived, "it was killed");
+}
+
+#[test]
+fn a_frozen_cgroup_above_is_an_error_that_says_so() {
+    skip_on!(Runc | Crun, "they hang");
+    let freezer = Path::new("/sys/fs/cgroup/freezer");
+    if !freezer.join("cgroup.procs").exists() {
+        skip!("no freezer hierarchy");
+    }
+    let container = Container::sleeper();
+    let above = freezer.join(&container.id);
+    fs::create_dir(&above).expect("make a cgroup");
+    fs::write(above.join("freezer.state"), "FROZEN").expect("freeze it");
+    let place = format!("/{0}/{0}", container.id);
+    let container = container.set("/linux/cgroupsPath", place.as_str());
+    let output = container.create_with(&[]);
+    fs::write(above.join("freezer.state"), "THAWED").expect("thaw it");
+    output.exits(1).in_one_line().complains("frozen by one above it");
+    for hierarchy in fs::read_dir("/sys/fs/cgroup").expect("list hierarchies").flatten() {
+        let _ = fs::remove_dir(hierarchy.path().join(&container.id));
+    }
+    container.assert_gone();
+}

@@ -2,7 +2,9 @@
 
 use std::fs;
 
-use crate::harness::{Container, cgroup_dir};
+use serde_json::json;
+
+use crate::harness::{Container, cgroup_dir, eventually, set, skip_on};
 
 #[test]
 fn removes_a_stopped_container() {
@@ -84,4 +86,23 @@ fn processes_that_exec_started_go_with_the_container() {
     container.exec_with(&["--detach"], &["sleep", "1000"]).ok();
     container.verb(&["delete", "--force"]).ok();
     container.assert_gone();
+}
+
+#[test]
+fn who_comes_late_leaves_a_newer_container_of_the_same_id_alone() {
+    skip_on!(Runc | Crun, "they leave two containers, or none");
+    let old = Container::sleeper();
+    let there = old.dir.join("there");
+    let script = format!("touch {}; sleep 2", there.display());
+    let old = old.set("/hooks/createRuntime", json!([{"path": "/bin/sh", "args": ["sh", "-c", script]}]));
+    let create = old.launch(&["create"]).start();
+    eventually("the hook runs", || there.exists());
+    old.verb(&["delete", "--force"]).ok();
+    // The same id and place, without the hook.
+    let mut new = old;
+    set(&mut new.config, "/hooks", serde_json::Value::Null);
+    new.create_with(&[]).ok();
+    new.start();
+    create.wait().exits(1);
+    assert_eq!(new.status(), "running");
 }

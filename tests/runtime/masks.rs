@@ -64,3 +64,22 @@ fn masks_hold_for_exec() {
     let container = container.set("/linux/maskedPaths", json!(["/secret"])).started();
     container.exec(&["cat", "/secret"]).ok().says("");
 }
+
+#[test]
+fn what_is_below_a_read_only_proc_or_sys_is_masked_too() {
+    let script = "cat /proc/timer_list | wc -c; ls /proc/bus | wc -l; ls /sys/kernel | wc -l";
+    let container = Container::script(script)
+        .set("/linux/readonlyPaths", json!(["/proc", "/sys", "/sys/fs"]))
+        .set("/linux/maskedPaths", json!(["/proc/timer_list", "/proc/bus", "/sys/kernel"]));
+    assert_eq!(container.output(), "0\n0\n0");
+}
+
+#[test]
+fn a_mask_over_all_of_proc_or_sys_shows_nothing_there_or_elsewhere() {
+    for whole in ["/proc", "/sys"] {
+        let script = format!("ls {whole} | wc -l; ls /etc | wc -l; ls /var | wc -l");
+        let masked = json!([whole, "/etc", "/var", whole]);
+        let container = Container::script(&script).set("/linux/maskedPaths", masked);
+        assert_eq!(container.set("/linux/readonlyPaths", json!([])).output(), "0\n0\n0", "{whole}");
+    }
+}

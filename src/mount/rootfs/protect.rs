@@ -7,7 +7,7 @@ use rustix::fs::{FileType, Mode, OFlags};
 use rustix::io::Errno;
 
 use super::Built;
-use super::kept::{cloned, open};
+use super::kept::{cloned, created, open};
 use crate::error::{Attempt, Error, Result};
 use crate::mount::apply::{attach, classic_mount, set_read_only};
 use crate::mount::path;
@@ -19,7 +19,7 @@ impl Built<'_> {
     ///
     /// # Errors
     /// Which path, and why.
-    pub fn protect(&self) -> Result<()> {
+    pub fn protect(&mut self) -> Result<()> {
         for path in &self.plan.readonly_paths {
             self.make_readonly(path).attempt(|| format!("make {} read-only", path.display()))?;
         }
@@ -45,18 +45,33 @@ impl Built<'_> {
         }
     }
 
-    fn make_readonly(&self, path: &Path) -> Result<()> {
+    /// Has paths in the procfs and sysfs begin in `tree`, where that was put over their roots or over what these are in.
+    fn cover(&mut self, path: &Path, tree: Kept) {
+        self.systems.retain_mut(|(place, system)| {
+            let Ok(rest) = place.strip_prefix(path) else { return true };
+            match if rest.as_os_str().is_empty() { Ok(tree) } else { open(tree.as_fd(), rest, OFlags::PATH) } {
+                Ok(found) => *system = found,
+                // It is no longer to be seen.
+                Err(_) => return false,
+            }
+            true
+        });
+    }
+
+    fn make_readonly(&mut self, path: &Path) -> Result<()> {
         let there = match self.find(path) {
             Err(Errno::NOENT) => return Ok(()),
             other => other.attempt(|| "open it")?,
         };
         let tree = cloned(there.as_fd(), Path::new(""), true, true).attempt(|| "clone it")?;
         set_read_only(tree.as_fd(), false).attempt(|| "set read-only")?;
-        attach(tree.as_fd(), there.as_fd()).attempt(|| "attach it")
+        attach(tree.as_fd(), there.as_fd()).attempt(|| "attach it")?;
+        self.cover(path, tree);
+        Ok(())
     }
 
     /// Files are hidden by the host's /dev/null, folders by an empty read-only tmpfs, one for all of them.
-    fn mask(&self) -> Result<()> {
+    fn mask(&mut self) -> Result<()> {
         let mut null = None;
         let mut empty: Option<Kept> = None;
         for path in &self.plan.masked {
@@ -67,16 +82,26 @@ impl Built<'_> {
                 other => other.attempt(what)?,
             };
             if path::is_directory(there).attempt(what)? {
-                match &empty {
+                let covers = self.systems.iter().any(|(place, _)| place.starts_with(path));
+                match empty {
                     Some(first) => {
                         let tree = cloned(first.as_fd(), Path::new(""), false, true).attempt(what)?;
                         attach(tree.as_fd(), there.as_fd()).attempt(what)?;
+                        self.cover(path, tree);
                     }
                     None => {
                         let mut words = vec!["nr_blocks=1".to_owned(), "nr_inodes=1".to_owned()];
                         words.extend(self.plan.label.iter().map(|label| format!("context=\"{label}\"")));
-                        classic_mount("tmpfs", "tmpfs", &words, RDONLY, there.as_fd()).attempt(what)?;
-                        empty = Some(self.find(path).attempt(what)?);
+                        empty = Some(if covers {
+                            // Through its place one would come to what it lies over.
+                            let tree = created("tmpfs", "tmpfs", &words, RDONLY).attempt(what)?;
+                            attach(tree.as_fd(), there.as_fd()).attempt(what)?;
+                            self.cover(path, tree);
+                            tree
+                        } else {
+                            classic_mount("tmpfs", "tmpfs", &words, RDONLY, there.as_fd()).attempt(what)?;
+                            self.find(path).attempt(what)?
+                        });
                     }
                 }
             } else {
