@@ -51,7 +51,11 @@ pub fn wait_for_exec(
                 return Err(Error::new(Kind::Died, format!("{other} came where the program was to be executed")));
             }
             None if has_executed(pid) => return Ok(()),
-            None => return Err(died(pidfd, pid, "before it executed its program")),
+            None => {
+                let filtered = spec.linux().as_ref().is_some_and(|linux| linux.seccomp().is_some());
+                let hint = if filtered { " (its seccomp profile may deny what a start needs)" } else { "" };
+                return Err(died(pidfd, pid, &format!("before it executed its program{hint}")));
+            }
         }
     }
 }

@@ -360,7 +360,7 @@ fn others_processes_in_the_unified_hierarchy_of_a_hybrid_machine_are_left_alone(
     let mut other = std::process::Command::new("sleep").arg("1000").spawn().expect("start a process");
     fs::write(dir.join("cgroup.procs"), other.id().to_string()).expect("move it");
     let container = container.started();
-    container.verb(&["kill", "--all", "KILL"]).code();
+    container.runtime(&["kill", "--all", &container.id, "KILL"]).run().ok();
     container.verb(&["delete", "--force"]).ok();
     let survived = other.try_wait().expect("look at it").is_none();
     other.kill().expect("end it");
