@@ -50,7 +50,7 @@ impl<T> Hint<T> for nskit::Result<T> {
 /// The /proc to look at: none once that of a container was entered which has another thing there.
 fn proc() -> Option<&'static Path> {
     const PROC_SUPER_MAGIC: i64 = 0x9fa0;
-    let is_proc = rustix::fs::statfs("/proc").is_ok_and(|found| found.f_type as i64 == PROC_SUPER_MAGIC);
+    let is_proc = rustix::fs::statfs("/proc").is_ok_and(|found| found.f_type == PROC_SUPER_MAGIC);
     is_proc.then(|| Path::new("/proc"))
 }
 
