@@ -247,6 +247,8 @@ _nskit() {
         'runtime ps --format' | 'runtime ps -f') values='=table,json' ;;
     esac
     for ((index = behind; index < COMP_CWORD; index++)); do
+        # Who names a target names no container.
+        [[ $place == nsenter && $start == 0 && ${COMP_WORDS[index]} =~ ^(--ta|-[aeFcZv]*t) ]] && place=container
         case ${COMP_WORDS[index]} in
             --) ((start)) || start=$((index + 1)) ;;
             =) ((index++)) ;;

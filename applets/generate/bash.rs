@@ -33,6 +33,8 @@ _nskit_values() {
 /// Where options end for unshare and nsenter, which the program's own completion goes on from.
 const PROGRAM: &str = r#"
     for ((index = behind; index < COMP_CWORD; index++)); do
+        # Who names a target names no container.
+        [[ $place == nsenter && $start == 0 && ${COMP_WORDS[index]} =~ ^(--ta|-[aeFcZv]*t) ]] && place=container
         case ${COMP_WORDS[index]} in
             --) ((start)) || start=$((index + 1)) ;;
             =) ((index++)) ;;

@@ -19,8 +19,10 @@ function __nskit_program
     while set -q words[1]
         set -l word $words[1]
         set -e words[1]
+        # Who names a target names no container.
+        string match -qr '^(--ta|-[aeFcZv]*t)' -- $word; and set containers
         switch $word
-            case -- '--*=*'
+            case '--*=*'
             case --tools
                 set tools yes
             case '--*'

@@ -33,6 +33,8 @@ _nskit_values() {
 /// What is completed, once it is known where.
 const PROGRAM: &str = r#"
     for (( index = behind; index < CURRENT; index++ )); do
+        # Who names a target names no container.
+        [[ $place == nsenter && $start == 0 && ${words[index]} =~ '^(--ta|-[aeFcZv]*t)' ]] && place=container
         case ${words[index]} in
             --) (( start )) || start=$((index + 1)) ;;
             --tools) tools=yes ;;
