@@ -163,6 +163,9 @@ fn a_container_that_is_missing_rather_than_a_tool() {
         "no container is called \"nskit-test-no\"",
     );
     fails_with("nsenter -t 7nskit-test -u true", "PID argument", "no container is called \"7nskit-test\"");
+    let ended = "mount -t tmpfs none /run; mkdir -p /run/nskit/7nskit-test; \
+        echo '{\"init_process_pid\": 4000000}' >/run/nskit/7nskit-test/state.json; nsenter -t 7nskit-test -u true";
+    fails_with(ended, "PID argument '7nskit-test': Invalid argument", "container 7nskit-test is not running");
 }
 
 #[test]
