@@ -3,6 +3,7 @@
 PREFIX  ?= /usr/local
 DESTDIR ?=
 CARGO   ?= cargo
+export CARGO
 
 # .cargo/config.toml names the target, so that is where cargo puts its output.
 TARGET  := $(shell uname -m)-unknown-linux-gnu
@@ -23,6 +24,14 @@ run: ## build, then start a container that needs no image, and look around in it
 build: ## build the binary that is installed
 	@tests/install-deps build
 	$(CARGO) build --release
+
+# For what needs the binary rather than a build: that of somebody who has no toolchain (sudo) does, while it is new enough.
+SOURCES := $(shell find src applets vendor .cargo -type f 2>/dev/null) \
+           $(wildcard build.rs Cargo.toml Cargo.lock benches/functions.order)
+
+$(RELEASE): $(SOURCES)
+	@$(MAKE) --no-print-directory build
+	@touch $@
 
 test: ## everything: format, lints, unit and integration tests, containerd
 	@tests/install-deps test
@@ -62,21 +71,22 @@ BASH  := $(DESTDIR)$(PREFIX)/share/bash-completion/completions
 ZSH   := $(DESTDIR)$(PREFIX)/share/zsh/site-functions
 FISH  := $(DESTDIR)$(PREFIX)/share/fish/vendor_completions.d
 
-install: build ## install the binary below PREFIX, and links, man pages and completions for APPLETS
+install: $(RELEASE) ## install the binary below PREFIX, and links, man pages and completions for APPLETS
 	@for name in $(APPLETS); do \
 	  case " $(ALL_APPLETS) runc " in *" $$name "*) ;; *) echo "no applet is called '$$name'" >&2; exit 1 ;; esac; \
+	  link="$(BIN)/$$name"; \
+	  { [ -e "$$link" ] || [ -L "$$link" ]; } || continue; \
+	  case "/$$(readlink "$$link")" in */nskit) continue ;; esac; \
+	  echo "$$link is there, and is no link to nskit: remove it first" >&2; exit 1; \
 	done
-	install -D -m 755 $(RELEASE) $(BIN)/nskit
-	install -D -m 644 completions/nskit.bash $(BASH)/nskit
-	install -D -m 644 completions/_nskit $(ZSH)/_nskit
-	install -D -m 644 completions/nskit.fish $(FISH)/nskit.fish
-	install -D -m 644 -t $(MAN) man/nskit.1
+	install -D -m 755 "$(RELEASE)" "$(BIN)/nskit"
+	install -D -m 644 completions/nskit.bash "$(BASH)/nskit"
+	install -D -m 644 completions/_nskit "$(ZSH)/_nskit"
+	install -D -m 644 completions/nskit.fish "$(FISH)/nskit.fish"
+	install -D -m 644 -t "$(MAN)" man/nskit.1
 	@for name in $(APPLETS); do \
-	  if [ -e "$(BIN)/$$name" ] && [ ! -L "$(BIN)/$$name" ]; then \
-	    echo "$(BIN)/$$name is there, and is no link: remove it first" >&2; exit 1; \
-	  fi; \
 	  ln -sfn nskit "$(BIN)/$$name"; \
-	  [ ! -e "man/$$name.1" ] || install -D -m 644 -t $(MAN) "man/$$name.1"; \
+	  [ ! -e "man/$$name.1" ] || install -D -m 644 -t "$(MAN)" "man/$$name.1"; \
 	  ln -sfn nskit "$(BASH)/$$name"; \
 	  ln -sfn nskit.fish "$(FISH)/$$name.fish"; \
 	  printf '#compdef %s\n_nskit "$$@"\n' "$$name" >"$(ZSH)/_$$name"; \
@@ -88,7 +98,7 @@ uninstall: ## remove what install made
 	    rm -f "$(BIN)/$$name" "$(MAN)/$$name.1" "$(BASH)/$$name" "$(FISH)/$$name.fish" "$(ZSH)/_$$name"; \
 	  fi; \
 	done
-	rm -f $(BIN)/nskit $(MAN)/nskit.1 $(BASH)/nskit $(ZSH)/_nskit $(FISH)/nskit.fish
+	rm -f "$(BIN)/nskit" "$(MAN)/nskit.1" "$(BASH)/nskit" "$(ZSH)/_nskit" "$(FISH)/nskit.fish"
 
 clean: ## remove all that was built
 	$(CARGO) clean

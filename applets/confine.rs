@@ -5,7 +5,7 @@ use std::ffi::OsStr;
 use std::str::FromStr;
 
 use caps::Capability;
-use nskit::error::Attempt;
+use nskit::error::{Attempt, Errno};
 use nskit::launch::program::limit_bounding_set;
 use nskit::seccomp::Program;
 use nskit::{Error, Result};
@@ -52,7 +52,8 @@ pub(crate) struct Confinement {
     dropped: u64,
     no_new_privileges: bool,
     limits: Vec<(&'static str, Resource, Rlimit)>,
-    filter: Option<Program>,
+    /// With the file that it is from.
+    filter: Option<(String, Program)>,
 }
 
 impl Confinement {
@@ -69,8 +70,13 @@ impl Confinement {
                 }
             }
             Id::NoNewPrivileges => self.no_new_privileges = true,
-            Id::Limit => self.limits.push(limit(&text)?),
-            Id::Seccomp => self.filter = Some(filter(given)?),
+            Id::Limit => {
+                let limit = limit(&text)?;
+                // The last counts, and an earlier one that is lower must not stand in its way.
+                self.limits.retain(|(name, ..)| *name != limit.0);
+                self.limits.push(limit);
+            }
+            Id::Seccomp => self.filter = Some((text.into_owned(), filter(given)?)),
         }
         Ok(())
     }
@@ -112,6 +118,22 @@ impl Confinement {
         if self.filters_early(uid) { Ok(()) } else { self.filter() }
     }
 
+    /// The capabilities that the program is to lack.
+    pub(crate) fn dropped(&self) -> u64 {
+        self.dropped
+    }
+
+    /// What may have refused the change to user `uid` where no other cause is seen: a filter.
+    pub(crate) fn suspect(&self, errno: Errno, uid: Option<u32>) -> Option<String> {
+        match &self.filter {
+            _ if errno != Errno::PERM => None,
+            Some((file, _)) if self.filters_early(uid) => {
+                Some(format!("the seccomp profile {file} is in force by now, and may refuse this"))
+            }
+            _ => hints::seccomp(),
+        }
+    }
+
     /// Whether the privilege to filter ends before the rest is done. Else the filter comes last, for it may forbid the
     /// rest; container runtimes do the same.
     fn filters_early(&self, uid: Option<u32>) -> bool {
@@ -120,7 +142,7 @@ impl Confinement {
     }
 
     fn filter(&self) -> Result<(), Failure> {
-        let Some(filter) = &self.filter else { return Ok(()) };
+        let Some((_, filter)) = &self.filter else { return Ok(()) };
         let listener = filter.load().hint(hints::filter)?;
         debug_assert!(listener.is_none(), "profiles that notify are refused");
         Ok(())

@@ -29,15 +29,17 @@ pub(crate) fn set_user(uid: u32) -> Result<()> {
     rustix::thread::set_thread_uid(Uid::from_raw(uid)).attempt(|| "setuid() failed")
 }
 
-/// Has every permitted capability survive execve(2), as inheritable and ambient.
+/// Has every permitted capability survive execve(2), as inheritable and ambient, but for those of the set `dropped`: what
+/// the bounding set lacks can be neither.
 ///
 /// # Errors
 /// As capset(2) and prctl(2).
-pub(crate) fn keep_capabilities() -> Result<()> {
+pub(crate) fn keep_capabilities(dropped: u64) -> Result<()> {
     let sets = rustix::thread::capabilities(None).attempt(|| "capget failed")?;
-    let inheritable = CapabilitySets { inheritable: sets.permitted, ..sets };
+    let kept = |set: CapabilitySet| CapabilitySet::from_bits_retain(set.bits() & !dropped);
+    let inheritable = CapabilitySets { inheritable: kept(sets.permitted), ..sets };
     rustix::thread::set_capabilities(None, inheritable).attempt(|| "capset failed")?;
-    for number in (0..64).filter(|number| sets.effective.bits() & (1 << number) != 0) {
+    for number in (0..64).filter(|number| kept(sets.effective).bits() & (1 << number) != 0) {
         rustix::thread::configure_capability_in_ambient_set(CapabilitySet::from_bits_retain(1 << number), true)
             .attempt(|| "prctl(PR_CAP_AMBIENT) failed")?;
     }

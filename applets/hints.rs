@@ -15,7 +15,7 @@ use nskit::error::Errno;
 use nskit::namespace::idmap::{Ids, Range};
 use nskit::namespace::{Kind, Kinds};
 
-pub(crate) use entering::{Source, by_id, closed, closed_file, setns};
+pub(crate) use entering::{Source, by_id, closed, closed_file, descriptor, setns};
 
 /// An error, and what may be said of its cause.
 #[derive(Debug)]
@@ -47,12 +47,19 @@ impl<T> Hint<T> for nskit::Result<T> {
     }
 }
 
-const PROC: &str = "/proc";
+/// The /proc to look at: none once that of a container was entered which has another thing there.
+fn proc() -> Option<&'static Path> {
+    const PROC_SUPER_MAGIC: i64 = 0x9fa0;
+    let is_proc = rustix::fs::statfs("/proc").is_ok_and(|found| found.f_type == PROC_SUPER_MAGIC);
+    is_proc.then(|| Path::new("/proc"))
+}
+
 /// Numbers of capabilities, and their names.
 const CAP_SETGID: Capability = (6, "CAP_SETGID");
 const CAP_SETUID: Capability = (7, "CAP_SETUID");
 const CAP_SETPCAP: Capability = (8, "CAP_SETPCAP");
 const CAP_SYS_CHROOT: Capability = (18, "CAP_SYS_CHROOT");
+const CAP_SYS_PTRACE: Capability = (19, "CAP_SYS_PTRACE");
 const CAP_SYS_ADMIN: Capability = (21, "CAP_SYS_ADMIN");
 const CAP_SYS_RESOURCE: Capability = (24, "CAP_SYS_RESOURCE");
 const CAP_SYS_TIME: Capability = (25, "CAP_SYS_TIME");
@@ -63,23 +70,39 @@ type Capability = (u32, &'static str);
 /// Why unshare(2) refuses `kinds`.
 pub(crate) fn unshare(errno: Errno, kinds: Kinds) -> Option<String> {
     match errno {
-        Errno::PERM if kinds.contains(Kind::User) => no_user_namespace(Path::new(PROC)),
-        Errno::PERM if !has_capability(Path::new(PROC), CAP_SYS_ADMIN) => Some(format!(
-            "a new {} needs CAP_SYS_ADMIN; with --map-root-user (-r) you have it in a user namespace of your own",
-            nskit::namespace::describe(kinds)
-        )),
-        Errno::PERM => seccomp(Path::new(PROC)),
-        Errno::NOSPC | Errno::USERS => Some(limit(Path::new(PROC), kinds)),
-        Errno::INVAL => unknown_kind(Path::new(PROC), kinds),
+        Errno::PERM if kinds.contains(Kind::User) => no_user_namespace(proc()),
+        Errno::PERM if !has_capability(CAP_SYS_ADMIN) => {
+            let (article, verb) = if kinds.iter().count() == 1 { ("a new", "needs") } else { ("new", "need") };
+            let what = nskit::namespace::describe(kinds);
+            let advice = own_namespace(if maps_to_root() { "--map-root-user (-r)" } else { "--user (-U)" });
+            Some(format!("{article} {what} {verb} CAP_SYS_ADMIN{advice}"))
+        }
+        Errno::PERM => seccomp(),
+        Errno::NOSPC | Errno::USERS => Some(limit(proc()?, kinds)),
+        Errno::INVAL => unknown_kind(proc()?, kinds),
         _ => None,
     }
 }
 
+/// That `option` gives what is lacking, where nothing is seen that stands against a new user namespace.
+fn own_namespace(option: &str) -> String {
+    let none_left = || proc().and_then(|proc| number(&proc.join("sys/user/max_user_namespaces"))) == Some(0);
+    match no_user_namespace(proc()).is_some() || none_left() {
+        true => String::new(),
+        false => format!("; with {option} you have it in a user namespace of your own"),
+    }
+}
+
+/// Whether the caller may be user 0 of a new user namespace: see [`NEEDS_SETFCAP`].
+fn maps_to_root() -> bool {
+    !rustix::process::geteuid().is_root() || has_capability(CAP_SETFCAP)
+}
+
 /// Why there can be no new user namespace.
-fn no_user_namespace(proc: &Path) -> Option<String> {
-    let sysctl = |name: &str| number(&proc.join("sys/kernel").join(name));
-    if !is_mapped(proc, Ids::Users, rustix::process::geteuid().as_raw())
-        || !is_mapped(proc, Ids::Groups, rustix::process::getegid().as_raw())
+fn no_user_namespace(proc: Option<&Path>) -> Option<String> {
+    let sysctl = |name: &str| number(&proc?.join("sys/kernel").join(name));
+    let lacks = |ids, id| proc.is_some_and(|proc| !is_mapped(proc, ids, id));
+    if lacks(Ids::Users, rustix::process::geteuid().as_raw()) || lacks(Ids::Groups, rustix::process::getegid().as_raw())
     {
         return Some(
             "your user or group id is not mapped in the user namespace that you are in: it needs a map (-r) first"
@@ -101,11 +124,13 @@ fn no_user_namespace(proc: &Path) -> Option<String> {
                 .into(),
         );
     }
-    seccomp(proc)
+    seccomp()
 }
 
-fn seccomp(proc: &Path) -> Option<String> {
-    (status(proc, "Seccomp")?.trim() == "2")
+/// That a filter may have refused, where there is one.
+pub(crate) fn seccomp() -> Option<String> {
+    use rustix::thread::{SecureComputingMode, secure_computing_mode};
+    matches!(secure_computing_mode(), Ok(SecureComputingMode::Filter))
         .then(|| "a seccomp filter is in force, as container engines install: it may refuse this".into())
 }
 
@@ -128,21 +153,25 @@ fn limit(proc: &Path, kinds: Kinds) -> String {
 }
 
 fn unknown_kind(proc: &Path, kinds: Kinds) -> Option<String> {
+    // Where this process cannot be seen, neither can its kinds.
+    if !proc.join("self/ns").is_dir() {
+        return None;
+    }
     let kind = kinds.iter().find(|kind| !proc.join("self/ns").join(kind.proc_name()).exists())?;
     Some(format!("this kernel has no {kind} namespaces"))
 }
 
 /// Why a map is refused that the caller writes from outside.
 pub(crate) fn map(errno: Errno, ids: Ids, map: &[Range]) -> Option<String> {
-    let proc = Path::new(PROC);
     match errno {
         Errno::INVAL => overlap(map),
         Errno::PERM => map
             .iter()
             .find_map(|range| {
-                if ids == Ids::Users && range.outside == 0 && !has_capability(proc, CAP_SETFCAP) {
+                if ids == Ids::Users && range.outside == 0 && !has_capability(CAP_SETFCAP) {
                     return Some(NEEDS_SETFCAP.to_owned());
                 }
+                let proc = proc()?;
                 let last = range.outside.saturating_add(range.count - 1);
                 [range.outside, last].into_iter().find(|id| !is_mapped(proc, ids, *id)).map(|id| {
                     format!(
@@ -219,40 +248,49 @@ pub(crate) fn groups(errno: Errno, instead: &str) -> Option<String> {
     if errno != Errno::PERM {
         return None;
     }
-    let is_denied = fs::read_to_string("/proc/self/setgroups").is_ok_and(|word| word.trim() == "deny");
-    let has_none = || fs::read_to_string("/proc/self/gid_map").is_ok_and(|map| map.trim().is_empty());
-    Some(if is_denied {
-        format!(
+    let of_self = |file: &str| fs::read_to_string(proc()?.join("self").join(file)).ok();
+    let is_denied = of_self("setgroups").is_some_and(|word| word.trim() == "deny");
+    let has_none = || of_self("gid_map").is_some_and(|map| map.trim().is_empty());
+    if is_denied {
+        Some(format!(
             "setgroups is denied in this user namespace, as it must be where the group map was written without privilege; \
              {instead}"
-        )
+        ))
     } else if has_none() {
-        format!("no group is mapped in this user namespace, and only where some are can groups be changed; {instead}")
+        Some(format!(
+            "no group is mapped in this user namespace, and only where some are can groups be changed; {instead}"
+        ))
     } else {
-        "dropping groups needs CAP_SETGID".to_owned()
-    })
+        lacking(errno, CAP_SETGID, "dropping groups")
+    }
 }
 
 /// Why a change of user or group is refused.
 pub(crate) fn identity(errno: Errno, ids: Ids, id: u32) -> Option<String> {
-    let (what, capability) = if ids == Ids::Users { ("user", "CAP_SETUID") } else { ("group", "CAP_SETGID") };
+    let (what, capability) = if ids == Ids::Users { ("user", CAP_SETUID) } else { ("group", CAP_SETGID) };
     match errno {
-        Errno::INVAL if !is_mapped(Path::new(PROC), ids, id) || id == u32::MAX => {
+        Errno::INVAL if id == u32::MAX || proc().is_some_and(|proc| !is_mapped(proc, ids, id)) => {
             Some(format!("{what} {id} is not mapped in this user namespace: see /proc/self/{}", ids.file()))
         }
-        Errno::PERM => Some(format!("changing the {what} needs {capability}")),
-        _ => None,
+        _ => lacking(errno, capability, &format!("changing the {what}")),
     }
 }
 
 /// Why a namespace cannot be bound to `file`.
-pub(crate) fn bind(errno: Errno, kind: Kind, file: &Path) -> Option<String> {
+pub(crate) fn bind(errno: Errno, kind: Kind, file: &Path, forks: bool) -> Option<String> {
     match errno {
         Errno::INVAL if kind == Kind::Mount && is_shared(file) => Some(format!(
             "{} is on a shared mount, which would copy the namespace into itself: mount --make-private it",
             file.display()
         )),
-        Errno::PERM | Errno::ACCESS if !has_capability(Path::new(PROC), CAP_SYS_ADMIN) => {
+        // A pid namespace begins with its first process.
+        Errno::NOENT if kind == Kind::Pid && !forks && file.exists() => {
+            Some("a new pid namespace is there once it has a process: add --fork".into())
+        }
+        Errno::NOENT if !file.exists() => {
+            Some(format!("there is no {} to bind it to: make an empty file", file.display()))
+        }
+        Errno::PERM | Errno::ACCESS if !has_capability(CAP_SYS_ADMIN) => {
             Some("binding a namespace to a file needs CAP_SYS_ADMIN over the caller's mount namespace".into())
         }
         _ => None,
@@ -260,7 +298,7 @@ pub(crate) fn bind(errno: Errno, kind: Kind, file: &Path) -> Option<String> {
 }
 
 /// Why proc cannot be mounted.
-pub(crate) fn proc(errno: Errno, kinds: Kinds, forks: bool) -> Option<&'static str> {
+pub(crate) fn mount_proc(errno: Errno, kinds: Kinds, forks: bool) -> Option<&'static str> {
     match errno {
         Errno::PERM if !kinds.contains(Kind::Pid) => {
             Some("proc shows a pid namespace, and this one belongs to another user namespace: add --pid --fork")
@@ -279,30 +317,20 @@ fn has_masks() -> bool {
     table.lines().any(|line| line.split(' ').nth(4).is_some_and(|place| place.starts_with("/proc/")))
 }
 
-/// Why a descriptor of the target cannot be copied.
-pub(crate) fn descriptor(errno: Errno) -> Option<String> {
-    if errno != Errno::PERM {
-        return None;
-    }
-    match number(Path::new("/proc/sys/kernel/yama/ptrace_scope")) {
-        Some(scope) if scope > 0 => Some(format!(
-            "Yama restricts access to other processes: sysctl kernel.yama.ptrace_scope is {scope}; be root, or its parent"
-        )),
-        _ => Some("copying a descriptor of a process needs CAP_SYS_PTRACE over it, or the same user".into()),
-    }
-}
-
 /// That the caller lacks the one capability which `what` needs.
 fn lacking(errno: Errno, capability: Capability, what: &str) -> Option<String> {
     let refused = matches!(errno, Errno::PERM | Errno::ACCESS);
-    (refused && !has_capability(Path::new(PROC), capability)).then(|| format!("{what} needs {}", capability.1))
+    (refused && !has_capability(capability)).then(|| format!("{what} needs {}", capability.1))
 }
 
-/// Why the root directory cannot be changed.
-pub(crate) fn chroot(errno: Errno) -> Option<String> {
+/// Why the root directory cannot be changed; where a new user namespace would help when `can_unshare`.
+pub(crate) fn chroot(errno: Errno, can_unshare: bool) -> Option<String> {
+    // EACCES is of the path.
+    if errno != Errno::PERM {
+        return None;
+    }
     let hint = lacking(errno, CAP_SYS_CHROOT, "changing the root directory")?;
-    let root = rustix::process::geteuid().is_root();
-    Some(if root { hint } else { hint + "; with --user you have it in a user namespace of your own" })
+    Some(if can_unshare { hint + &own_namespace("--user") } else { hint })
 }
 
 /// Why a clock of a new time namespace cannot be set.
@@ -326,17 +354,22 @@ pub(crate) fn interpreter(errno: Errno) -> Option<&'static str> {
     }
 }
 
-/// Why a limit on a resource, which is called `name`, cannot be set.
-pub(crate) fn resource(errno: Errno, name: &str) -> Option<String> {
-    resource_in(Path::new(PROC), errno, name)
+/// Why binfmt_misc cannot be written to.
+pub(crate) fn binfmt(errno: Errno) -> Option<&'static str> {
+    let proc = proc()?;
+    (errno == Errno::ACCESS && !(is_mapped(proc, Ids::Users, 0) && is_mapped(proc, Ids::Groups, 0))).then_some(
+        "binfmt_misc belongs to user and group 0 of the new user namespace, which are not mapped: add --map-root-user (-r)",
+    )
 }
 
-fn resource_in(proc: &Path, errno: Errno, name: &str) -> Option<String> {
+/// Why a limit on a resource, which is called `name`, cannot be set.
+pub(crate) fn resource(errno: Errno, name: &str) -> Option<String> {
+    lacking(errno, CAP_SYS_RESOURCE, "raising a hard limit").or_else(|| too_high(proc()?, errno, name))
+}
+
+fn too_high(proc: &Path, errno: Errno, name: &str) -> Option<String> {
     if errno != Errno::PERM {
         return None;
-    }
-    if !has_capability(proc, CAP_SYS_RESOURCE) {
-        return Some(format!("raising a hard limit needs {}", CAP_SYS_RESOURCE.1));
     }
     let most = number(&proc.join("sys/fs/nr_open")).filter(|_| name == "nofile")?;
     Some(format!("nofile cannot be more than sysctl fs.nr_open, which is {most}"))
@@ -368,16 +401,9 @@ fn number(file: &Path) -> Option<u64> {
     fs::read_to_string(file).ok()?.trim().parse().ok()
 }
 
-/// A field of `/proc/self/status`.
-fn status(proc: &Path, field: &str) -> Option<String> {
-    let text = fs::read_to_string(proc.join("self/status")).ok()?;
-    text.lines().find_map(|line| Some(line.strip_prefix(field)?.strip_prefix(':')?.to_owned()))
-}
-
-fn has_capability(proc: &Path, (number, _): Capability) -> bool {
-    status(proc, "CapEff")
-        .and_then(|set| u64::from_str_radix(set.trim(), 16).ok())
-        .is_some_and(|set| set >> number & 1 == 1)
+/// Asked of the kernel, for /proc may be another's.
+fn has_capability((number, _): Capability) -> bool {
+    rustix::thread::capabilities(None).is_ok_and(|sets| sets.effective.bits() >> number & 1 == 1)
 }
 
 /// Whether this process's user namespace has an id; `true` where that cannot be seen.
@@ -389,13 +415,29 @@ fn is_mapped(proc: &Path, ids: Ids, id: u32) -> bool {
     })
 }
 
-/// Whether the root is a directory within a mount rather than a mount.
+/// Whether the root is another than that of the mount namespace: a directory within a mount, or a mount that entering the
+/// namespace anew, which starts at its root, does not lead to.
 fn in_chroot() -> bool {
-    use rustix::fs::{AtFlags, CWD, StatxAttributes, StatxFlags};
-    rustix::fs::statx(CWD, "/", AtFlags::empty(), StatxFlags::empty()).is_ok_and(|root| {
-        root.stx_attributes_mask.contains(StatxAttributes::MOUNT_ROOT)
-            && !root.stx_attributes.contains(StatxAttributes::MOUNT_ROOT)
-    })
+    use rustix::fs::{AtFlags, CWD, Mode, OFlags, Statx, StatxAttributes, StatxFlags};
+    let stat = || rustix::fs::statx(CWD, "/", AtFlags::empty(), StatxFlags::INO | StatxFlags::MNT_ID);
+    let Ok(root) = stat() else { return false };
+    if root.stx_attributes_mask.contains(StatxAttributes::MOUNT_ROOT)
+        && !root.stx_attributes.contains(StatxAttributes::MOUNT_ROOT)
+    {
+        return true;
+    }
+    let open = |path: &str| rustix::fs::open(path, OFlags::PATH | OFlags::CLOEXEC, Mode::empty());
+    let own = rustix::process::pidfd_open(rustix::process::getpid(), rustix::process::PidfdFlags::empty());
+    let (Ok(before), Ok(place), Ok(own)) = (open("/"), open("."), own) else { return false };
+    if nskit::sys::clone::setns(std::os::fd::AsFd::as_fd(&own), Kind::Mount.flag()).is_err() {
+        return false;
+    }
+    let which = |stat: Statx| (stat.stx_mnt_id, stat.stx_ino);
+    let is_other = stat().is_ok_and(|there| which(there) != which(root));
+    // Back, for what is looked at next.
+    let _ = rustix::process::fchdir(before).and_then(|()| rustix::process::chroot("."));
+    let _ = rustix::process::fchdir(place);
+    is_other
 }
 
 /// Whether the mount that `file` is on passes on what is mounted there.
@@ -439,7 +481,7 @@ mod tests {
 
     fn user_namespace(name: &str, files: &[(&str, &str)]) -> Option<String> {
         let files = [files, &[("self/uid_map", ALL), ("self/gid_map", ALL)]].concat();
-        no_user_namespace(&Proc::new(name, &files).0)
+        no_user_namespace(Some(&Proc::new(name, &files).0))
     }
 
     #[test]
@@ -455,18 +497,12 @@ mod tests {
     }
 
     #[test]
-    fn names_a_seccomp_filter() {
-        let hint = user_namespace("seccomp", &[("self/status", "Name:\tx\nSeccomp:\t2\n")]).unwrap();
-        assert!(hint.contains("seccomp filter"), "{hint}");
-        assert_eq!(user_namespace("none", &[("self/status", "Name:\tx\nSeccomp:\t0\n")]), None);
-    }
-
-    #[test]
     fn names_a_kind_that_the_kernel_lacks() {
         let proc = Proc::new("kinds", &[("self/ns/net", "")]);
         assert_eq!(unknown_kind(&proc.0, Kinds::only(Kind::Net)), None);
         let hint = unknown_kind(&proc.0, Kinds::only(Kind::Net) | Kind::Time).unwrap();
         assert_eq!(hint, "this kernel has no time namespaces");
+        assert_eq!(unknown_kind(Path::new("/nskit-test-no"), Kinds::only(Kind::Time)), None);
     }
 
     #[test]
@@ -480,12 +516,9 @@ mod tests {
 
     #[test]
     fn names_the_most_files_that_may_be_open() {
-        let able = [("self/status", "CapEff:\t0000000001000000\n"), ("sys/fs/nr_open", "1048576\n")];
-        let proc = Proc::new("able", &able);
-        assert!(resource_in(&proc.0, Errno::PERM, "nofile").unwrap().contains("fs.nr_open, which is 1048576"));
-        assert_eq!(resource_in(&proc.0, Errno::PERM, "core"), None);
-        let proc = Proc::new("unable", &[("self/status", "CapEff:\t0000000000000000\n")]);
-        assert!(resource_in(&proc.0, Errno::PERM, "nofile").unwrap().contains("needs CAP_SYS_RESOURCE"));
+        let proc = Proc::new("files", &[("sys/fs/nr_open", "1048576\n")]);
+        assert!(too_high(&proc.0, Errno::PERM, "nofile").unwrap().contains("fs.nr_open, which is 1048576"));
+        assert_eq!(too_high(&proc.0, Errno::PERM, "core"), None);
     }
 
     #[test]

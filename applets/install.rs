@@ -6,9 +6,9 @@ use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use anyhow::{Context, bail};
-use clap::Parser;
+use clap::{CommandFactory, Parser};
 
-use super::{APPLETS, find};
+use super::{APPLETS, find, program_name};
 
 /// Install links to this binary, one for each applet and alias
 #[derive(Parser)]
@@ -26,6 +26,21 @@ struct Options {
     /// Which applets or aliases; all of them by default, but never the alias runc
     #[arg(value_name = "APPLET")]
     applets: Vec<String>,
+}
+
+/// The command line, for completions.
+pub(crate) fn command() -> clap::Command {
+    Options::command()
+}
+
+/// Every name that can be installed.
+pub(crate) fn names() -> impl Iterator<Item = &'static str> {
+    APPLETS.iter().flat_map(|applet| std::iter::once(link_name(applet.name)).chain(applet.aliases.iter().copied()))
+}
+
+/// What the link to an applet is called: `runtime` alone says too little.
+fn link_name(name: &str) -> &str {
+    if name == "runtime" { "nskit-runtime" } else { name }
 }
 
 /// Runs it on the arguments behind `install`.
@@ -49,7 +64,8 @@ pub(crate) fn run(args: &[OsString]) -> ExitCode {
 
 fn install(options: &Options) -> anyhow::Result<()> {
     let binary = std::env::current_exe().context("find this binary")?;
-    if let Some(unknown) = options.applets.iter().find(|name| find(name.as_ref()).is_none()) {
+    // By the names that a link starts them by, too: nskit-runtime.
+    if let Some(unknown) = options.applets.iter().find(|name| find(program_name(name.as_ref())).is_none()) {
         bail!("no applet is called '{unknown}'; 'nskit --list' names all");
     }
     if !options.dir.is_dir() {
@@ -57,19 +73,11 @@ fn install(options: &Options) -> anyhow::Result<()> {
     }
     let names: Vec<&str> = if options.applets.is_empty() {
         // Who asks for everything does not expect another runtime to be replaced.
-        APPLETS
-            .iter()
-            .flat_map(|applet| std::iter::once(&applet.name).chain(applet.aliases))
-            .copied()
-            .filter(|name| *name != "runc")
-            .collect()
+        names().filter(|name| *name != "runc").collect()
     } else {
         options.applets.iter().map(String::as_str).collect()
     };
-    let links: Vec<PathBuf> = names
-        .into_iter()
-        .map(|name| options.dir.join(if name == "runtime" { "nskit-runtime" } else { name }))
-        .collect();
+    let links: Vec<PathBuf> = names.into_iter().map(|name| options.dir.join(link_name(name))).collect();
     // All of them before the first is made.
     if !options.force {
         let foreign = links.iter().filter(|link| is_foreign(link, &binary)).map(|link| link.display().to_string());
@@ -109,8 +117,8 @@ fn link_one(binary: &Path, link: &Path, hard: bool) -> anyhow::Result<()> {
     } else {
         symlink(binary, &temporary)?
     }
-    std::fs::rename(&temporary, link).inspect_err(|_| {
-        let _ = std::fs::remove_file(&temporary);
-    })?;
-    Ok(())
+    let renamed = std::fs::rename(&temporary, link);
+    // It is there still when that failed, or did nothing, as between two links to one file.
+    let _ = std::fs::remove_file(&temporary);
+    Ok(renamed?)
 }

@@ -24,7 +24,7 @@ _nskit_values() {
 
 _nskit() {
     local word=${COMP_WORDS[COMP_CWORD]} before=${COMP_WORDS[COMP_CWORD-1]} attached= place= behind=1 start=0 nth=0 index
-    local options= taking= values=any verbs= operands=
+    local tools= options= taking= values=any verbs= operands=
     COMPREPLY=()
     # Readline takes = for a word: --option=value is three.
     if [[ $word == = ]]; then
@@ -38,10 +38,12 @@ _nskit() {
         ns-inspect) place=ns-inspect ;;
         lsns) place=lsns ;;
         nskit-runtime) place=runtime ;;
+        runc) place=runtime ;;
     esac
     for ((index = 1; index < COMP_CWORD; index++)); do
         case "${place:+$place }${COMP_WORDS[index]}" in
-            "unshare" | "nsenter" | "ns-inspect" | "ns-inspect list" | "ns-inspect show" | "ns-inspect tree" | "ns-inspect diff" | "ns-inspect net" | "ns-inspect mnt" | "ns-inspect pid" | "ns-inspect explain" | "ns-inspect enter" | "ns-inspect watch" | "ns-inspect graph" | "lsns" | "runtime" | "runtime create" | "runtime delete" | "runtime events" | "runtime exec" | "runtime features" | "runtime kill" | "runtime list" | "runtime pause" | "runtime ps" | "runtime resume" | "runtime run" | "runtime spec" | "runtime start" | "runtime state" | "runtime update") place="${place:+$place }${COMP_WORDS[index]}" behind=$((index + 1)) ;;
+            "unshare" | "nsenter" | "ns-inspect" | "ns-inspect list" | "ns-inspect show" | "ns-inspect tree" | "ns-inspect diff" | "ns-inspect net" | "ns-inspect mnt" | "ns-inspect pid" | "ns-inspect explain" | "ns-inspect enter" | "ns-inspect watch" | "ns-inspect graph" | "lsns" | "runtime" | "runtime create" | "runtime delete" | "runtime events" | "runtime exec" | "runtime features" | "runtime kill" | "runtime list" | "runtime pause" | "runtime ps" | "runtime resume" | "runtime run" | "runtime spec" | "runtime start" | "runtime state" | "runtime update" | "install") place="${place:+$place }${COMP_WORDS[index]}" behind=$((index + 1)) ;;
+            runc) place=runtime behind=$((index + 1)) ;;
         esac
     done
     [[ $place == 'ns-inspect list' ]] && place=lsns
@@ -202,6 +204,11 @@ _nskit() {
             options='--resources --blkio-weight --cpu-period --cpu-quota --cpu-burst --cpu-share --cpu-idle --cpu-rt-period --cpu-rt-runtime --cpuset-cpus --cpuset-mems --memory --memory-reservation --memory-swap --pids-limit --l3-cache-schema --mem-bw-schema --help'
             taking='--resources -r --blkio-weight --cpu-period --cpu-quota --cpu-burst --cpu-share --cpu-idle --cpu-rt-period --cpu-rt-runtime --cpuset-cpus --cpuset-mems --memory --memory-reservation --memory-swap --pids-limit --l3-cache-schema --mem-bw-schema'
             operands='containers' ;;
+        'install')
+            verbs=''
+            options='--dir --hard-links --force --help'
+            taking='--dir'
+            operands='=unshare,nsenter,ns-inspect,lsns,nskit-runtime,runc ...' ;;
     esac
     case "$place $before" in
         'unshare --kill-child') values='=HUP,INT,QUIT,ILL,TRAP,ABRT,IOT,BUS,FPE,KILL,USR1,SEGV,USR2,PIPE,ALRM,TERM,STKFLT,CHLD,CLD,CONT,STOP,TSTP,TTIN,TTOU,URG,XCPU,XFSZ,VTALRM,PROF,WINCH,IO,POLL,PWR,SYS' ;;
@@ -240,9 +247,12 @@ _nskit() {
         'runtime ps --format' | 'runtime ps -f') values='=table,json' ;;
     esac
     for ((index = behind; index < COMP_CWORD; index++)); do
+        # Who names a target names no container.
+        [[ $place == nsenter && $start == 0 && ${COMP_WORDS[index]} =~ ^(--ta|-[aeFcZv]*t) ]] && place=container
         case ${COMP_WORDS[index]} in
             --) ((start)) || start=$((index + 1)) ;;
             =) ((index++)) ;;
+            --tools) [[ ${COMP_WORDS[index+1]} == = ]] || tools=yes ;;
             --*) [[ " $taking " == *" ${COMP_WORDS[index]} "* && ${COMP_WORDS[index+1]} != = ]] && ((index++)) ;;
             -*) [[ " $taking " == *" -${COMP_WORDS[index]: -1} "* ]] && ((index++)) ;;
             *) ((start)) || start=$index
@@ -262,12 +272,19 @@ _nskit() {
     elif [[ $word == -* ]]; then
         COMPREPLY=($(compgen -W "$options" -- "$word"))
         [[ ${COMPREPLY[0]} == *= ]] && compopt -o nospace
+    elif [[ $place == nsenter || $place == container ]] && [[ -n $tools ]]; then
+        [[ $place == container ]] || COMPREPLY=($(compgen -W "$(nskit complete 2>/dev/null | grep -v '^[0-9]*$')" -- "$word"))
+        COMPREPLY+=($(compgen -W 'unshare nsenter ns-inspect lsns runtime nskit' -- "$word"))
     elif [[ $place == nsenter ]]; then
         COMPREPLY=($(compgen -W "$(nskit complete 2>/dev/null | grep -v '^[0-9]*$')" -- "$word") $(compgen -c -- "$word"))
     elif [[ $place == unshare || $place == container ]]; then
         COMPREPLY=($(compgen -c -- "$word"))
     else
         operands=($operands)
+        if [[ $operands && ${operands[${#operands[@]}-1]} == ... ]]; then
+            unset "operands[${#operands[@]}-1]"
+            ((nth < ${#operands[@]})) || nth=$((${#operands[@]} - 1))
+        fi
         ((nth < ${#operands[@]})) && _nskit_values "$word" "${operands[nth]}"
         ((nth == 0)) && COMPREPLY=($(compgen -W "$verbs" -- "$word") "${COMPREPLY[@]}")
     fi

@@ -3,12 +3,52 @@
 # fish loads this by the name of the program; those of util-linux only where they are links to nskit.
 set -l program (string replace -r '\.fish$' '' -- (status basename))
 
+# Completes the program behind the $argv[2] words that lead to $argv[1], whose options that take the next word follow.
+function __nskit_program
+    set -l place $argv[1]
+    set -l taking $argv[3..-1]
+    set -l words (commandline -opc)
+    set -e words[1..$argv[2]]
+    set -l tools
+    set -l containers
+    test $place = nsenter; and set containers (nskit complete 2>/dev/null | string match -rv '^[0-9]+$')
+    while set -q words[1]
+        set -l word $words[1]
+        set -e words[1]
+        # Who names a target names no container.
+        string match -qr '^(--ta|-[aeFcZv]*t)' -- $word; and set containers
+        switch $word
+            case '--*=*'
+            case --tools
+                set tools yes
+            case '--*'
+                contains -- $word $taking; and set -e words[1]
+            case '-*'
+                contains -- -(string sub -s -1 -- $word) $taking; and set -e words[1]
+            case '*'
+                if contains -- $word $containers
+                    set containers
+                    continue
+                end
+                complete -C (string join ' ' -- (string escape -- $word $words) (commandline -ct))
+                return
+        end
+    end
+    test -z "$containers"; or printf '%s\tcontainer\n' $containers
+    if test -n "$tools"
+        printf '%s\n' unshare nsenter ns-inspect lsns runtime nskit
+    else
+        complete -C (commandline -ct)
+    end
+end
+
 if test "$program" = nskit
     complete -c nskit -n __fish_use_subcommand -f -a unshare -d 'Run a program in new namespaces'
     complete -c nskit -n __fish_use_subcommand -f -a nsenter -d 'Run a program in namespaces of other processes'
     complete -c nskit -n __fish_use_subcommand -f -a ns-inspect -d 'show every namespace, whose it is and what keeps it'
     complete -c nskit -n __fish_use_subcommand -f -a lsns -d 'list namespaces as util-linux'\''s lsns does'
     complete -c nskit -n __fish_use_subcommand -f -a runtime -d 'OCI container runtime, used as runc is'
+    complete -c nskit -n __fish_use_subcommand -f -a install -d 'Install links to this binary'
     complete -c nskit -n '__fish_seen_subcommand_from unshare' -l help -s h -d 'Print this help'
     complete -c nskit -n '__fish_seen_subcommand_from unshare' -l version -s V -d 'Print the version'
     complete -c nskit -n '__fish_seen_subcommand_from unshare' -l mount -s m -d 'New mount namespace, kept by binding it to FILE'
@@ -50,6 +90,7 @@ if test "$program" = nskit
     complete -c nskit -n '__fish_seen_subcommand_from unshare' -l no-new-privs -d 'Run without a way to gain privilege by executing files'
     complete -c nskit -n '__fish_seen_subcommand_from unshare' -l rlimit -x -a 'as= core= cpu= data= fsize= locks= memlock= msgqueue= nice= nofile= nproc= rss= rtprio= rttime= sigpending= stack=' -d 'Run with this limit on a resource'
     complete -c nskit -n '__fish_seen_subcommand_from unshare' -l seccomp -r -d 'Run with the seccomp profile of FILE, as engines have it'
+    complete -c nskit -n '__fish_seen_subcommand_from unshare' -f -a '(__nskit_program unshare 2 --map-user --map-users --map-group --map-groups --owner --propagation --setgroups --setuid -S --setgid -G --root -R --wd -w --monotonic --boottime --load-interp -l --whitelist-env --cap-drop --rlimit --seccomp)'
     complete -c nskit -n '__fish_seen_subcommand_from nsenter' -l all -s a -d 'Enter all namespaces of the target'
     complete -c nskit -n '__fish_seen_subcommand_from nsenter' -l help -s h -d 'Print this help'
     complete -c nskit -n '__fish_seen_subcommand_from nsenter' -l version -s V -d 'Print the version'
@@ -82,7 +123,7 @@ if test "$program" = nskit
     complete -c nskit -n '__fish_seen_subcommand_from nsenter' -l no-new-privs -d 'Run without a way to gain privilege by executing files'
     complete -c nskit -n '__fish_seen_subcommand_from nsenter' -l rlimit -x -a 'as= core= cpu= data= fsize= locks= memlock= msgqueue= nice= nofile= nproc= rss= rtprio= rttime= sigpending= stack=' -d 'Run with this limit on a resource'
     complete -c nskit -n '__fish_seen_subcommand_from nsenter' -l seccomp -r -d 'Run with the seccomp profile of FILE, as engines have it'
-    complete -c nskit -n '__fish_seen_subcommand_from nsenter' -a '(nskit complete 2>/dev/null | string match -rv "^[0-9]+\$")' -d container
+    complete -c nskit -n '__fish_seen_subcommand_from nsenter' -f -a '(__nskit_program nsenter 2 --target -t --net-socket -N --setuid -S --setgid -G --wdns -W --cap-drop --rlimit --seccomp)'
     complete -c nskit -n '__fish_seen_subcommand_from ns-inspect' -l color -x -a 'auto always never' -d 'When to colour: auto, always or never'
     complete -c nskit -n '__fish_seen_subcommand_from ns-inspect' -l json -s J -d 'Print JSON (docs/ns-inspect.schema.json)'
     complete -c nskit -n '__fish_seen_subcommand_from ns-inspect' -l sort -r -d 'Sort by this column; a dash in front turns the order round'
@@ -271,6 +312,11 @@ if test "$program" = nskit
     complete -c nskit -n '__fish_seen_subcommand_from runtime; and __fish_seen_subcommand_from update' -l mem-bw-schema -r -d 'Intel RDT: schema of memory bandwidth'
     complete -c nskit -n '__fish_seen_subcommand_from runtime; and __fish_seen_subcommand_from update' -l help -s h -d 'Print help'
     complete -c nskit -n '__fish_seen_subcommand_from runtime; and __fish_seen_subcommand_from update' -f -a '(nskit runtime list -q 2>/dev/null)'
+    complete -c nskit -n '__fish_seen_subcommand_from install' -l dir -r -d 'Where the links go'
+    complete -c nskit -n '__fish_seen_subcommand_from install' -l hard-links -d 'Make hard links instead of symbolic ones'
+    complete -c nskit -n '__fish_seen_subcommand_from install' -l force -s f -d 'Replace what is there even when it is another program'
+    complete -c nskit -n '__fish_seen_subcommand_from install' -l help -s h -d 'Print help'
+    complete -c nskit -n '__fish_seen_subcommand_from install' -f -a 'unshare nsenter ns-inspect lsns nskit-runtime runc'
 end
 if test "$program" = unshare
     complete -c unshare -l help -s h -d 'Print this help'
@@ -314,6 +360,7 @@ if test "$program" = unshare
     complete -c unshare -l no-new-privs -d 'Run without a way to gain privilege by executing files'
     complete -c unshare -l rlimit -x -a 'as= core= cpu= data= fsize= locks= memlock= msgqueue= nice= nofile= nproc= rss= rtprio= rttime= sigpending= stack=' -d 'Run with this limit on a resource'
     complete -c unshare -l seccomp -r -d 'Run with the seccomp profile of FILE, as engines have it'
+    complete -c unshare -f -a '(__nskit_program unshare 1 --map-user --map-users --map-group --map-groups --owner --propagation --setgroups --setuid -S --setgid -G --root -R --wd -w --monotonic --boottime --load-interp -l --whitelist-env --cap-drop --rlimit --seccomp)'
 end
 if test "$program" = nsenter
     complete -c nsenter -l all -s a -d 'Enter all namespaces of the target'
@@ -348,7 +395,7 @@ if test "$program" = nsenter
     complete -c nsenter -l no-new-privs -d 'Run without a way to gain privilege by executing files'
     complete -c nsenter -l rlimit -x -a 'as= core= cpu= data= fsize= locks= memlock= msgqueue= nice= nofile= nproc= rss= rtprio= rttime= sigpending= stack=' -d 'Run with this limit on a resource'
     complete -c nsenter -l seccomp -r -d 'Run with the seccomp profile of FILE, as engines have it'
-    complete -c nsenter -a '(nskit complete 2>/dev/null | string match -rv "^[0-9]+\$")' -d container
+    complete -c nsenter -f -a '(__nskit_program nsenter 1 --target -t --net-socket -N --setuid -S --setgid -G --wdns -W --cap-drop --rlimit --seccomp)'
 end
 if test "$program" = ns-inspect
     complete -c ns-inspect -l color -x -a 'auto always never' -d 'When to colour: auto, always or never'
@@ -543,4 +590,116 @@ if test "$program" = nskit-runtime
     complete -c nskit-runtime -n '__fish_seen_subcommand_from update' -l mem-bw-schema -r -d 'Intel RDT: schema of memory bandwidth'
     complete -c nskit-runtime -n '__fish_seen_subcommand_from update' -l help -s h -d 'Print help'
     complete -c nskit-runtime -n '__fish_seen_subcommand_from update' -f -a '(nskit runtime list -q 2>/dev/null)'
+end
+if test "$program" = runc
+    complete -c runc -l debug -d 'Log more than warnings and errors'
+    complete -c runc -l log -r -d 'Append the log to this file instead of standard error'
+    complete -c runc -l log-format -x -a 'text json' -d 'Form of the log'
+    complete -c runc -l root -r -d 'Where the state of containers is kept [default: /run/nskit, or $XDG_RUNTIME_DIR/nskit without privilege]'
+    complete -c runc -l systemd-cgroup -d 'Have systemd make the cgroups; cgroupsPath is SLICE:PREFIX:NAME then'
+    complete -c runc -l cgroup-manager -x -a 'cgroupfs systemd disabled' -d 'Who makes the cgroups'
+    complete -c runc -l rootless -x -a 'true false auto' -d 'Do without cgroups that may not be made: true, false or auto'
+    complete -c runc -l version -s v -d 'Print versions'
+    complete -c runc -l help -s h -d 'Print help'
+    complete -c runc -n __fish_use_subcommand -f -a create -d 'Create a container that waits to be started'
+    complete -c runc -n __fish_use_subcommand -f -a delete -d 'Delete a container that has stopped'
+    complete -c runc -n __fish_use_subcommand -f -a events -d 'Print statistics and out-of-memory events of a container'
+    complete -c runc -n __fish_use_subcommand -f -a exec -d 'Run another process in a container'
+    complete -c runc -n __fish_use_subcommand -f -a features -d 'Print what this runtime knows, as JSON'
+    complete -c runc -n __fish_use_subcommand -f -a kill -d 'Send a signal to a container'\''s first process'
+    complete -c runc -n __fish_use_subcommand -f -a list -d 'List containers'
+    complete -c runc -n __fish_use_subcommand -f -a pause -d 'Stop every process of a container for a while'
+    complete -c runc -n __fish_use_subcommand -f -a ps -d 'List the processes of a container'
+    complete -c runc -n __fish_use_subcommand -f -a resume -d 'Let the processes of a paused container go on'
+    complete -c runc -n __fish_use_subcommand -f -a run -d 'Create a container, start it, and delete it at its end'
+    complete -c runc -n __fish_use_subcommand -f -a spec -d 'Write a configuration to begin with'
+    complete -c runc -n __fish_use_subcommand -f -a start -d 'Start a container that was created'
+    complete -c runc -n __fish_use_subcommand -f -a state -d 'Print the state of a container'
+    complete -c runc -n __fish_use_subcommand -f -a update -d 'Change the limits of a container'
+    complete -c runc -n '__fish_seen_subcommand_from create' -l bundle -s b -r -d 'Folder of the bundle'
+    complete -c runc -n '__fish_seen_subcommand_from create' -l console-socket -r -d 'Unix socket that gets the outer end of the terminal'
+    complete -c runc -n '__fish_seen_subcommand_from create' -l pidfd-socket -r -d 'Unix socket that gets a pidfd of the container'\''s first process'
+    complete -c runc -n '__fish_seen_subcommand_from create' -l pid-file -r -d 'File that gets the pid of the container'\''s first process'
+    complete -c runc -n '__fish_seen_subcommand_from create' -l no-pivot -d 'Move the root over the old one instead of pivot_root (for a root on the initial ramfs)'
+    complete -c runc -n '__fish_seen_subcommand_from create' -l no-new-keyring -d 'Keep the caller'\''s session keyring'
+    complete -c runc -n '__fish_seen_subcommand_from create' -l preserve-fds -r -d 'File descriptors beyond standard error that the container'\''s process inherits'
+    complete -c runc -n '__fish_seen_subcommand_from create' -l help -s h -d 'Print help'
+    complete -c runc -n '__fish_seen_subcommand_from delete' -l force -s f -d 'Kill it first if it still runs; that it is not there is no error'
+    complete -c runc -n '__fish_seen_subcommand_from delete' -l help -s h -d 'Print help'
+    complete -c runc -n '__fish_seen_subcommand_from delete' -f -a '(nskit runtime list -q 2>/dev/null)'
+    complete -c runc -n '__fish_seen_subcommand_from events' -l interval -r -d 'How often to print statistics'
+    complete -c runc -n '__fish_seen_subcommand_from events' -l stats -d 'Print statistics once and exit'
+    complete -c runc -n '__fish_seen_subcommand_from events' -l help -s h -d 'Print help'
+    complete -c runc -n '__fish_seen_subcommand_from events' -f -a '(nskit runtime list -q 2>/dev/null)'
+    complete -c runc -n '__fish_seen_subcommand_from exec' -l console-socket -r -d 'Unix socket that gets the outer end of the terminal'
+    complete -c runc -n '__fish_seen_subcommand_from exec' -l pidfd-socket -r -d 'Unix socket that gets a pidfd of the process'
+    complete -c runc -n '__fish_seen_subcommand_from exec' -l cwd -r -d 'Working directory in the container'
+    complete -c runc -n '__fish_seen_subcommand_from exec' -l env -s e -r -d 'Add a variable to the environment'
+    complete -c runc -n '__fish_seen_subcommand_from exec' -l tty -s t -d 'Give it a terminal'
+    complete -c runc -n '__fish_seen_subcommand_from exec' -l user -s u -r -d 'User id, and group id if it is not the same as the container'\''s'
+    complete -c runc -n '__fish_seen_subcommand_from exec' -l additional-gids -s g -r -d 'Add a supplementary group'
+    complete -c runc -n '__fish_seen_subcommand_from exec' -l process -s p -r -d 'Read the process from a file, in the form of config.json'\''s process'
+    complete -c runc -n '__fish_seen_subcommand_from exec' -l detach -s d -d 'Return when the process is started'
+    complete -c runc -n '__fish_seen_subcommand_from exec' -l pid-file -r -d 'File that gets the pid of the process'
+    complete -c runc -n '__fish_seen_subcommand_from exec' -l process-label -r -d 'SELinux context of the process'
+    complete -c runc -n '__fish_seen_subcommand_from exec' -l apparmor -r -d 'AppArmor profile of the process'
+    complete -c runc -n '__fish_seen_subcommand_from exec' -l no-new-privs -d 'The process cannot gain privileges by what it executes'
+    complete -c runc -n '__fish_seen_subcommand_from exec' -l cap -s c -x -a 'audit_control audit_read audit_write block_suspend bpf checkpoint_restore chown dac_override dac_read_search fowner fsetid ipc_lock ipc_owner kill lease linux_immutable mac_admin mac_override mknod net_admin net_bind_service net_broadcast net_raw perfmon setfcap setgid setpcap setuid sys_admin sys_boot sys_chroot sys_module sys_nice sys_pacct sys_ptrace sys_rawio sys_resource sys_time sys_tty_config syslog wake_alarm all' -d 'Add a capability'
+    complete -c runc -n '__fish_seen_subcommand_from exec' -l preserve-fds -r -d 'File descriptors beyond standard error that the process inherits'
+    complete -c runc -n '__fish_seen_subcommand_from exec' -l cgroup -r -d 'Run it in a cgroup below the container'\''s: PATH, or CONTROLLERS:PATH on cgroup v1'
+    complete -c runc -n '__fish_seen_subcommand_from exec' -l ignore-paused -d 'Start it in a paused container too'
+    complete -c runc -n '__fish_seen_subcommand_from exec' -l help -s h -d 'Print help'
+    complete -c runc -n '__fish_seen_subcommand_from exec' -f -a '(nskit runtime list -q 2>/dev/null)'
+    complete -c runc -n '__fish_seen_subcommand_from features' -l help -s h -d 'Print help'
+    complete -c runc -n '__fish_seen_subcommand_from kill' -l help -s h -d 'Print help'
+    complete -c runc -n '__fish_seen_subcommand_from kill' -f -a '(nskit runtime list -q 2>/dev/null)'
+    complete -c runc -n '__fish_seen_subcommand_from kill' -f -a 'HUP INT QUIT ILL TRAP ABRT IOT BUS FPE KILL USR1 SEGV USR2 PIPE ALRM TERM STKFLT CHLD CLD CONT STOP TSTP TTIN TTOU URG XCPU XFSZ VTALRM PROF WINCH IO POLL PWR SYS'
+    complete -c runc -n '__fish_seen_subcommand_from list' -l format -s f -x -a 'table json' -d 'Form of the list'
+    complete -c runc -n '__fish_seen_subcommand_from list' -l quiet -s q -d 'Only the ids'
+    complete -c runc -n '__fish_seen_subcommand_from list' -l help -s h -d 'Print help'
+    complete -c runc -n '__fish_seen_subcommand_from pause' -l help -s h -d 'Print help'
+    complete -c runc -n '__fish_seen_subcommand_from pause' -f -a '(nskit runtime list -q 2>/dev/null)'
+    complete -c runc -n '__fish_seen_subcommand_from ps' -l format -s f -x -a 'table json' -d 'Form of the list'
+    complete -c runc -n '__fish_seen_subcommand_from ps' -l help -s h -d 'Print help'
+    complete -c runc -n '__fish_seen_subcommand_from ps' -f -a '(nskit runtime list -q 2>/dev/null)'
+    complete -c runc -n '__fish_seen_subcommand_from resume' -l help -s h -d 'Print help'
+    complete -c runc -n '__fish_seen_subcommand_from resume' -f -a '(nskit runtime list -q 2>/dev/null)'
+    complete -c runc -n '__fish_seen_subcommand_from run' -l bundle -s b -r -d 'Folder of the bundle'
+    complete -c runc -n '__fish_seen_subcommand_from run' -l console-socket -r -d 'Unix socket that gets the outer end of the terminal'
+    complete -c runc -n '__fish_seen_subcommand_from run' -l pidfd-socket -r -d 'Unix socket that gets a pidfd of the container'\''s first process'
+    complete -c runc -n '__fish_seen_subcommand_from run' -l pid-file -r -d 'File that gets the pid of the container'\''s first process'
+    complete -c runc -n '__fish_seen_subcommand_from run' -l no-pivot -d 'Move the root over the old one instead of pivot_root (for a root on the initial ramfs)'
+    complete -c runc -n '__fish_seen_subcommand_from run' -l no-new-keyring -d 'Keep the caller'\''s session keyring'
+    complete -c runc -n '__fish_seen_subcommand_from run' -l preserve-fds -r -d 'File descriptors beyond standard error that the container'\''s process inherits'
+    complete -c runc -n '__fish_seen_subcommand_from run' -l detach -s d -d 'Return when the container'\''s process is started'
+    complete -c runc -n '__fish_seen_subcommand_from run' -l keep -d 'Do not delete the container at its end'
+    complete -c runc -n '__fish_seen_subcommand_from run' -l no-subreaper -d 'Do not adopt the container'\''s orphaned processes'
+    complete -c runc -n '__fish_seen_subcommand_from run' -l help -s h -d 'Print help'
+    complete -c runc -n '__fish_seen_subcommand_from spec' -l bundle -s b -r -d 'Folder of the bundle'
+    complete -c runc -n '__fish_seen_subcommand_from spec' -l rootless -d 'For a caller without privilege'
+    complete -c runc -n '__fish_seen_subcommand_from spec' -l host -d 'A bundle that needs no image: an empty root, with the host'\''s programs, libraries and settings bound read-only'
+    complete -c runc -n '__fish_seen_subcommand_from spec' -l help -s h -d 'Print help'
+    complete -c runc -n '__fish_seen_subcommand_from start' -l help -s h -d 'Print help'
+    complete -c runc -n '__fish_seen_subcommand_from start' -f -a '(nskit runtime list -q 2>/dev/null)'
+    complete -c runc -n '__fish_seen_subcommand_from state' -l help -s h -d 'Print help'
+    complete -c runc -n '__fish_seen_subcommand_from state' -f -a '(nskit runtime list -q 2>/dev/null)'
+    complete -c runc -n '__fish_seen_subcommand_from update' -l resources -s r -r -d 'File with the limits, in the form of config.json'\''s linux.resources; - is standard input. Other options are ignored'
+    complete -c runc -n '__fish_seen_subcommand_from update' -l blkio-weight -r -d 'Weight of the container'\''s block I/O, 10 to 1000'
+    complete -c runc -n '__fish_seen_subcommand_from update' -l cpu-period -r -d 'Period of the processor quota, in microseconds'
+    complete -c runc -n '__fish_seen_subcommand_from update' -l cpu-quota -r -d 'Processor time a period, in microseconds; -1 is no limit'
+    complete -c runc -n '__fish_seen_subcommand_from update' -l cpu-burst -r -d 'Processor time that may be saved up beyond the quota, in microseconds'
+    complete -c runc -n '__fish_seen_subcommand_from update' -l cpu-share -r -d 'Share of processor time beside others'\'''
+    complete -c runc -n '__fish_seen_subcommand_from update' -l cpu-idle -r -d '1 to run only when nobody else does, 0 not to'
+    complete -c runc -n '__fish_seen_subcommand_from update' -l cpu-rt-period -r -d 'Period of the real-time limit, in microseconds'
+    complete -c runc -n '__fish_seen_subcommand_from update' -l cpu-rt-runtime -r -d 'Real-time processor time a period, in microseconds'
+    complete -c runc -n '__fish_seen_subcommand_from update' -l cpuset-cpus -r -d 'Processors to run on'
+    complete -c runc -n '__fish_seen_subcommand_from update' -l cpuset-mems -r -d 'Memory nodes to use'
+    complete -c runc -n '__fish_seen_subcommand_from update' -l memory -r -d 'Limit of memory, in bytes or with a suffix; -1 is no limit'
+    complete -c runc -n '__fish_seen_subcommand_from update' -l memory-reservation -r -d 'Memory that is kept for it when others need some'
+    complete -c runc -n '__fish_seen_subcommand_from update' -l memory-swap -r -d 'Limit of memory and swap together; -1 is no limit'
+    complete -c runc -n '__fish_seen_subcommand_from update' -l pids-limit -r -d 'Limit of tasks; -1 is no limit'
+    complete -c runc -n '__fish_seen_subcommand_from update' -l l3-cache-schema -r -d 'Intel RDT: schema of the L3 cache'
+    complete -c runc -n '__fish_seen_subcommand_from update' -l mem-bw-schema -r -d 'Intel RDT: schema of memory bandwidth'
+    complete -c runc -n '__fish_seen_subcommand_from update' -l help -s h -d 'Print help'
+    complete -c runc -n '__fish_seen_subcommand_from update' -f -a '(nskit runtime list -q 2>/dev/null)'
 end

@@ -3,7 +3,7 @@
 use std::fmt::Write as _;
 
 use super::values::{Values, operands};
-use super::{APPLETS, CONTAINERS, Entry, NAMES, TARGETS, programs};
+use super::{APPLETS, CONTAINERS, Entry, NAMES, TARGETS, programs, tools};
 
 /// What words are completed to, as [`Values::coded`] has it.
 const VALUES: &str = r#"# Completes the word $1 to what $2 says: a source, or = or , and the words of which one or some are meant.
@@ -33,9 +33,12 @@ _nskit_values() {
 /// Where options end for unshare and nsenter, which the program's own completion goes on from.
 const PROGRAM: &str = r#"
     for ((index = behind; index < COMP_CWORD; index++)); do
+        # Who names a target names no container.
+        [[ $place == nsenter && $start == 0 && ${COMP_WORDS[index]} =~ ^(--ta|-[aeFcZv]*t) ]] && place=container
         case ${COMP_WORDS[index]} in
             --) ((start)) || start=$((index + 1)) ;;
             =) ((index++)) ;;
+            --tools) [[ ${COMP_WORDS[index+1]} == = ]] || tools=yes ;;
             --*) [[ " $taking " == *" ${COMP_WORDS[index]} "* && ${COMP_WORDS[index+1]} != = ]] && ((index++)) ;;
             -*) [[ " $taking " == *" -${COMP_WORDS[index]: -1} "* ]] && ((index++)) ;;
             *) ((start)) || start=$index
@@ -55,12 +58,19 @@ const PROGRAM: &str = r#"
     elif [[ $word == -* ]]; then
         COMPREPLY=($(compgen -W "$options" -- "$word"))
         [[ ${COMPREPLY[0]} == *= ]] && compopt -o nospace
+    elif [[ $place == nsenter || $place == container ]] && [[ -n $tools ]]; then
+        [[ $place == container ]] || COMPREPLY=($(compgen -W "$(NAMES)" -- "$word"))
+        COMPREPLY+=($(compgen -W 'TOOLS' -- "$word"))
     elif [[ $place == nsenter ]]; then
         COMPREPLY=($(compgen -W "$(NAMES)" -- "$word") $(compgen -c -- "$word"))
     elif [[ $place == unshare || $place == container ]]; then
         COMPREPLY=($(compgen -c -- "$word"))
     else
         operands=($operands)
+        if [[ $operands && ${operands[${#operands[@]}-1]} == ... ]]; then
+            unset "operands[${#operands[@]}-1]"
+            ((nth < ${#operands[@]})) || nth=$((${#operands[@]} - 1))
+        fi
         ((nth < ${#operands[@]})) && _nskit_values "$word" "${operands[nth]}"
         ((nth == 0)) && COMPREPLY=($(compgen -W "$verbs" -- "$word") "${COMPREPLY[@]}")
     fi
@@ -78,7 +88,7 @@ pub(super) fn completion(entries: &[Entry]) -> String {
     text.push_str(
         "_nskit() {\n\
          \x20   local word=${COMP_WORDS[COMP_CWORD]} before=${COMP_WORDS[COMP_CWORD-1]} attached= place= behind=1 start=0 nth=0 index\n\
-         \x20   local options= taking= values=any verbs= operands=\n\
+         \x20   local tools= options= taking= values=any verbs= operands=\n\
          \x20   COMPREPLY=()\n\
          \x20   # Readline takes = for a word: --option=value is three.\n\
          \x20   if [[ $word == = ]]; then\n\
@@ -100,6 +110,9 @@ pub(super) fn completion(entries: &[Entry]) -> String {
         "            {}) place=\"${{place:+$place }}${{COMP_WORDS[index]}}\" behind=$((index + 1)) ;;",
         paths.join(" | ")
     );
+    for (alias, applet) in aliases() {
+        let _ = writeln!(text, "            {alias}) place={applet} behind=$((index + 1)) ;;");
+    }
     text.push_str("        esac\n    done\n    [[ $place == 'ns-inspect list' ]] && place=lsns\n    case $place in\n");
     let applets: Vec<&str> = APPLETS.iter().map(|applet| applet.name).collect();
     let _ = writeln!(text, "        '') verbs='{} install'; options='--help --version --list' ;;", applets.join(" "));
@@ -121,9 +134,18 @@ pub(super) fn completion(entries: &[Entry]) -> String {
     text
 }
 
+/// Other names of applets, and what they are names of.
+pub(super) fn aliases() -> impl Iterator<Item = (&'static str, &'static str)> {
+    APPLETS.iter().flat_map(|applet| applet.aliases.iter().map(|alias| (*alias, applet.name)))
+}
+
 /// With the commands in the place of what stands for them.
 pub(super) fn filled(template: &str) -> String {
-    template.replace("NAMES", NAMES).replace("TARGETS", TARGETS).replace("CONTAINERS", CONTAINERS)
+    template
+        .replace("NAMES", NAMES)
+        .replace("TOOLS", &tools())
+        .replace("TARGETS", TARGETS)
+        .replace("CONTAINERS", CONTAINERS)
 }
 
 /// The long options, and once more with `=` those whose value is attached.
@@ -139,7 +161,7 @@ fn options(entry: &Entry) -> Vec<String> {
 }
 
 /// The options whose value is the next word.
-fn taking(entry: &Entry) -> Vec<&str> {
+pub(super) fn taking(entry: &Entry) -> Vec<&str> {
     let options = entry.options.iter().filter(|option| option.takes_value && !option.attached);
     options.flat_map(|option| option.names.iter().map(String::as_str)).collect()
 }

@@ -2,8 +2,51 @@
 
 use std::fmt::Write as _;
 
+use super::bash::taking;
 use super::values::Values;
-use super::{APPLETS, CONTAINERS, Entry, TARGETS, programs, quoted};
+use super::{APPLETS, CONTAINERS, Entry, TARGETS, programs, quoted, tools};
+
+/// Where options end for unshare and nsenter, the program's own completion goes on.
+const PROGRAM: &str = r#"# Completes the program behind the $argv[2] words that lead to $argv[1], whose options that take the next word follow.
+function __nskit_program
+    set -l place $argv[1]
+    set -l taking $argv[3..-1]
+    set -l words (commandline -opc)
+    set -e words[1..$argv[2]]
+    set -l tools
+    set -l containers
+    test $place = nsenter; and set containers (TARGETS | string match -rv '^[0-9]+$')
+    while set -q words[1]
+        set -l word $words[1]
+        set -e words[1]
+        # Who names a target names no container.
+        string match -qr '^(--ta|-[aeFcZv]*t)' -- $word; and set containers
+        switch $word
+            case '--*=*'
+            case --tools
+                set tools yes
+            case '--*'
+                contains -- $word $taking; and set -e words[1]
+            case '-*'
+                contains -- -(string sub -s -1 -- $word) $taking; and set -e words[1]
+            case '*'
+                if contains -- $word $containers
+                    set containers
+                    continue
+                end
+                complete -C (string join ' ' -- (string escape -- $word $words) (commandline -ct))
+                return
+        end
+    end
+    test -z "$containers"; or printf '%s\tcontainer\n' $containers
+    if test -n "$tools"
+        printf '%s\n' TOOLS
+    else
+        complete -C (commandline -ct)
+    end
+end
+
+"#;
 
 pub(super) fn completion(entries: &[Entry]) -> String {
     let mut text = String::from(
@@ -11,6 +54,7 @@ pub(super) fn completion(entries: &[Entry]) -> String {
          # fish loads this by the name of the program; those of util-linux only where they are links to nskit.\n\
          set -l program (string replace -r '\\.fish$' '' -- (status basename))\n\n",
     );
+    text.push_str(&PROGRAM.replace("TARGETS", TARGETS).replace("TOOLS", &tools()));
     let all = std::iter::once(("nskit".to_owned(), None));
     for (program, applet) in all.chain(programs().into_iter().map(|(program, applet)| (program, Some(applet)))) {
         let _ = writeln!(text, "if test \"$program\" = {program}");
@@ -19,6 +63,8 @@ pub(super) fn completion(entries: &[Entry]) -> String {
                 let (name, about) = (applet.name, quoted(applet.about));
                 let _ = writeln!(text, "    complete -c nskit -n __fish_use_subcommand -f -a {name} -d {about}");
             }
+            let about = quoted("Install links to this binary");
+            let _ = writeln!(text, "    complete -c nskit -n __fish_use_subcommand -f -a install -d {about}");
         }
         let of_program =
             |entry: &&Entry| applet.as_ref().is_none_or(|applet| entry.words.split(' ').next() == Some(applet));
@@ -66,9 +112,10 @@ fn describe(text: &mut String, program: &str, words: &[&str], entry: &Entry) {
     for (name, about) in &entry.subcommands {
         let _ = writeln!(text, "    complete -c {program}{open} -f -a {name} -d {}", quoted(about));
     }
-    if entry.words == "nsenter" {
-        let names = format!("({TARGETS} | string match -rv \"^[0-9]+\\$\")");
-        let _ = writeln!(text, "    complete -c {program}{open} -a {} -d container", quoted(&names));
+    if matches!(entry.words.as_str(), "unshare" | "nsenter") {
+        let skipped = 1 + words.len();
+        let behind = format!("(__nskit_program {} {skipped} {})", entry.words, taking(entry).join(" "));
+        let _ = writeln!(text, "    complete -c {program}{open} -f -a {}", quoted(&behind));
     }
     for operand in &entry.operands {
         if let Some(values) = offered(operand) {

@@ -13,7 +13,7 @@ use std::fmt::Write as _;
 use std::path::Path;
 use std::process::ExitCode;
 
-use clap::{Arg, Command};
+use clap::{Arg, ArgAction, Command};
 use nskit::error::Attempt;
 
 use super::APPLETS;
@@ -61,6 +61,8 @@ struct Entry {
     options: Vec<OptionEntry>,
     /// What the words that are no options complete to.
     operands: Vec<Values>,
+    /// The last of the operands can be given more than once.
+    repeats: bool,
     subcommands: Vec<(String, String)>,
 }
 
@@ -83,6 +85,9 @@ fn files() -> Vec<(String, String)> {
         files.push((format!("man/{page}.1"), man(page, &command)));
         collect(applet.name.to_owned(), &command, &mut entries);
     }
+    let mut install = super::install::command();
+    install.build();
+    collect("install".to_owned(), &install, &mut entries);
     files.push(("completions/nskit.bash".to_owned(), bash::completion(&entries)));
     files.push(("completions/_nskit".to_owned(), zsh::completion(&entries)));
     files.push(("completions/nskit.fish".to_owned(), fish::completion(&entries)));
@@ -94,6 +99,7 @@ fn collect(words: String, command: &Command, entries: &mut Vec<Entry>) {
     entries.push(Entry {
         options: options(command).map(|arg| option(&words, arg)).collect(),
         operands: command.get_positionals().map(|arg| Values::of(&words, arg)).collect(),
+        repeats: command.get_positionals().last().is_some_and(|arg| matches!(arg.get_action(), ArgAction::Append)),
         subcommands: visible().map(|sub| (sub.get_name().to_owned(), about(sub))).collect(),
         words: words.clone(),
     });
@@ -134,13 +140,16 @@ const NAMES: &str = "nskit complete 2>/dev/null | grep -v '^[0-9]*$'";
 /// The runtime, which lists its own.
 const CONTAINERS: &str = "nskit runtime";
 
-/// The names by which commands are completed: nskit itself, and links to it that do not belong to other packages.
+/// The links by which applets are completed, and the applets.
 fn programs() -> Vec<(String, String)> {
-    let of = |applet: &super::Applet| match applet.name {
-        "runtime" => ("nskit-runtime".to_owned(), applet.name.to_owned()),
-        name => (name.to_owned(), name.to_owned()),
-    };
-    APPLETS.iter().map(of).collect()
+    let applet = |link: &str| super::find(super::program_name(link.as_ref())).map(|applet| applet.name.to_owned());
+    super::install::names().filter_map(|link| Some((link.to_owned(), applet(link)?))).collect()
+}
+
+/// What `nsenter --tools` can start.
+fn tools() -> String {
+    let names: Vec<&str> = APPLETS.iter().map(|applet| applet.name).chain(["nskit"]).collect();
+    names.join(" ")
 }
 
 /// In single quotes, for shells.

@@ -2,7 +2,7 @@
 
 use clap::Arg;
 
-use crate::{confine, ns_inspect, signals};
+use crate::{confine, install, ns_inspect, signals};
 
 /// What a word is completed to.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -38,6 +38,7 @@ impl Values {
             (_, "SIGNAL") => Values::Words(signals::names().map(str::to_owned).collect()),
             (_, "CAPABILITY") => Values::Words(confine::capabilities()),
             (_, "CAPABILITY,...") => Values::List(confine::capabilities()),
+            ("install", "APPLET") => Values::Words(install::names().map(str::to_owned).collect()),
             (_, "LIMIT=SOFT[:HARD]") => Values::Words(confine::limits().map(|name| format!("{name}=")).collect()),
             // These make a new one.
             ("runtime create" | "runtime run", "ID") => Values::Any,
@@ -80,10 +81,11 @@ impl Values {
     }
 }
 
-/// What all operands of a command complete to.
+/// What all operands of a command complete to; `...` behind one that can be repeated.
 pub(super) fn operands(entry: &super::Entry) -> Vec<String> {
     if entry.operands.iter().all(|operand| *operand == Values::Any) {
         return Vec::new();
     }
-    entry.operands.iter().map(Values::coded).collect()
+    let repeated = entry.repeats && entry.operands.last() != Some(&Values::Any);
+    entry.operands.iter().map(Values::coded).chain(repeated.then(|| "...".to_owned())).collect()
 }

@@ -2,7 +2,7 @@
 
 use std::fmt::Write as _;
 
-use super::bash::filled;
+use super::bash::{aliases, filled};
 use super::values::{Values, operands};
 use super::{APPLETS, Entry, programs, quoted};
 
@@ -33,8 +33,11 @@ _nskit_values() {
 /// What is completed, once it is known where.
 const PROGRAM: &str = r#"
     for (( index = behind; index < CURRENT; index++ )); do
+        # Who names a target names no container.
+        [[ $place == nsenter && $start == 0 && ${words[index]} =~ '^(--ta|-[aeFcZv]*t)' ]] && place=container
         case ${words[index]} in
             --) (( start )) || start=$((index + 1)) ;;
+            --tools) tools=yes ;;
             --*=*) ;;
             --*) (( ${taking[(I)${words[index]}]} )) && (( index++ )) ;;
             -*) (( ${taking[(I)-${words[index][-1]}]} )) && (( index++ )) ;;
@@ -59,8 +62,16 @@ const PROGRAM: &str = r#"
         _describe -o option options
     elif [[ $place == (nsenter|unshare|container) ]]; then
         [[ $place == nsenter ]] && compadd -- ${(f)"$(NAMES)"}
-        _command_names -e
+        if [[ -n $tools ]]; then
+            compadd -- TOOLS
+        else
+            _command_names -e
+        fi
     else
+        if [[ ${operands[-1]} == ... ]]; then
+            shift -p operands
+            (( nth < $#operands )) || nth=$(( $#operands - 1 ))
+        fi
         (( nth == 0 && $#verbs )) && _describe command verbs
         if (( nth < $#operands )); then
             _nskit_values ${operands[nth+1]}
@@ -78,7 +89,7 @@ pub(super) fn completion(entries: &[Entry]) -> String {
     text.push_str(&filled(VALUES));
     text.push_str(
         "_nskit() {\n\
-         \x20   local place= behind=2 start=0 nth=0 index before=${words[CURRENT-1]} attached= values=any\n\
+         \x20   local place= behind=2 start=0 nth=0 index before=${words[CURRENT-1]} attached= tools= values=any\n\
          \x20   local -a options verbs taking operands\n\
          \x20   if [[ ${words[CURRENT]} == --*=* ]]; then\n\
          \x20       before=${words[CURRENT]%%=*} attached=yes\n\
@@ -97,6 +108,9 @@ pub(super) fn completion(entries: &[Entry]) -> String {
         "            {}) place=\"${{place:+$place }}${{words[index]}}\" behind=$((index + 1)) ;;",
         paths.join("|")
     );
+    for (alias, applet) in aliases() {
+        let _ = writeln!(text, "            {alias}) place={applet} behind=$((index + 1)) ;;");
+    }
     text.push_str("        esac\n    done\n    [[ $place == 'ns-inspect list' ]] && place=lsns\n    case $place in\n");
     text.push_str("        '')\n            verbs=(\n");
     for applet in APPLETS {

@@ -24,8 +24,7 @@ pub(super) fn find(name: &OsStr) -> Result<Pid> {
 /// namespaces are entered unless some are named.
 pub(super) fn choose(voice: &Voice, options: &mut Options) -> Result<(), Failure> {
     let named = options.namespaces.all();
-    let has_target = options.target.is_some() || options.namespaces.of_target() != named;
-    if let Some(name) = options.program.first().filter(|_| !has_target) {
+    if let Some(name) = options.program.first().filter(|_| !options.has_target()) {
         match find(name) {
             Ok(pid) => {
                 voice.step(|| format!("container {} is process {}", name.to_string_lossy(), pid.as_raw_nonzero()));
@@ -46,13 +45,14 @@ pub(super) fn choose(voice: &Voice, options: &mut Options) -> Result<(), Failure
 
 /// `error`, and why what was given for a target is no container either.
 pub(super) fn not_found(error: Error, name: &OsStr, why: &Error) -> Failure {
-    // Who begins with a digit meant a process.
-    let is_name =
-        error.errno() == Some(Errno::INVAL) && !name.as_encoded_bytes().first().is_none_or(u8::is_ascii_digit);
-    let hint = is_name.then(|| match why.kind() {
-        ErrorKind::NotFound => unknown(name),
-        _ => why.to_string(),
-    });
+    // Who gave a number, with or without an inode, meant a process.
+    let mut number = name.as_encoded_bytes().split(|byte| *byte == b':').next().unwrap_or_default().iter();
+    let is_name = error.errno() == Some(Errno::INVAL) && !number.all(u8::is_ascii_digit);
+    let hint = match why.kind() {
+        ErrorKind::NotFound => is_name.then(|| unknown(name)),
+        // Such as that it is not running, or could be any of several.
+        _ => Some(why.to_string()),
+    };
     Failure { error, hint: hint.map(Into::into) }
 }
 

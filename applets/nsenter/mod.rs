@@ -241,6 +241,11 @@ fn parse(args: &[OsString]) -> Result<Asked, Refused> {
 }
 
 impl Options {
+    /// Whether it is said what to enter, by a target or a file.
+    fn has_target(&self) -> bool {
+        self.target.is_some() || self.namespaces.of_target() != self.namespaces.all()
+    }
+
     fn take(&mut self, id: Id, argument: Option<OsString>) -> Result<(), Failure> {
         let given = argument.as_deref().unwrap_or_default();
         match id {

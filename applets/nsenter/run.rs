@@ -28,7 +28,10 @@ pub(super) fn run(voice: &Voice, mut options: Options) -> Failure {
     if let Err(failure) = container::choose(voice, &mut options) {
         return failure;
     }
-    if let Some(Err(failure)) = tools.as_ref().map(|tools| tools.check(&options.program)) {
+    // Without a target the first word is the container that is missing, which is what is to be said.
+    if let Some(Err(failure)) =
+        tools.as_ref().filter(|_| options.has_target()).map(|tools| tools.check(&options.program))
+    {
         return failure;
     }
     let is_container = options.is_container;
@@ -130,7 +133,7 @@ fn enter(voice: &Voice, mut options: Options) -> Result<(Vec<OsString>, Environm
     if let Some(root) = root {
         voice.step(|| "change the root directory");
         rustix::process::fchdir(&root).attempt(|| "change directory by root file descriptor failed")?;
-        rustix::process::chroot(".").attempt(|| "chroot failed").hint(hints::chroot)?;
+        rustix::process::chroot(".").attempt(|| "chroot failed").hint(|errno| hints::chroot(errno, false))?;
         rustix::process::chdir("/").attempt(|| "cannot change directory to /")?;
     }
     if let Some(inner) = &options.inner_directory {
@@ -167,6 +170,7 @@ fn enter(voice: &Voice, mut options: Options) -> Result<(Vec<OsString>, Environm
     }
     let becomes = chosen(options.uid, uid);
     options.confinement.before_user(becomes)?;
+    let suspect = |errno| options.confinement.suspect(errno, becomes);
     // Who enters a container by name did not ask to be its root: where its user namespace has none, or lets no groups be
     // dropped, they enter as whom they are.
     let asked = |who: Option<Who>| who.is_some() || !options.is_container;
@@ -182,18 +186,19 @@ fn enter(voice: &Voice, mut options: Options) -> Result<(Vec<OsString>, Environm
         let dropped = credentials::drop_groups();
         if groups_kept {
             let instead = "--preserve-credentials keeps those that one has";
-            lets(dropped, Errno::PERM, asked(options.gid)).hint(|errno| hints::groups(errno, instead))?;
+            lets(dropped, Errno::PERM, asked(options.gid))
+                .hint(|errno| hints::groups(errno, instead).or_else(|| suspect(errno)))?;
         }
         lets(credentials::set_group(gid), Errno::INVAL, asked(options.gid))
-            .hint(|errno| hints::identity(errno, Ids::Groups, gid))?;
+            .hint(|errno| hints::identity(errno, Ids::Groups, gid).or_else(|| suspect(errno)))?;
     }
     if let Some(uid) = becomes {
         voice.step(|| format!("become user {uid}"));
         lets(credentials::set_user(uid), Errno::INVAL, asked(options.uid))
-            .hint(|errno| hints::identity(errno, Ids::Users, uid))?;
+            .hint(|errno| hints::identity(errno, Ids::Users, uid).or_else(|| suspect(errno)))?;
     }
     if options.keep_capabilities && enters_user {
-        credentials::keep_capabilities()?;
+        credentials::keep_capabilities(options.confinement.dropped())?;
     }
     options.confinement.after_user(becomes)?;
     Ok((options.program, environment))
@@ -283,7 +288,7 @@ fn namespace_of_socket(pid: Option<Pid>, target: Option<&Target>, socket: i32) -
     };
     let copy = rustix::process::pidfd_getfd(target, socket, PidfdGetfdFlags::empty())
         .attempt(|| format!("pidfd_getfd({}, {socket})", target.as_raw_fd()))
-        .hint(hints::descriptor)?;
+        .hint(|errno| hints::descriptor(errno, pid))?;
     let namespace = ioctl::socket_namespace(&copy).attempt(|| format!("ioctl({}, SIOCGSKNS)", copy.as_raw_fd()))?;
     Ok(namespace)
 }

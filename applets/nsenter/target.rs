@@ -106,7 +106,7 @@ impl Namespaces {
         {
             match setns(target.pidfd.as_fd(), self.wanted.flags()) {
                 Ok(()) => return Ok(()),
-                Err(Errno::INVAL) => self.forget_unknown(),
+                Err(Errno::INVAL) if self.forget_unknown() => {}
                 // Looked for before anything is entered: what /proc tells may be another's after it.
                 Err(errno) => self.cause = hints::setns(errno, self.wanted, Source::Process(target.pid)),
             }
@@ -115,10 +115,12 @@ impl Namespaces {
         self.pass(target, self.wanted, true)
     }
 
-    /// Gives up what was wanted only as one of all, where the kernel is built without it.
-    fn forget_unknown(&mut self) {
+    /// Gives up what was wanted only as one of all, where the kernel is built without it: whether there was any.
+    fn forget_unknown(&mut self) -> bool {
+        let before = self.wanted;
         let known = |kind: &Kind| rustix::fs::stat(format!("/proc/self/ns/{}", kind.proc_name())).is_ok();
         self.wanted = self.wanted - self.implied.iter().filter(|kind| !known(kind)).collect();
+        self.wanted != before
     }
 
     fn pass(&mut self, target: Option<&Target>, kinds: Kinds, report: bool) -> Result<(), Failure> {

@@ -7,9 +7,9 @@ use std::os::fd::{AsFd, OwnedFd};
 use std::os::unix::fs::FileExt;
 use std::path::Path;
 
-use nskit::Result;
 use nskit::error::{Attempt, Errno};
-use rustix::fs::{MemfdFlags, Mode, OFlags, SealFlags};
+use nskit::{Error, Result};
+use rustix::fs::{FileType, MemfdFlags, Mode, OFlags, SealFlags};
 
 use crate::exec::{self, Environment};
 use crate::hints::Failure;
@@ -112,7 +112,11 @@ fn sealed(path: &OsStr) -> Result<OwnedFd> {
     let shown = path.to_string_lossy();
     let source = rustix::fs::open(path, OFlags::RDONLY | OFlags::CLOEXEC, Mode::empty())
         .attempt(|| format!("cannot open {shown}"))?;
-    let mut left = rustix::fs::fstat(&source).attempt(|| format!("cannot open {shown}"))?.st_size as usize;
+    let stat = rustix::fs::fstat(&source).attempt(|| format!("cannot open {shown}"))?;
+    if FileType::from_raw_mode(stat.st_mode) != FileType::RegularFile {
+        return Err(Error::invalid(format!("{shown} is no file: --tools takes a static program")));
+    }
+    let mut left = stat.st_size as usize;
     let flags = MemfdFlags::CLOEXEC | MemfdFlags::ALLOW_SEALING;
     let copy = match rustix::fs::memfd_create("tools", flags | MemfdFlags::EXEC) {
         // The flag is needed where vm.memfd_noexec is set, which came with it (Linux 6.3).

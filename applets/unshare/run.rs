@@ -61,12 +61,14 @@ pub(super) fn run(voice: &Voice, options: &Options) -> Result<u8, Failure> {
 
     if let Some((uid, gid)) = options.owner {
         voice.step(|| format!("become user {uid} and group {gid}, who are to own the user namespace"));
-        drop_groups()?;
-        set_group(gid)?;
-        set_user(uid)?;
+        let suspect = |_| hints::seccomp();
+        drop_groups(suspect)?;
+        set_group(gid, suspect)?;
+        set_user(uid, suspect)?;
     }
     if !options.new.is_empty() {
-        voice.step(|| format!("create a new {}", nskit::namespace::describe(options.new)));
+        let article = if options.new.iter().count() == 1 { "a new" } else { "new" };
+        voice.step(|| format!("create {article} {}", nskit::namespace::describe(options.new)));
     }
     unshare(options.new.flags()).attempt(|| "unshare failed").hint(|errno| hints::unshare(errno, options.new))?;
     if let Some(mapper) = mapper
@@ -168,14 +170,15 @@ fn prepare(
     }
     mounts_and_root(voice, options)?;
     options.confinement.before_user(options.uid)?;
+    let suspect = |errno| options.confinement.suspect(errno, options.uid);
     if let Some(gid) = options.gid {
         voice.step(|| format!("become group {gid}, without other groups"));
-        drop_groups()?;
-        set_group(gid)?;
+        drop_groups(suspect)?;
+        set_group(gid, suspect)?;
     }
     if let Some(uid) = options.uid {
         voice.step(|| format!("become user {uid}"));
-        set_user(uid)?;
+        set_user(uid, suspect)?;
     }
     if let Some((pidfd, signal)) = parent {
         if options.uid.is_some() || options.gid.is_some() {
@@ -188,7 +191,7 @@ fn prepare(
         }
     }
     if options.keep_capabilities && options.new.contains(Kind::User) {
-        credentials::keep_capabilities()?;
+        credentials::keep_capabilities(options.confinement.dropped())?;
     }
     options.confinement.after_user(options.uid)?;
     Ok(environment(options))
@@ -212,7 +215,7 @@ fn mounts_and_root(voice: &Voice, options: &Options) -> Result<(), Failure> {
         voice.step(|| format!("change the root directory to {}", root.display()));
         rustix::process::chroot(root)
             .attempt(|| format!("cannot change root directory to '{}'", root.display()))
-            .hint(hints::chroot)?;
+            .hint(|errno| hints::chroot(errno, true))?;
     }
     if let Some(directory) = options.directory.as_deref().or(options.root.as_ref().map(|_| Path::new("/"))) {
         rustix::process::chdir(directory).attempt(|| format!("cannot change directory to {}", directory.display()))?;
@@ -229,7 +232,7 @@ fn mounts_and_root(voice: &Voice, options: &Options) -> Result<(), Failure> {
             }
         }
         voice.step(|| format!("mount proc on {}", proc.display()));
-        mount_new("proc", proc).hint(|errno| hints::proc(errno, options.new, options.fork))?;
+        mount_new("proc", proc).hint(|errno| hints::mount_proc(errno, options.new, options.fork))?;
     }
     if let Some(binfmt) = &options.binfmt {
         voice.step(|| format!("mount binfmt_misc on {}", binfmt.display()));
@@ -256,7 +259,8 @@ fn register(binfmt: &Path, line: &OsStr) -> Result<(), Failure> {
     let folder = rustix::fs::open(binfmt, OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC, Mode::empty())
         .attempt(|| format!("cannot open {}", binfmt.display()))?;
     let file = rustix::fs::openat(&folder, "register", OFlags::WRONLY | OFlags::CLOEXEC, Mode::empty())
-        .attempt(|| format!("cannot open {}/register", binfmt.display()))?;
+        .attempt(|| format!("cannot open {}/register", binfmt.display()))
+        .hint(hints::binfmt)?;
     rustix::io::write(&file, line.as_bytes())
         .attempt(|| format!("write failed {}/register", binfmt.display()))
         .hint(hints::interpreter)
@@ -298,24 +302,28 @@ fn report(voice: &Voice, done: Result<(), Failure>) -> u8 {
     }
 }
 
-fn drop_groups() -> Result<(), Failure> {
-    credentials::drop_groups()
-        .hint(|errno| hints::groups(errno, "--map-auto and --map-groups map groups with privilege"))
+/// As all of these, with what may be the cause where privilege is not: `suspect`.
+fn drop_groups(suspect: impl Fn(Errno) -> Option<String>) -> Result<(), Failure> {
+    let instead = "--map-auto and --map-groups map groups with privilege";
+    credentials::drop_groups().hint(|errno| hints::groups(errno, instead).or_else(|| suspect(errno)))
 }
 
-fn set_group(gid: u32) -> Result<(), Failure> {
-    credentials::set_group(gid).hint(|errno| hints::identity(errno, idmap::Ids::Groups, gid))
+fn set_group(gid: u32, suspect: impl Fn(Errno) -> Option<String>) -> Result<(), Failure> {
+    let cause = |errno| hints::identity(errno, idmap::Ids::Groups, gid).or_else(|| suspect(errno));
+    credentials::set_group(gid).hint(cause)
 }
 
-fn set_user(uid: u32) -> Result<(), Failure> {
-    credentials::set_user(uid).hint(|errno| hints::identity(errno, idmap::Ids::Users, uid))
+fn set_user(uid: u32, suspect: impl Fn(Errno) -> Option<String>) -> Result<(), Failure> {
+    let cause = |errno| hints::identity(errno, idmap::Ids::Users, uid).or_else(|| suspect(errno));
+    credentials::set_user(uid).hint(cause)
 }
 
 /// Binds the namespaces of process `pid` to the files that were named.
 fn bind(pid: Pid, options: &Options) -> Result<(), Failure> {
     for kind in BIND_ORDER {
         if let Some(file) = &options.files[kind as usize] {
-            nskit::namespace::persist::bind(pid, kind, file).hint(|errno| hints::bind(errno, kind, file))?;
+            nskit::namespace::persist::bind(pid, kind, file)
+                .hint(|errno| hints::bind(errno, kind, file, options.fork))?;
         }
     }
     Ok(())

@@ -1,8 +1,9 @@
 //! Completion as bash does it: the function is called as readline calls it.
 
 use std::os::unix::fs::symlink;
+use std::path::Path;
 
-use crate::harness::{Container, Pty, TempDir, nskit, program, skip};
+use crate::harness::{Container, Output, Pty, TempDir, nskit, program, skip};
 
 /// What bash offers for each command line, whose words readline has split, with two containers on the machine of which
 /// one has a name that a shell would run.
@@ -43,6 +44,13 @@ fn bash_completes_options_their_values_and_verbs() {
         "ns-inspect tr",
         "nskit-runtime --log-format j",
         "nskit uns",
+        "nskit install --",
+        "nskit install unshare nskit-r",
+        "nskit install ''",
+        "nskit runc sta",
+        "runc sta",
+        "nsenter --tools web-1 ''",
+        "nsenter -t 1 --tools ''",
     ]);
     let expected = [
         "--target --time --time= --tools --tools=",
@@ -52,6 +60,13 @@ fn bash_completes_options_their_values_and_verbs() {
         "tree",
         "json",
         "unshare",
+        "--dir --hard-links --force --help",
+        "nskit-runtime",
+        "unshare nsenter ns-inspect lsns nskit-runtime runc",
+        "start state",
+        "start state",
+        "unshare nsenter ns-inspect lsns runtime nskit",
+        "unshare nsenter ns-inspect lsns runtime nskit",
     ];
     assert_eq!(offered, expected);
 }
@@ -132,12 +147,49 @@ fn installed(applets: &str) -> Option<TempDir> {
     if !std::path::Path::new(source).exists() || program("make").arg("--version").run().code() != 0 {
         return None;
     }
-    let words = ["-s", "-o", "build", "install", "-C", env!("CARGO_MANIFEST_DIR")];
-    let make = program("make").args(words).arg(format!("PREFIX={}", dir.path().display()));
-    let make = make.arg(format!("RELEASE={}", nskit().display()));
-    let make = if applets.is_empty() { make } else { make.arg(format!("APPLETS={applets}")) };
-    make.run().ok();
+    make_install(dir.path(), applets).ok();
     Some(dir)
+}
+
+/// Runs `make install` below `prefix`, of the binary that is tested.
+fn make_install(prefix: &Path, applets: &str) -> Output {
+    let binary = nskit();
+    let make = program("make").args(["-s", "-C", env!("CARGO_MANIFEST_DIR"), "install", "-o"]).arg(&binary);
+    let make = make.arg(format!("RELEASE={}", binary.display())).arg(format!("PREFIX={}", prefix.display()));
+    // What is built needs no toolchain: root, by sudo, may have none.
+    let make = make.arg("CARGO=/nskit-test/cargo");
+    let make = if applets.is_empty() { make } else { make.arg(format!("APPLETS={applets}")) };
+    make.run()
+}
+
+#[test]
+fn what_is_installed_may_lie_in_a_folder_with_a_blank_in_its_name() {
+    if installed("").is_none() {
+        skip!("there is no make here");
+    }
+    let dir = TempDir::new();
+    let prefix = dir.join("a b");
+    make_install(&prefix, "unshare").ok();
+    assert!(prefix.join("bin/nskit").exists() && prefix.join("bin/unshare").exists());
+    assert!(!dir.join("a").exists());
+}
+
+#[test]
+fn a_link_of_somebody_else_is_replaced_by_nothing_that_is_installed() {
+    if installed("").is_none() {
+        skip!("there is no make here");
+    }
+    let dir = TempDir::new();
+    std::fs::create_dir(dir.join("bin")).expect("make a folder");
+    // What is dangling is somebody's too, but a link that `nskit install` made is ours.
+    symlink("/nskit-test/unshare", dir.join("bin/unshare")).expect("link");
+    symlink("/nskit-test/nskit", dir.join("bin/lsns")).expect("link");
+    let refused = make_install(dir.path(), "lsns unshare");
+    assert!(refused.code() != 0);
+    refused.complains("bin/unshare is there, and is no link to nskit: remove it first");
+    assert!(!dir.join("bin/nskit").exists(), "a part was installed");
+    make_install(dir.path(), "lsns").ok();
+    assert_eq!(dir.join("bin/lsns").read_link().expect("a link").to_str(), Some("nskit"));
 }
 
 #[test]
@@ -182,6 +234,12 @@ fn fish_completes_by_the_names_that_are_installed() {
     let Some(dir) = installed("unshare nsenter lsns nskit-runtime ns-inspect") else { skip!("there is no make here") };
     let lines = [
         ("nsenter --tar", "--target"),
+        ("unshare -r setpri", "setpriv"),
+        ("unshare -rS 5 nskit-runt", "nskit-runtime"),
+        ("nskit unshare -r nskit-runtime del", "delete"),
+        ("nsenter -at 1 --tools nsk", "nskit"),
+        ("nskit install nskit-r", "nskit-runtime"),
+        ("nskit inst", "install"),
         ("unshare --kill-child=K", "--kill-child=KILL"),
         ("unshare --cap-drop chown,net_a", "chown,net_admin"),
         ("unshare --propagation sl", "slave"),
@@ -220,6 +278,8 @@ fn zsh_completes_by_the_names_that_are_installed() {
     terminal.expect("ready");
     for (typed, expected) in [
         ("nsenter --tar\t", "nsenter --target"),
+        ("nsenter -at 1 --tools nsk\t", "--tools nskit"),
+        ("nskit install unshare nskit-r\t", "unshare nskit-runtime"),
         ("unshare --kill-child=K\t", "--kill-child=KILL"),
         ("unshare --cap-drop chown,net_a\t", "chown,net_admin"),
         ("unshare --propagation sl\t", "--propagation slave"),

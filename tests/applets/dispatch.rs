@@ -124,19 +124,24 @@ fn install_makes_hard_links_when_asked() {
     program(&binary).args(["install", "--hard-links", "--dir"]).arg(&bin).run().ok();
     let inode = fs::metadata(&binary).expect("stat").ino();
     assert_eq!(fs::symlink_metadata(bin.join("unshare")).expect("stat").ino(), inode);
+    // Once more changes nothing, and leaves nothing.
+    let names = || fs::read_dir(&bin).expect("read the folder").count();
+    let before = names();
+    program(&binary).args(["install", "--hard-links", "--dir"]).arg(&bin).run().ok();
+    assert_eq!(names(), before);
 }
 
 #[test]
 fn install_makes_the_links_that_are_named_and_no_others() {
     let dir = TempDir::new();
-    program(nskit()).args(["install", "--dir"]).arg(dir.path()).args(["unshare", "runc"]).run().ok();
+    program(nskit()).args(["install", "--dir"]).arg(dir.path()).args(["unshare", "runc", "nskit-runtime"]).run().ok();
     let mut names: Vec<_> = fs::read_dir(dir.path())
         .expect("read the folder")
         .flatten()
         .map(|entry| entry.file_name().into_string().expect("UTF-8"))
         .collect();
     names.sort_unstable();
-    assert_eq!(names, ["runc", "unshare"]);
+    assert_eq!(names, ["nskit-runtime", "runc", "unshare"]);
 }
 
 #[test]

@@ -4,11 +4,24 @@
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
 
-use crate::harness::{TempDir, copy_program, nskit, program};
+use crate::harness::{Output, TempDir, copy_program, nskit, program};
 
 /// Asserts that `script`, in which `unshare` and `nsenter` are ours, fails with these two lines on standard error.
 #[track_caller]
 fn fails_with(script: &str, error: &str, hint: &str) {
+    let output = run_script(script);
+    let complaint = output.stderr();
+    let lines: Vec<&str> = complaint.lines().collect();
+    assert!(lines.iter().any(|line| line.contains(error)), "{error:?} is missing: {complaint}");
+    assert!(
+        lines.iter().any(|line| line.contains(": hint: ") && line.contains(hint)),
+        "{hint:?} is missing: {complaint}"
+    );
+    assert!(output.code() != 0, "{script} succeeds");
+}
+
+/// Runs `script`, in which `unshare` and `nsenter` are ours.
+fn run_script(script: &str) -> Output {
     let dir = TempDir::new();
     let place = dir.path();
     fs::set_permissions(place, fs::Permissions::from_mode(0o755)).expect("open the folder to all");
@@ -18,15 +31,15 @@ fn fails_with(script: &str, error: &str, hint: &str) {
     let as_user = "as_user() { setpriv --reuid 12345 --regid 12345 --clear-groups \"$@\"; }";
     let script = format!("{as_user}; cd {}; {script}", place.display());
     let words = ["--mount", "--propagation", "private", "sh", "-c", &script];
-    let output = program("/usr/bin/unshare").args(words).env("PATH", path).run();
-    let complaint = output.stderr();
-    let lines: Vec<&str> = complaint.lines().collect();
-    assert!(lines.iter().any(|line| line.contains(error)), "{error:?} is missing: {complaint}");
-    assert!(
-        lines.iter().any(|line| line.contains(": hint: ") && line.contains(hint)),
-        "{hint:?} is missing: {complaint}"
-    );
-    assert!(output.code() != 0, "{script} succeeds");
+    program("/usr/bin/unshare").args(words).env("PATH", path).run()
+}
+
+/// Asserts that `script` fails, and never says `wrong`.
+#[track_caller]
+fn fails_silently_of(script: &str, wrong: &str) {
+    let complaint = run_script(script);
+    assert!(complaint.code() != 0, "{script} succeeds");
+    assert!(!complaint.stderr().contains(wrong), "{wrong:?} is said: {}", complaint.stderr());
 }
 
 #[test]
@@ -69,6 +82,96 @@ fn a_user_namespace_of_an_unmapped_user() {
 fn a_user_namespace_in_a_chroot() {
     let script = "mkdir r; cp unshare r; mkdir r/proc; mount --bind /proc r/proc; chroot r /unshare -U /unshare";
     fails_with(script, "unshare failed: Operation not permitted", "a process in a chroot");
+}
+
+#[test]
+fn a_user_namespace_in_a_chroot_into_a_mount() {
+    let script = "mkdir r; mount -t tmpfs none r; cp unshare r; chroot r /unshare -U /unshare";
+    fails_with(script, "unshare failed: Operation not permitted", "a process in a chroot");
+}
+
+#[test]
+fn a_user_namespace_of_ones_own_is_advised_only_where_it_can_be_had() {
+    let error = "unshare failed: Operation not permitted";
+    fails_with("as_user unshare -mu true", error, "new mount and uts namespaces need CAP_SYS_ADMIN; with --map-root");
+    let unable = "setpriv --bounding-set -sys_admin,-setfcap unshare -n true";
+    fails_with(unable, error, "a new network namespace needs CAP_SYS_ADMIN; with --user (-U)");
+    fails_silently_of("unshare -U unshare -n true", "you have it");
+    fails_silently_of("unshare -U unshare -R / true", "you have it");
+}
+
+#[test]
+fn what_is_another_s_behind_a_mount_namespace_is_not_taken_for_ones_own() {
+    let target =
+        "/usr/bin/unshare -Urmpf --mount-proc sleep 9 & S=$!; sleep 0.4; C=$(cat /proc/$S/task/$S/children); C=${C% }";
+    let end = "s=$?; kill $S; exit $s";
+    fails_with(
+        &format!("{target}; unshare -pf nsenter -t $C -a true; {end}"),
+        "'ns/pid' failed: Invalid argument",
+        "only from one that contains it",
+    );
+    fails_with(
+        &format!("{target}; nsenter -m/proc/$C/ns/mnt -U/proc/self/ns/user true; {end}"),
+        "'ns/user' failed: Invalid argument",
+        "in that user namespace already",
+    );
+    fails_with(
+        &format!("{target}; nsenter -t $C -m -U/proc/self/ns/user true; {end}"),
+        "'ns/user' failed: Invalid argument",
+        "in that user namespace already",
+    );
+}
+
+#[test]
+fn a_path_that_may_not_be_searched_is_no_missing_capability() {
+    fails_silently_of("mkdir -m 700 d; mkdir d/r; as_user unshare -R d/r true", "hint");
+}
+
+#[test]
+fn a_profile_of_seccomp_that_refuses_the_change_of_user() {
+    let profile = r#"{"defaultAction":"SCMP_ACT_ALLOW","syscalls":[{"names":["setuid"],"action":"SCMP_ACT_ERRNO","errnoRet":1}]}"#;
+    for tool in ["unshare -u", "nsenter --uts=/proc/self/ns/uts"] {
+        let script = format!("echo '{profile}' >p; {tool} --seccomp p -S 1000 true");
+        fails_with(&script, "setuid() failed: Operation not permitted", "the seccomp profile p is in force by now");
+    }
+}
+
+#[test]
+fn a_file_of_binfmt_misc_that_belongs_to_nobody_who_is_mapped() {
+    fails_with("unshare -l ':foo' -pf true", "/register: Permission denied", "add --map-root-user (-r)");
+}
+
+#[test]
+fn a_pid_namespace_that_is_bound_before_it_has_a_process() {
+    fails_with("touch f; unshare --pid=f true", "on f failed: No such file", "add --fork");
+    fails_with("unshare --uts=f true", "on f failed: No such file", "there is no f to bind it to");
+}
+
+#[test]
+fn a_process_that_has_ended_and_was_not_waited_for() {
+    let zombie = "(: & exec sleep 2) & S=$!; sleep 0.3; Z=$(cat /proc/$S/task/$S/children); Z=${Z% }";
+    for (words, error) in [("-t $Z -u", "failed: No such process"), ("-t $Z -u -r", "/root: No such file")] {
+        fails_with(&format!("{zombie}; nsenter {words} true"), error, "has ended, though its parent has not");
+    }
+}
+
+#[test]
+fn a_container_that_is_missing_rather_than_a_tool() {
+    fails_with(
+        "nsenter --tools nskit-test-no lsns",
+        "no namespace specified",
+        "no container is called \"nskit-test-no\"",
+    );
+    fails_with("nsenter -t 7nskit-test -u true", "PID argument", "no container is called \"7nskit-test\"");
+    let ended = "mount -t tmpfs none /run; mkdir -p /run/nskit/7nskit-test; \
+        echo '{\"init_process_pid\": 4000000}' >/run/nskit/7nskit-test/state.json; nsenter -t 7nskit-test -u true";
+    fails_with(ended, "PID argument '7nskit-test': Invalid argument", "container 7nskit-test is not running");
+}
+
+#[test]
+fn a_capability_over_a_mount_namespace_of_a_child_user_namespace() {
+    let script = "/usr/bin/unshare -Urm sleep 9 & sleep 0.3; setpriv --bounding-set -sys_chroot nsenter -t $! -m true; s=$?; kill $!; exit $s";
+    fails_with(script, "failed: Operation not permitted", "this process lacks CAP_SYS_CHROOT in user:[");
 }
 
 #[test]
@@ -376,7 +479,12 @@ fn a_descriptor_of_somebody_else() {
     fails_with(
         "sleep 9 & as_user nsenter -t $! -N 0 true; s=$?; kill $!; exit $s",
         "Operation not permitted",
-        "a process",
+        "is another user's or group's",
+    );
+    fails_with(
+        "sleep 9 & setpriv --bounding-set -sys_ptrace nsenter -t $! -N 0 true; s=$?; kill $!; exit $s",
+        "Operation not permitted",
+        "has capabilities that you lack",
     );
 }
 

@@ -24,6 +24,21 @@ fn capabilities_are_dropped_from_every_set() {
 }
 
 #[test]
+fn capabilities_are_kept_but_for_those_that_are_dropped() {
+    let caps = ["--keep-caps", "--cap-drop", "net_raw", "sh", "-c", "grep -E '^Cap(Eff|Amb)' /proc/self/status"];
+    let check = |output: Output| {
+        for line in output.ok().stdout().lines() {
+            let set = u64::from_str_radix(line.split_whitespace().nth(1).expect("a set"), 16).expect("hexadecimal");
+            assert_eq!(set & (1 << 13 | 1 << 12), 1 << 12, "{line}");
+        }
+    };
+    check(run(&[&["unshare", "-r"][..], &caps].concat()));
+    let target = program("/usr/bin/unshare").args(["-Ur", "sleep", "9"]).start();
+    std::thread::sleep(std::time::Duration::from_millis(300));
+    check(run(&[&["nsenter", "-t", &target.pid().to_string(), "-U"][..], &caps].concat()));
+}
+
+#[test]
 fn all_of_it_holds_for_a_program_of_another_user() {
     let dir = TempDir::new();
     let profile = dir.join("profile.json");
@@ -70,6 +85,13 @@ fn resources_are_limited() {
 }
 
 #[test]
+fn of_two_limits_on_a_resource_the_last_counts() {
+    let script =
+        "setpriv --bounding-set -sys_resource \"$0\" unshare --rlimit nofile=10 --rlimit nofile=20 sh -c 'ulimit -n'";
+    program("sh").args(["-c", script]).arg(nskit()).run().ok().says("20");
+}
+
+#[test]
 fn system_calls_are_filtered() {
     let dir = TempDir::new();
     let file = dir.path().join("profile.json");
@@ -98,7 +120,7 @@ fn help_shows_options_without_dots() {
 fn each_step_is_told_when_asked() {
     let output = run(&["unshare", "-v", "-rm", "--mount-proc", "-pf", "true"]).ok().stderr();
     for step in
-        ["create a new mount, pid and user namespaces", "map uid_map as 0 0 1", "mount proc on /proc", "execute true"]
+        ["create new mount, pid and user namespaces", "map uid_map as 0 0 1", "mount proc on /proc", "execute true"]
     {
         assert!(output.contains(step), "{step} is missing: {output}");
     }
@@ -219,6 +241,7 @@ fn tools_are_named_when_they_cannot_be_run() {
         .exits(127)
         .complains("failed to execute /bin/bash: No such file")
         .complains("hint: /bin/bash is not a static program: it needs /lib");
+    run(&["nsenter", "--tools=/tmp", id, "foo"]).exits(1).complains("/tmp is no file: --tools takes a static program");
     run(&["nsenter", "--tools", id, "foo"]).exits(127).complains("no applet of nskit is called 'foo'");
     run(&["nsenter", "--tools", id, "nskit", "--list"]).ok().mentions("unshare");
 }
