@@ -23,6 +23,7 @@ use std::process::ExitCode;
 use std::time::Duration;
 
 use clap::{Args, CommandFactory, Parser, Subcommand, ValueEnum};
+use nskit::inspect::pids;
 
 pub(crate) use self::lsns::column_names as lsns_columns;
 
@@ -356,7 +357,10 @@ fn text_of(line: Line) -> anyhow::Result<String> {
             if view.json { json::holds(&world, &path) } else { places::holds(&world, &path, view.paint()) }
         }
         Verb::Mnt { target, view, .. } => {
-            let target = parse(target)?.unwrap_or(Target::Process(std::process::id() as i32));
+            let target = match parse(target)? {
+                Some(target) => target,
+                None => Target::Process(pids::own()?),
+            };
             if view.json { json::mnt(&target) } else { places::mnt(&target, view.paint()) }
         }
         Verb::Pid { pid, inside, view } => {
@@ -364,7 +368,8 @@ fn text_of(line: Line) -> anyhow::Result<String> {
             if view.json { json::pid(pid, inside.as_ref()) } else { places::pid(pid, inside.as_ref(), view.paint()) }
         }
         Verb::Explain { target, caller, view } => {
-            let (target, caller) = (Target::parse(&target)?, caller.unwrap_or(std::process::id() as i32));
+            let target = Target::parse(&target)?;
+            let caller = caller.map_or_else(pids::own, Ok)?;
             if view.json { json::enterable(&target, caller) } else { places::enterable(&target, caller, view.paint()) }
         }
         Verb::Enter { target } => Ok(show::enter(Target::parse(&target)?.pid()?)? + "\n"),

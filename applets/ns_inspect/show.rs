@@ -5,7 +5,7 @@ use std::path::Path;
 use nskit::inspect::containers::{Container, Engine, Inventory};
 use nskit::inspect::discover::{absent, processes_of_proc};
 use nskit::inspect::explain::{Caller, Explanation, Outcome, explain};
-use nskit::inspect::{Host, Scope, discover};
+use nskit::inspect::{Host, Scope, discover, pids};
 use nskit::namespace::Kind;
 
 use super::facts::{self, Users};
@@ -152,7 +152,10 @@ pub(crate) enum Way {
 impl Way {
     /// Into all namespaces of a process that are not the caller's and that the caller may enter.
     pub(crate) fn of_process(pid: i32) -> anyhow::Result<Way> {
-        let explanation = explain(&Caller::read(std::process::id() as i32)?, pid)?;
+        let explanation = match explained(pid)? {
+            Ok(explanation) => explanation,
+            Err(why) => return Ok(why),
+        };
         let may = |outcome: &Outcome| matches!(outcome, Outcome::Allowed | Outcome::AfterUser);
         let kinds = |wanted: &dyn Fn(&Outcome) -> bool| -> Vec<Kind> {
             let verdicts = explanation.verdicts.iter().filter(|verdict| wanted(&verdict.outcome));
@@ -178,7 +181,10 @@ impl Way {
 
     /// Into one namespace, which process `pid` is in.
     fn of_member(kind: Kind, pid: i32) -> anyhow::Result<Way> {
-        let explanation = explain(&Caller::read(std::process::id() as i32)?, pid)?;
+        let explanation = match explained(pid)? {
+            Ok(explanation) => explanation,
+            Err(why) => return Ok(why),
+        };
         let outcome = &explanation.verdicts[kind as usize].outcome;
         Ok(match outcome {
             Outcome::Same => Way::None("the caller is in it: there is nothing to enter".into()),
@@ -211,6 +217,14 @@ impl Way {
         // Without a process nothing tells whether user 0 is mapped.
         let keep = if kind == Kind::User { KEEP } else { "" };
         Way::Command(format!("nsenter --{}={path}{keep}", long(kind)), Vec::new())
+    }
+}
+
+/// What the caller may enter of the process, or that this cannot be told.
+fn explained(pid: i32) -> anyhow::Result<Result<Explanation, Way>> {
+    match pids::own() {
+        Ok(own) => Ok(Ok(explain(&Caller::read(own)?, pid)?)),
+        Err(why) => Ok(Err(Way::None(format!("{why}: what it may enter cannot be told")))),
     }
 }
 

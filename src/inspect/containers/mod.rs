@@ -461,7 +461,7 @@ fn started_at(pid: i32) -> Option<u64> {
 }
 
 /// A field of proc_pid_stat(5) behind the name, numbered from 1 as there.
-fn stat_field(pid: i32, number: usize) -> Option<String> {
+pub(super) fn stat_field(pid: i32, number: usize) -> Option<String> {
     let stat = fs::read(format!("/proc/{pid}/stat")).ok()?;
     let end = stat.iter().rposition(|&byte| byte == b')')?;
     let text = std::str::from_utf8(&stat[end + 1..]).ok()?;
