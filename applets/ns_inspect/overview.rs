@@ -103,7 +103,7 @@ fn sharing(world: &World, container: &Container, pid: i32, kind: Kind) -> Cell {
     let containers = world.containers_in(index);
     // The one that has had it longest is whose it is.
     match containers.iter().min_by_key(|other| (!other.is_sandbox, other.pid)) {
-        Some(first) if first.id != container.id => Cell::text(format!("={}", first.title())).styled(Style::Shared),
+        Some(first) if first.pid != container.pid => Cell::text(format!("={}", first.title())).styled(Style::Shared),
         _ if world.of_host(index).is_none() => Cell::text("?").styled(Style::Faint),
         _ => Cell::text("own").styled(Style::Own),
     }

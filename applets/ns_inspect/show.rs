@@ -99,7 +99,7 @@ impl Sharers {
         let mut inventory = Inventory::on_disk();
         // One that is not on disk was found among all processes, and so may others be.
         if let Target::Container(container, _) = target
-            && inventory.containers.iter().all(|other| other.id != container.id)
+            && inventory.containers.iter().all(|other| other.pid != container.pid)
         {
             inventory = Inventory::gather(processes_of_proc()?);
         }
