@@ -35,6 +35,13 @@ pub(crate) fn view(target: &Target, paint: Paint) -> anyhow::Result<String> {
 fn process(target: &Target, pid: i32, paint: Paint) -> anyhow::Result<String> {
     let snapshot = discover(&Scope { relations: true, ..Scope::process(pid) })?;
     let process = snapshot.processes.first().ok_or_else(|| absent(pid))?;
+    if process.is_opaque() {
+        let why = snapshot.gaps.first().map_or("", |gap| gap.reason.as_str());
+        anyhow::bail!(
+            "the namespaces of {} may not be read: {why}; `ns-inspect explain {pid}` tells more",
+            target.title()
+        );
+    }
     let uid = facts::uid(pid).map(|uid| Users::default().name(uid)).unwrap_or_default();
     let command = width::printable(&facts::command(pid));
     let title = format!("{} of {uid}: {command}", paint.paint(Style::Name, &target.title()));
@@ -50,12 +57,6 @@ fn process(target: &Target, pid: i32, paint: Paint) -> anyhow::Result<String> {
                 out.push_str(&(paint.fit(&format!("  {what:<7} {}", width::printable(&value))) + "\n"));
             }
         }
-    }
-    if process.is_opaque() {
-        let why = snapshot.gaps.first().map_or("", |gap| gap.reason.as_str());
-        let why = format!("its namespaces may not be read: {why}; `ns-inspect explain {pid}` tells more");
-        out.push_str(&paint.wrap(&why, "  "));
-        return Ok(out);
     }
     let mut grid = Grid::new(&["KIND", "NAMESPACE", "SHARED", "OWNER", "PARENT"]);
     let host = Host::find();

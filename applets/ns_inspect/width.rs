@@ -92,6 +92,25 @@ pub(crate) fn fit(text: &str, room: usize) -> String {
     fit_before(text, room, ellipsis())
 }
 
+/// Plain text, or as much of its beginning and its end as fits with an ellipsis in between.
+pub(crate) fn fit_middle(text: &str, room: usize) -> String {
+    let left = room.saturating_sub(of(ellipsis()));
+    if of(text) <= room || left < 2 {
+        return fit(text, room);
+    }
+    let mut end = text.len();
+    let mut cells = 0;
+    for (at, c) in text.char_indices().rev() {
+        cells += of_char(c);
+        if cells > left / 2 {
+            break;
+        }
+        end = at;
+    }
+    let beginning = cut(text, left - of(&text[end..]));
+    format!("{beginning}{}{}", ellipsis(), &text[end..])
+}
+
 /// As [`fit`], with this for what was cut off.
 pub(crate) fn fit_before(text: &str, room: usize, end: &str) -> String {
     if of(text) <= room {
@@ -158,6 +177,15 @@ mod tests {
         assert_eq!(fit("abcd", 4), "abcd");
         assert_eq!(fit("\x1b[1mabcdefgh\x1b[0m", room), format!("\x1b[1mabc{end}\x1b[0m"));
         assert_eq!(fit("\x1b[1ma\x1b[0mbcdefgh", room), format!("\x1b[1ma\x1b[0mbc{end}"));
+    }
+
+    #[test]
+    fn names_are_cut_in_the_middle() {
+        let end = ellipsis();
+        assert_eq!(fit_middle("abcdefgh", 5 + of(end)), format!("abc{end}gh"));
+        assert_eq!(fit_middle("日本日本", 5 + of(end)), format!("日{end}本"));
+        assert_eq!(fit_middle("abcd", 4), "abcd");
+        assert!((0..9).all(|room| of(&fit_middle("abcdefghi", room)) <= room));
     }
 
     #[test]

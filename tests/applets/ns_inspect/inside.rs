@@ -221,6 +221,9 @@ fn of_whom_nothing_can_be_read_nothing_is_claimed() {
         let output = as_nobody(":", &format!("$N ns-inspect explain --as $PPID $$ {json}")).exits(1);
         assert_eq!(output.stdout(), "");
         output.complains("may enter cannot be told: read its namespaces: Permission denied").in_one_line();
+        let output = as_nobody(":", &format!("$N ns-inspect $PPID {json}")).exits(1);
+        assert_eq!(output.stdout(), "");
+        output.complains("may not be read").in_one_line();
     }
 }
 
