@@ -31,6 +31,11 @@ impl Users {
 
 /// The command line with blanks between the arguments, or the name of a process that has none.
 pub(crate) fn command(pid: i32) -> String {
+    String::from_utf8_lossy(&command_bytes(pid)).into_owned()
+}
+
+/// The same, byte by byte as the process has it.
+pub(crate) fn command_bytes(pid: i32) -> Vec<u8> {
     let mut line = fs::read(format!("/proc/{pid}/cmdline")).unwrap_or_default();
     while line.last() == Some(&0) {
         line.pop();
@@ -46,7 +51,7 @@ pub(crate) fn command(pid: i32) -> String {
             *byte = b' ';
         }
     }
-    String::from_utf8_lossy(&line).into_owned()
+    line
 }
 
 /// The process's effective user, as the owner of its directory in `/proc`.

@@ -176,6 +176,7 @@ impl Value {
 pub(crate) struct Filter {
     root: Option<Node>,
     columns: Vec<String>,
+    text: String,
 }
 
 impl Filter {
@@ -198,13 +199,18 @@ impl Filter {
         let tokens = scan(expression, number)?;
         let mut parser = Parser { tokens: tokens.into_iter().peekable(), columns: Vec::new(), nodes: 0 };
         if parser.tokens.peek().is_none() {
-            return Ok(Filter { root: None, columns: Vec::new() });
+            return Ok(Filter { root: None, columns: Vec::new(), text: expression.to_owned() });
         }
         let root = parser.expression()?;
         if let Some(token) = parser.tokens.next() {
             return Err(format!("syntax error, unexpected {}, expecting end of file", token.name()));
         }
-        Ok(Filter { root: Some(root), columns: parser.columns })
+        Ok(Filter { root: Some(root), columns: parser.columns, text: expression.to_owned() })
+    }
+
+    /// The expression as it was written.
+    pub(crate) fn text(&self) -> &str {
+        &self.text
     }
 
     /// The names of columns as they were written.

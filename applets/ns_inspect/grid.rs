@@ -9,6 +9,8 @@ use super::width;
 pub(crate) struct Cell {
     text: String,
     style: Style,
+    /// Whether what tells it from others can be at its end, so that it is cut in the middle.
+    is_name: bool,
     /// What it is sorted and compared by, where that is not its text.
     number: Option<u64>,
 }
@@ -17,6 +19,11 @@ impl Cell {
     /// Text as it is.
     pub(crate) fn text(text: impl Into<String>) -> Cell {
         Cell { text: width::printable(&text.into()), ..Cell::default() }
+    }
+
+    /// The name of something, or text that ends with one.
+    pub(crate) fn name(text: impl Into<String>) -> Cell {
+        Cell { is_name: true, ..Cell::text(text) }
     }
 
     /// A number, or nothing.
@@ -45,7 +52,8 @@ impl Cell {
     }
 }
 
-/// A table. On a terminal that is too narrow columns shrink, those that yield first at first, and then are left out.
+/// A table. On a terminal that is too narrow columns shrink, those that yield first at first, and then are left out. The
+/// first column, by which rows are told apart, stays whole until all that yield are gone.
 pub(crate) struct Grid {
     columns: Vec<&'static str>,
     rows: Vec<Vec<Cell>>,
@@ -81,11 +89,17 @@ impl Grid {
         found.ok_or_else(|| anyhow::anyhow!("unknown column: {name} (there are {})", self.columns.join(", ")))
     }
 
-    /// Keeps the rows for which the expression holds.
-    pub(crate) fn filter(&mut self, filter: &Filter) -> anyhow::Result<()> {
+    /// For each row, whether the expression holds.
+    pub(crate) fn passes(&self, filter: &Filter) -> anyhow::Result<Vec<bool>> {
         let columns: Vec<usize> =
             filter.columns().iter().map(|name| self.column(name)).collect::<anyhow::Result<_>>()?;
-        self.rows.retain(|row| filter.passes(|number| row[columns[number]].value()));
+        Ok(self.rows.iter().map(|row| filter.passes(|number| row[columns[number]].value())).collect())
+    }
+
+    /// Keeps the rows for which the expression holds.
+    pub(crate) fn filter(&mut self, filter: &Filter) -> anyhow::Result<()> {
+        let mut passes = self.passes(filter)?.into_iter();
+        self.rows.retain(|_| passes.next() == Some(true));
         Ok(())
     }
 
@@ -129,7 +143,8 @@ impl Grid {
             let mut line = indent.to_owned();
             for &column in &shown {
                 let last = Some(&column) == shown.last();
-                let text = width::fit(&row[column].text, widths[column]);
+                let fit = if row[column].is_name { width::fit_middle } else { width::fit };
+                let text = fit(&row[column].text, widths[column]);
                 let padding = " ".repeat(widths[column].saturating_sub(width::of(&text)));
                 let text = paint.paint(row[column].style, &text);
                 line.push_str(&if right[column] && !last { padding + &text } else { text + &padding });
@@ -151,15 +166,14 @@ impl Grid {
     /// Makes the columns fit into `room`; those of width 0 are left out. Returns how many blanks are between them.
     fn shrink(&self, widths: &mut [usize], is_number: &[bool], room: usize) -> usize {
         let named = self.yielding.iter().filter_map(|name| self.columns.iter().position(|column| column == name));
-        let mut order: Vec<usize> = named.collect();
-        let rest: Vec<usize> = (0..widths.len()).rev().filter(|column| !order.contains(column)).collect();
-        order.extend(rest);
+        let yielding: Vec<usize> = named.collect();
+        let rest: Vec<usize> = (1..widths.len()).rev().filter(|column| !yielding.contains(column)).collect();
         let excess = |widths: &[usize], gap: usize| {
             let shown = widths.iter().filter(|&&width| width > 0).count();
             (widths.iter().sum::<usize>() + gap * shown.saturating_sub(1)).saturating_sub(room)
         };
         // A number that is cut would be another, and half a name is better than half of all columns.
-        let shrink = |widths: &mut [usize], gap: usize, least: usize| {
+        let shrink = |widths: &mut [usize], gap: usize, least: usize, order: &[usize]| {
             for &column in order.iter().filter(|&&column| !is_number[column]) {
                 let least = if column == 0 { least.max(SHRUNK[0]) } else { least };
                 let spare = widths[column].saturating_sub(least);
@@ -167,14 +181,19 @@ impl Grid {
             }
             excess(widths, gap) == 0
         };
-        for (gap, least) in [(2, SHRUNK[0]), (1, SHRUNK[0]), (1, SHRUNK[1])] {
-            if shrink(widths, gap, least) {
-                return gap;
+        let order = [yielding.as_slice(), &rest].concat();
+        let whole = widths.to_vec();
+        for gone in 0..=yielding.len() {
+            for (gap, least) in [(2, SHRUNK[0]), (1, SHRUNK[0]), (1, SHRUNK[1])] {
+                widths.copy_from_slice(&whole);
+                yielding[..gone].iter().filter(|&&column| column != 0).for_each(|&column| widths[column] = 0);
+                if shrink(widths, gap, least, &order) {
+                    return gap;
+                }
             }
         }
-        for (place, &column) in order.iter().enumerate().filter(|&(_, &column)| column != 0) {
-            // Those that nobody said to yield are cut further before they go.
-            if excess(widths, 1) == 0 || (place >= self.yielding.len() && shrink(widths, 1, SHRUNK[2])) {
+        for &column in &rest {
+            if shrink(widths, 1, SHRUNK[0], &[0]) || shrink(widths, 1, SHRUNK[2], &rest) {
                 return 1;
             }
             widths[column] = 0;
@@ -215,7 +234,7 @@ mod tests {
     fn columns_make_room_in_their_order_and_numbers_are_never_cut() {
         let mut grid = Grid::new(&["NAME", "PROCS", "IMAGE", "AGE"]).yielding(&["IMAGE"]);
         grid.add(vec![
-            Cell::text("a-container-of-some-name"),
+            Cell::name("a-container-of-some-name"),
             Cell::number(Some(1_234_567)),
             Cell::text("registry/image:latest"),
             Cell::text("2days 3h"),
@@ -228,6 +247,12 @@ mod tests {
             let is_whole = table[0].split_whitespace().count() == 4;
             assert!(room < 20 || text.contains("no room for") != is_whole, "{room}: {text}");
         }
+        // The name is whole as long as others can go, and then tells itself from others by both of its ends.
+        for room in [43, 60] {
+            assert!(grid.print(Paint::plain(Some(room)), "").contains("a-container-of-some-name"), "{room}");
+        }
+        let text = grid.print(Paint::plain(Some(35)), "");
+        assert!(text.contains("a-con") && text.contains("-name ") && text.contains("2days 3h"), "{text}");
         let text = grid.print(Paint::plain(Some(60)), "");
         assert!(text.contains("a-container-of-some-name") && text.contains("2days 3h"), "{text}");
         assert!(text.contains(width::ellipsis()), "{text}");

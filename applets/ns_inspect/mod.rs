@@ -23,6 +23,7 @@ use std::process::ExitCode;
 use std::time::Duration;
 
 use clap::{Args, CommandFactory, Parser, Subcommand, ValueEnum};
+use nskit::inspect::pids;
 
 pub(crate) use self::lsns::column_names as lsns_columns;
 
@@ -70,7 +71,9 @@ COLUMNS
              whose namespace it is in: own, host, =NAME of another container, or ? where that cannot
              be known
   IMAGE      what it was made from, where the engine tells
-  KEPT BY    of other namespaces: the process with the lowest pid, or what else keeps it alive
+
+  Below, other namespaces have lines with KEPT BY, the process with the lowest pid or what else
+  keeps them alive. These are neither sorted nor filtered, and with --filter not shown.
 
   The host's namespaces are those that the kernel started with, which process 1 of a container is
   not in. On a terminal columns shrink to its width, or are left out by name; elsewhere nothing is
@@ -235,13 +238,10 @@ struct Choice {
 }
 
 impl Rows {
+    /// What is asked for, where that is valid.
     fn choice(&self) -> anyhow::Result<Choice> {
-        let filter = match &self.filter {
-            Some(text) => {
-                Some(Filter::parse_human(text).map_err(|why| anyhow::anyhow!("failed to parse \"{text}\": {why}"))?)
-            }
-            None => None,
-        };
+        let filter = self.filter.as_deref().map(overview::filter).transpose()?;
+        self.sort.as_deref().map_or(Ok(()), overview::check_sort)?;
         Ok(Choice { sort: self.sort.clone(), filter })
     }
 
@@ -309,8 +309,15 @@ fn run(args: Vec<OsString>) -> ExitCode {
 }
 
 impl Line {
-    /// Rows are the overview's alone.
+    /// Rows are the overview's alone, and what chooses them has to be valid.
     fn checked(self) -> Result<Line, clap::Error> {
+        let rows = match &self.verb {
+            Some(Verb::Watch { rows, .. }) => rows,
+            _ => &self.rows,
+        };
+        if let Err(why) = rows.choice() {
+            return Err(Line::command().error(clap::error::ErrorKind::ValueValidation, why));
+        }
         if self.rows.is_given() && (self.view.json || self.target.is_some() || self.task.is_some()) {
             let message = "--sort and --filter are for the overview and for watch, not for --json or one target";
             return Err(Line::command().error(clap::error::ErrorKind::ArgumentConflict, message));
@@ -356,7 +363,10 @@ fn text_of(line: Line) -> anyhow::Result<String> {
             if view.json { json::holds(&world, &path) } else { places::holds(&world, &path, view.paint()) }
         }
         Verb::Mnt { target, view, .. } => {
-            let target = parse(target)?.unwrap_or(Target::Process(std::process::id() as i32));
+            let target = match parse(target)? {
+                Some(target) => target,
+                None => Target::Process(pids::own()?),
+            };
             if view.json { json::mnt(&target) } else { places::mnt(&target, view.paint()) }
         }
         Verb::Pid { pid, inside, view } => {
@@ -364,7 +374,8 @@ fn text_of(line: Line) -> anyhow::Result<String> {
             if view.json { json::pid(pid, inside.as_ref()) } else { places::pid(pid, inside.as_ref(), view.paint()) }
         }
         Verb::Explain { target, caller, view } => {
-            let (target, caller) = (Target::parse(&target)?, caller.unwrap_or(std::process::id() as i32));
+            let target = Target::parse(&target)?;
+            let caller = caller.map_or_else(pids::own, Ok)?;
             if view.json { json::enterable(&target, caller) } else { places::enterable(&target, caller, view.paint()) }
         }
         Verb::Enter { target } => Ok(show::enter(Target::parse(&target)?.pid()?)? + "\n"),

@@ -1,6 +1,7 @@
 //! The overview: a line a container, with what it shares with the host and with others marked; then every other
 //! namespace, and what keeps it.
 
+use std::collections::BTreeSet;
 use std::time::Duration;
 
 use nskit::inspect::Keeper;
@@ -8,14 +9,62 @@ use nskit::inspect::containers::{Container, Engine};
 use nskit::namespace::Kind;
 
 use super::facts;
+use super::filter::Filter;
 use super::grid::{Cell, Grid};
 use super::paint::{Paint, Style};
 use super::world::World;
 use super::{Choice, arrange};
 
+/// The columns of its lines, by which these are sorted and filtered.
+const COLUMNS: [&str; 15] = [
+    "CONTAINER",
+    "ENGINE",
+    "PID",
+    "PROCS",
+    "MEMORY",
+    "AGE",
+    "MNT",
+    "UTS",
+    "IPC",
+    "NET",
+    "PID-NS",
+    "USER",
+    "CGROUP",
+    "TIME",
+    "IMAGE",
+];
+
+/// The filter that somebody wrote.
+///
+/// # Errors
+/// Where it is none, or names a column that there is not.
+pub(crate) fn filter(text: &str) -> anyhow::Result<Filter> {
+    let filter = Filter::parse_human(text).map_err(|why| anyhow::anyhow!("failed to parse \"{text}\": {why}"))?;
+    Grid::new(&COLUMNS).filter(&filter)?;
+    Ok(filter)
+}
+
+/// Fails where there is no such column to sort by.
+pub(crate) fn check_sort(by: &str) -> anyhow::Result<()> {
+    Grid::new(&COLUMNS).sort(by)
+}
+
+/// The namespaces of the containers for which the filter holds, but for what these have in common with the host.
+pub(crate) fn namespaces_of(world: &World, filter: &Filter) -> anyhow::Result<BTreeSet<usize>> {
+    let (grid, pids) = containers(world);
+    let passes = grid.passes(filter)?;
+    let places =
+        pids.iter().zip(passes).filter_map(|(&pid, passes)| world.snapshot.find_process(pid).filter(|_| passes));
+    let namespaces = places.flat_map(|place| {
+        let process = &world.snapshot.processes[place];
+        Kind::ALL.into_iter().filter_map(|kind| process.namespace(kind))
+    });
+    Ok(namespaces.filter(|&index| !world.is_common(index)).collect())
+}
+
 /// The text of the overview.
 pub(crate) fn view(world: &mut World, choice: &Choice, paint: Paint) -> anyhow::Result<String> {
-    let mut containers = containers(world);
+    let (mut containers, _) = containers(world);
     let are_none = containers.is_empty();
     arrange(&mut containers, choice)?;
     let mut out = String::new();
@@ -45,25 +94,11 @@ fn is_shown(world: &World, container: &Container) -> bool {
     container.engine != Engine::Systemd || Kind::ALL.into_iter().any(own)
 }
 
-fn containers(world: &World) -> Grid {
-    let mut grid = Grid::new(&[
-        "CONTAINER",
-        "ENGINE",
-        "PID",
-        "PROCS",
-        "MEMORY",
-        "AGE",
-        "MNT",
-        "UTS",
-        "IPC",
-        "NET",
-        "PID-NS",
-        "USER",
-        "CGROUP",
-        "TIME",
-        "IMAGE",
-    ])
-    .yielding(&["IMAGE", "TIME", "CGROUP", "USER", "AGE", "UTS", "IPC", "ENGINE", "MEMORY"]);
+/// A line a container, and the first process of each.
+fn containers(world: &World) -> (Grid, Vec<i32>) {
+    let mut pids = Vec::new();
+    let mut grid =
+        Grid::new(&COLUMNS).yielding(&["IMAGE", "TIME", "CGROUP", "USER", "AGE", "UTS", "IPC", "ENGINE", "MEMORY"]);
     let mut members = vec![Vec::new(); world.inventory.containers.len()];
     for process in &world.snapshot.processes {
         if let Some(index) = world.inventory.index_of(process.pid) {
@@ -77,7 +112,7 @@ fn containers(world: &World) -> Grid {
         let memory: u64 = members.iter().map(|&pid| facts::resident_bytes(pid)).sum();
         let age = facts::age(pid).unwrap_or_default();
         let mut row = vec![
-            Cell::text(container.title()).styled(Style::Name),
+            Cell::name(container.title()).styled(Style::Name),
             Cell::text(container.engine.to_string()),
             Cell::number(Some(pid as u64)),
             Cell::number(Some(members.len() as u64)),
@@ -87,8 +122,9 @@ fn containers(world: &World) -> Grid {
         row.extend(Kind::ALL.map(|kind| sharing(world, container, pid, kind)));
         row.push(Cell::text(container.image.clone().unwrap_or_default()).styled(Style::Faint));
         grid.add(row);
+        pids.push(pid);
     }
-    grid
+    (grid, pids)
 }
 
 /// Whose namespace a container is in: its own, the host's, or another container's.
@@ -103,7 +139,7 @@ fn sharing(world: &World, container: &Container, pid: i32, kind: Kind) -> Cell {
     let containers = world.containers_in(index);
     // The one that has had it longest is whose it is.
     match containers.iter().min_by_key(|other| (!other.is_sandbox, other.pid)) {
-        Some(first) if first.id != container.id => Cell::text(format!("={}", first.title())).styled(Style::Shared),
+        Some(first) if first.pid != container.pid => Cell::name(format!("={}", first.title())).styled(Style::Shared),
         _ if world.of_host(index).is_none() => Cell::text("?").styled(Style::Faint),
         _ => Cell::text("own").styled(Style::Own),
     }

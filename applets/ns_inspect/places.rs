@@ -195,19 +195,24 @@ fn mount_branch(mounts: &[Mount], mount: &Mount, own: &str, below: &str, paint: 
 pub(crate) fn holds(world: &World, path: &Path, paint: Paint) -> anyhow::Result<String> {
     let holders = mounttree::holders(path, &world.snapshot)?;
     let mut out = String::new();
-    if holders.found.is_empty() {
+    // That no more than all of its file system is mounted somewhere keeps no path busy by itself.
+    if holders.found.iter().all(|holder| holder.why == Why::Around) {
         let count = match holders.looked_at {
             1 => "the one mount namespace that was looked at".to_owned(),
             count => format!("the {count} mount namespaces that were looked at"),
         };
         let path = width::printable(&path.display().to_string());
-        out.push_str(&paint.wrap(&format!("in {count}, nothing of {path} is mounted, and nothing on it or below"), ""));
-    } else {
+        out.push_str(
+            &paint.wrap(&format!("in {count}, nothing of {path} alone is mounted, and nothing on it or below"), ""),
+        );
+    }
+    if !holders.found.is_empty() {
         let mut grid = Grid::new(&["NAMESPACE", "WHOSE", "MOUNTED ON", "TYPE", "WHY"]);
         for holder in holders.found {
             let hidden = if holder.mount.hidden_by.is_some() { " (mounted over)" } else { "" };
             let why = match holder.why {
                 Why::FileSystem => "what is at the path is mounted there",
+                Why::Around => "the path's file system is mounted there",
                 Why::On => "it is mounted on the path or below",
                 Why::Path => "there it has the same path",
             };

@@ -5,7 +5,7 @@ use std::path::Path;
 use nskit::inspect::containers::{Container, Engine, Inventory};
 use nskit::inspect::discover::{absent, processes_of_proc};
 use nskit::inspect::explain::{Caller, Explanation, Outcome, explain};
-use nskit::inspect::{Host, Scope, discover};
+use nskit::inspect::{Host, Scope, discover, pids};
 use nskit::namespace::Kind;
 
 use super::facts::{self, Users};
@@ -35,6 +35,13 @@ pub(crate) fn view(target: &Target, paint: Paint) -> anyhow::Result<String> {
 fn process(target: &Target, pid: i32, paint: Paint) -> anyhow::Result<String> {
     let snapshot = discover(&Scope { relations: true, ..Scope::process(pid) })?;
     let process = snapshot.processes.first().ok_or_else(|| absent(pid))?;
+    if process.is_opaque() {
+        let why = snapshot.gaps.first().map_or("", |gap| gap.reason.as_str());
+        anyhow::bail!(
+            "the namespaces of {} may not be read: {why}; `ns-inspect explain {pid}` tells more",
+            target.title()
+        );
+    }
     let uid = facts::uid(pid).map(|uid| Users::default().name(uid)).unwrap_or_default();
     let command = width::printable(&facts::command(pid));
     let title = format!("{} of {uid}: {command}", paint.paint(Style::Name, &target.title()));
@@ -50,12 +57,6 @@ fn process(target: &Target, pid: i32, paint: Paint) -> anyhow::Result<String> {
                 out.push_str(&(paint.fit(&format!("  {what:<7} {}", width::printable(&value))) + "\n"));
             }
         }
-    }
-    if process.is_opaque() {
-        let why = snapshot.gaps.first().map_or("", |gap| gap.reason.as_str());
-        let why = format!("its namespaces may not be read: {why}; `ns-inspect explain {pid}` tells more");
-        out.push_str(&paint.wrap(&why, "  "));
-        return Ok(out);
     }
     let mut grid = Grid::new(&["KIND", "NAMESPACE", "SHARED", "OWNER", "PARENT"]);
     let host = Host::find();
@@ -99,7 +100,7 @@ impl Sharers {
         let mut inventory = Inventory::on_disk();
         // One that is not on disk was found among all processes, and so may others be.
         if let Target::Container(container, _) = target
-            && inventory.containers.iter().all(|other| other.id != container.id)
+            && inventory.containers.iter().all(|other| other.pid != container.pid)
         {
             inventory = Inventory::gather(processes_of_proc()?);
         }
@@ -152,7 +153,10 @@ pub(crate) enum Way {
 impl Way {
     /// Into all namespaces of a process that are not the caller's and that the caller may enter.
     pub(crate) fn of_process(pid: i32) -> anyhow::Result<Way> {
-        let explanation = explain(&Caller::read(std::process::id() as i32)?, pid)?;
+        let explanation = match explained(pid)? {
+            Ok(explanation) => explanation,
+            Err(why) => return Ok(why),
+        };
         let may = |outcome: &Outcome| matches!(outcome, Outcome::Allowed | Outcome::AfterUser);
         let kinds = |wanted: &dyn Fn(&Outcome) -> bool| -> Vec<Kind> {
             let verdicts = explanation.verdicts.iter().filter(|verdict| wanted(&verdict.outcome));
@@ -178,7 +182,10 @@ impl Way {
 
     /// Into one namespace, which process `pid` is in.
     fn of_member(kind: Kind, pid: i32) -> anyhow::Result<Way> {
-        let explanation = explain(&Caller::read(std::process::id() as i32)?, pid)?;
+        let explanation = match explained(pid)? {
+            Ok(explanation) => explanation,
+            Err(why) => return Ok(why),
+        };
         let outcome = &explanation.verdicts[kind as usize].outcome;
         Ok(match outcome {
             Outcome::Same => Way::None("the caller is in it: there is nothing to enter".into()),
@@ -211,6 +218,14 @@ impl Way {
         // Without a process nothing tells whether user 0 is mapped.
         let keep = if kind == Kind::User { KEEP } else { "" };
         Way::Command(format!("nsenter --{}={path}{keep}", long(kind)), Vec::new())
+    }
+}
+
+/// What the caller may enter of the process, or that this cannot be told.
+fn explained(pid: i32) -> anyhow::Result<Result<Explanation, Way>> {
+    match pids::own() {
+        Ok(own) => Ok(Ok(explain(&Caller::read(own)?, pid)?)),
+        Err(why) => Ok(Err(Way::None(format!("{why}: what it may enter cannot be told")))),
     }
 }
 

@@ -292,7 +292,7 @@ impl Table {
 }
 
 fn raw_escape(text: &str, out: &mut String) {
-    for byte in text.bytes() {
+    for byte in text.chars().flat_map(width::bytes_of) {
         if byte.is_ascii_graphic() && byte != b'\\' {
             out.push(char::from(byte));
         } else {
@@ -302,7 +302,7 @@ fn raw_escape(text: &str, out: &mut String) {
 }
 
 fn pair_escape(text: &str, out: &mut String) {
-    for byte in text.bytes() {
+    for byte in text.chars().flat_map(width::bytes_of) {
         if (byte.is_ascii_graphic() || byte == b' ') && !b"\\\"`$".contains(&byte) {
             out.push(char::from(byte));
         } else {
@@ -326,6 +326,8 @@ pub(crate) fn json_string(text: &str, out: &mut String) {
             c if c < ' ' => {
                 let _ = write!(out, "\\u{:04x}", u32::from(c));
             }
+            // JSON is UTF-8.
+            c if width::stray(c).is_some() => out.push(char::REPLACEMENT_CHARACTER),
             c => out.push(c),
         }
     }

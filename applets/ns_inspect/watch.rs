@@ -24,14 +24,14 @@ const EVENTS: usize = 12;
 /// Keeps looking until the key `q`, or forever where there is no terminal.
 pub(crate) fn run(every: Duration, count: Option<u64>, mut choice: Choice, paint: Paint) -> anyhow::Result<()> {
     let mut screen = Screen::open();
-    let mut notice: Option<String> = None;
+    let mut notice = String::new();
     let mut before: Option<BTreeMap<(u64, u64), String>> = None;
     let mut events = VecDeque::new();
     let mut sort = 0;
     let mut rounds = 0;
     loop {
         let mut world = World::look()?;
-        let now = names(&world);
+        let now = names(&world, choice.filter.as_ref())?;
         let mut came = Vec::new();
         if let Some(before) = &before {
             came.extend(
@@ -65,16 +65,8 @@ pub(crate) fn run(every: Duration, count: Option<u64>, mut choice: Choice, paint
             continue;
         };
         let paint = paint.measured();
-        let text = match overview::view(&mut world, &choice, paint) {
-            // A filter that was typed can name a column that there is not.
-            Err(error) if notice.is_some() => {
-                notice = Some(error.to_string());
-                choice.filter = None;
-                overview::view(&mut world, &choice, paint)?
-            }
-            other => other?,
-        };
-        screen.draw(&text, notice.as_deref().unwrap_or_default(), &events, &choice, paint)?;
+        let text = overview::view(&mut world, &choice, paint)?;
+        screen.draw(&text, &notice, &events, &choice, paint)?;
         match screen.key(every)? {
             Key::Char('q') | Key::End => return Ok(()),
             Key::Signal(signal) => ended(screen, signal),
@@ -88,12 +80,14 @@ pub(crate) fn run(every: Duration, count: Option<u64>, mut choice: Choice, paint
             }
             Key::Char('/') => match screen.ask(paint)? {
                 Answer::Kept => {}
-                Answer::Line(line) => match Filter::parse_human(line.trim()) {
+                Answer::Line(line) => match overview::filter(line.trim()) {
                     Ok(filter) => {
                         choice.filter = Some(filter).filter(|_| !line.trim().is_empty());
-                        notice = Some(String::new());
+                        notice.clear();
+                        // What another filter shows neither came nor went.
+                        before = None;
                     }
-                    Err(why) => notice = Some(format!("failed to parse \"{}\": {why}", line.trim())),
+                    Err(why) => notice = why.to_string(),
                 },
                 Answer::Signal(signal) => ended(screen, signal),
             },
@@ -102,7 +96,9 @@ pub(crate) fn run(every: Duration, count: Option<u64>, mut choice: Choice, paint
     }
 }
 
-fn names(world: &World) -> BTreeMap<(u64, u64), String> {
+/// What each namespace is called, of containers for which the filter holds where there is one.
+fn names(world: &World, filter: Option<&Filter>) -> anyhow::Result<BTreeMap<(u64, u64), String>> {
+    let shown = filter.map(|filter| overview::namespaces_of(world, filter)).transpose()?;
     let name = |index: usize| {
         let namespace = &world.snapshot.namespaces[index];
         let containers: Vec<String> = world.containers_in(index).iter().map(|container| container.title()).collect();
@@ -114,7 +110,8 @@ fn names(world: &World) -> BTreeMap<(u64, u64), String> {
         // The inode number alone is used again as soon as it is free.
         ((namespace.inode, namespace.id.unwrap_or_default()), width::printable(&format!("{namespace} {whose}")))
     };
-    (0..world.snapshot.namespaces.len()).map(name).collect()
+    let is_shown = |index: &usize| shown.as_ref().is_none_or(|shown| shown.contains(index));
+    Ok((0..world.snapshot.namespaces.len()).filter(is_shown).map(name).collect())
 }
 
 /// Ends as the signal would have it, with the terminal as it was: dying puts nothing in order.
@@ -196,7 +193,9 @@ impl Screen {
         let rows = rustix::termios::tcgetwinsize(std::io::stdout()).map_or(24, |size| usize::from(size.ws_row));
         let shown = rows.saturating_sub(events.len() + 4);
         let sort = choice.sort.as_deref().unwrap_or("none");
-        let head = format!("ns-inspect watch: q quit, s sort ({sort}), r reverse, / filter");
+        let filter = choice.filter.as_ref().map_or("none", |filter| filter.text());
+        let head =
+            format!("ns-inspect watch: q quit, s sort ({sort}), r reverse, / filter ({})", width::printable(filter));
         let notice = paint.paint(Style::Bad, &width::printable(notice));
         let lines =
             [paint.paint(Style::Heading, &head), notice].into_iter().chain(text.lines().take(shown).map(str::to_owned));

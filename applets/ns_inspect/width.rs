@@ -92,6 +92,25 @@ pub(crate) fn fit(text: &str, room: usize) -> String {
     fit_before(text, room, ellipsis())
 }
 
+/// Plain text, or as much of its beginning and its end as fits with an ellipsis in between.
+pub(crate) fn fit_middle(text: &str, room: usize) -> String {
+    let left = room.saturating_sub(of(ellipsis()));
+    if of(text) <= room || left < 2 {
+        return fit(text, room);
+    }
+    let mut end = text.len();
+    let mut cells = 0;
+    for (at, c) in text.char_indices().rev() {
+        cells += of_char(c);
+        if cells > left / 2 {
+            break;
+        }
+        end = at;
+    }
+    let beginning = cut(text, left - of(&text[end..]));
+    format!("{beginning}{}{}", ellipsis(), &text[end..])
+}
+
 /// As [`fit`], with this for what was cut off.
 pub(crate) fn fit_before(text: &str, room: usize, end: &str) -> String {
     if of(text) <= room {
@@ -122,13 +141,44 @@ pub(crate) fn fit_before(text: &str, room: usize, end: &str) -> String {
     fitted
 }
 
+/// The first of the characters that stand for bytes which are no UTF-8, so that these can be told again: at the end of
+/// what is for private use, where nothing else is.
+const STRAY: u32 = 0x10_fe00;
+
+/// Text of bytes that need not be UTF-8; [`bytes_of`] gives them back.
+pub(crate) fn of_bytes(bytes: &[u8]) -> String {
+    let mut text = String::with_capacity(bytes.len());
+    for chunk in bytes.utf8_chunks() {
+        text.push_str(chunk.valid());
+        text.extend(chunk.invalid().iter().filter_map(|&byte| char::from_u32(STRAY + u32::from(byte))));
+    }
+    text
+}
+
+/// The byte that the character stands for, where it is none itself.
+pub(crate) fn stray(c: char) -> Option<u8> {
+    u32::from(c).checked_sub(STRAY).and_then(|byte| u8::try_from(byte).ok())
+}
+
+/// The bytes that the character was.
+pub(crate) fn bytes_of(c: char) -> impl Iterator<Item = u8> {
+    let mut bytes = [0; 4];
+    let len = match stray(c) {
+        Some(byte) => {
+            bytes[0] = byte;
+            1
+        }
+        None => c.encode_utf8(&mut bytes).len(),
+    };
+    bytes.into_iter().take(len)
+}
+
 /// The text with everything that a terminal could act upon written as `\xNN`.
 pub(crate) fn printable(text: &str) -> String {
     let mut safe = String::with_capacity(text.len());
     for c in text.chars() {
-        if c.is_control() || (!c.is_ascii() && !is_utf8()) || c == '\u{fffd}' {
-            let mut bytes = [0; 4];
-            for byte in c.encode_utf8(&mut bytes).bytes() {
+        if c.is_control() || (!c.is_ascii() && !is_utf8()) || c == '\u{fffd}' || stray(c).is_some() {
+            for byte in bytes_of(c) {
                 safe.push_str(&format!("\\x{byte:02x}"));
             }
         } else {
@@ -161,7 +211,17 @@ mod tests {
     }
 
     #[test]
+    fn names_are_cut_in_the_middle() {
+        let end = ellipsis();
+        assert_eq!(fit_middle("abcdefgh", 5 + of(end)), format!("abc{end}gh"));
+        assert_eq!(fit_middle("日本日本", 5 + of(end)), format!("日{end}本"));
+        assert_eq!(fit_middle("abcd", 4), "abcd");
+        assert!((0..9).all(|room| of(&fit_middle("abcdefghi", room)) <= room));
+    }
+
+    #[test]
     fn nothing_that_a_terminal_acts_upon_gets_through() {
         assert_eq!(printable("a\x1b[2Jb\n"), "a\\x1b[2Jb\\x0a");
+        assert_eq!(printable(&of_bytes(b"a\xff\xc3b")), "a\\xff\\xc3b");
     }
 }

@@ -42,7 +42,7 @@ pub enum Outcome {
     Refused(Vec<String>),
     /// Its link cannot even be read, for these reasons.
     Hidden(Vec<String>),
-    /// This kernel has no such kind, or the process is ending.
+    /// This kernel has no such kind, or the process has ended: what still names it then is nothing to enter.
     Missing,
 }
 
@@ -90,6 +90,10 @@ impl Status {
         line.unwrap_or_default().trim()
     }
 
+    fn permitted(&self) -> u64 {
+        u64::from_str_radix(self.field("CapPrm"), 16).unwrap_or(0)
+    }
+
     fn is_zombie(&self) -> bool {
         self.field("State").starts_with('Z')
     }
@@ -117,17 +121,26 @@ impl Caller {
     /// Reads who the process is.
     ///
     /// # Errors
-    /// Where there is no such process, or `/proc` cannot be read.
+    /// Where there is no such process, or what it is in may not be read: nothing can be told of what it may enter.
     pub fn read(pid: i32) -> Result<Caller> {
         let status = Status::read(pid)?;
+        let own = |kind| match open(pid, kind) {
+            Ok(ns) => Ok(inode(ns)),
+            // A kernel without that kind has but one.
+            Err(Errno::NOENT) => Ok(kind.initial_inode()),
+            Err(errno) => {
+                Err(Error::os(errno, format!("what process {pid} may enter cannot be told: read its namespaces")))
+            }
+        };
+        let (user, pid_namespace) = (own(Kind::User)?, own(Kind::Pid)?);
         let namespaces = Kind::ALL.map(|kind| link_inode(pid, kind));
         Ok(Caller {
             pid,
             uid: status.uids().get(1).copied().unwrap_or(u32::MAX),
             capabilities: u64::from_str_radix(status.field("CapEff"), 16).unwrap_or(0),
             threads: status.field("Threads").parse().unwrap_or(1),
-            user: namespaces[Kind::User as usize].unwrap_or(0),
-            pid_namespace: namespaces[Kind::Pid as usize].unwrap_or(0),
+            user,
+            pid_namespace,
             namespaces,
         })
     }
@@ -176,6 +189,20 @@ fn capability_name(capability: u32) -> &'static str {
     }
 }
 
+/// The names of a set of capabilities.
+fn names_of(set: u64) -> String {
+    let mut known: Vec<caps::Capability> =
+        caps::all().into_iter().filter(|capability| set & capability.bitmask() != 0).collect();
+    known.sort_unstable_by_key(|capability| capability.index());
+    // A program with many of them has all.
+    const NAMED: usize = 3;
+    let names: Vec<String> = known.iter().take(NAMED).map(ToString::to_string).collect();
+    match known.len().saturating_sub(NAMED) {
+        0 => names.join(", "),
+        more => format!("{} and {more} more", names.join(", ")),
+    }
+}
+
 /// Explains, kind by kind, whether `caller` could enter the namespaces of process `target`.
 ///
 /// # Errors
@@ -195,6 +222,7 @@ pub fn explain(caller: &Caller, target: i32) -> Result<Explanation> {
         let number = opened.as_ref().ok().map(inode);
         let outcome = match (&opened, kind) {
             (Err(Errno::NOENT), _) => Outcome::Missing,
+            (Ok(_), _) if status.is_zombie() => Outcome::Missing,
             (Err(_), _) => Outcome::Hidden(hidden.clone()),
             (_, Kind::User) => user_outcome.clone(),
             (Ok(_), _) if number == caller.namespaces[kind as usize] => Outcome::Same,
@@ -323,11 +351,14 @@ fn why_hidden(caller: &Caller, target: i32, status: &Status, user: Option<&Owned
     } else if let Some(Err(why)) = user.map(|ns| caller.has(CAP_SYS_PTRACE, ns.as_fd())) {
         reasons.push(format!("ptrace access: {why}"));
     } else {
-        reasons.push(
-            "ptrace access: it is not dumpable (its program was privileged or changed its ids), has capabilities that \
-             the caller lacks, or is protected by a security module"
-                .to_owned(),
-        );
+        let missing = status.permitted() & !caller.capabilities;
+        reasons.push(if missing != 0 {
+            format!("ptrace access: it has capabilities that the caller lacks: {}", names_of(missing))
+        } else {
+            "ptrace access: it is not dumpable (its program was privileged or changed its ids), or is protected by a \
+             security module"
+                .to_owned()
+        });
     }
     if let Some(label) = label(target).filter(|label| label != "unconfined") {
         reasons.push(format!("a security module confines it as '{label}'"));
@@ -344,8 +375,7 @@ fn label(pid: i32) -> Option<String> {
 fn remarks(target: i32, status: &Status) -> Vec<String> {
     let mut remarks = Vec::new();
     if status.is_zombie() {
-        remarks
-            .push("the process has ended and waits for its parent; it has no namespaces left but user and pid".into());
+        remarks.push("the process has ended and waits for its parent: there is nothing to enter".into());
     }
     let mounts = fs::read_to_string(format!("/proc/{target}/mountinfo")).unwrap_or_default();
     if !mounts.is_empty() && !mounts.lines().any(|line| line.split(' ').nth(4) == Some("/")) {

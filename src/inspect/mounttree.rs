@@ -114,6 +114,8 @@ pub enum Why {
     On,
     /// It is where its own mount namespace has that path, or below, on whatever that has there.
     Path,
+    /// It shows the path somewhere inside of it, being of the same file system.
+    Around,
 }
 
 /// A mount that keeps a path busy.
@@ -132,7 +134,7 @@ pub struct Holder {
 /// What keeps a path busy, and how much of the machine was looked at.
 #[derive(Clone, Debug, Default)]
 pub struct Holders {
-    /// The mounts, of one mount namespace after the other.
+    /// The mounts, of one mount namespace after the other; those around the path behind all others.
     pub found: Vec<Holder>,
     /// How many mount namespaces were looked at.
     pub looked_at: usize,
@@ -150,7 +152,7 @@ struct Place {
     point: Option<((u32, u32), PathBuf)>,
 }
 
-/// Finds the mounts, in every mount namespace, of what is at or below `path`, or of the file system on it where it is a
+/// Finds the mounts, in every mount namespace, that show what is at or below `path`, or the file system on it where it is a
 /// block device; and those on it or below, which may have been left in other namespaces when the caller's went.
 ///
 /// # Errors
@@ -200,6 +202,8 @@ pub fn holders(path: &Path, snapshot: &Snapshot) -> Result<Holders> {
             holders.found.extend(why.map(|why| Holder { namespace: namespace.inode, pid, why, mount }));
         }
     }
+    // What is about the path alone is not to be looked for among what is about all of its file system.
+    holders.found.sort_by_key(|holder| holder.why == Why::Around);
     holders.gaps = unseen.gaps;
     Ok(holders)
 }
@@ -263,12 +267,15 @@ fn whys(place: &Place, mounts: &[Mount]) -> Vec<Option<Why>> {
         })
         .collect();
     let of = |mount: &Mount| {
-        if mount.device == place.at.0 && mount.root.starts_with(&place.at.1) {
+        let (device, at) = &place.at;
+        if mount.device == *device && mount.root.starts_with(at) {
             Some(Why::FileSystem)
         } else if shown.iter().any(|shown| mount.point.starts_with(shown)) {
             Some(Why::On)
         } else if place.point.is_some() && mount.point.starts_with(&place.path) {
             Some(Why::Path)
+        } else if mount.device == *device && at.starts_with(&mount.root) {
+            Some(Why::Around)
         } else {
             None
         }
@@ -325,7 +332,7 @@ mod tests {
         );
         let at = ((8, 1), PathBuf::from("/srv/x"));
         let place = Place { path: PathBuf::from("/srv/x"), at: at.clone(), point: Some(at) };
-        let expected = [None, None, Some(Why::On), Some(Why::FileSystem), Some(Why::Path)];
+        let expected = [None, Some(Why::Around), Some(Why::On), Some(Why::FileSystem), Some(Why::Path)];
         assert_eq!(whys(&place, &there), expected);
     }
 

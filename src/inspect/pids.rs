@@ -17,6 +17,26 @@ pub struct Level {
     pub pid: i32,
 }
 
+/// What `/proc` calls this process: another number than getpid(2) tells, where `/proc` is that of a pid namespace above the
+/// process's own.
+///
+/// # Errors
+/// `NotFound` where it does not show this process, being that of another pid namespace; `Unsupported` where it is not
+/// mounted.
+pub fn own() -> Result<i32> {
+    super::discover::open_proc()?;
+    let number = fs::read_link("/proc/self").ok().and_then(|link| link.to_str()?.parse().ok());
+    number.ok_or_else(|| {
+        let message = "this process is not to be seen in /proc, which is that of another pid namespace";
+        Error::new(crate::error::Kind::NotFound, message)
+    })
+}
+
+/// Whether `/proc` numbers processes as system calls of this process do.
+pub(super) fn are_own() -> bool {
+    fs::read_to_string("/proc/self/status").is_ok_and(|status| nspid(&status).len() == 1)
+}
+
 /// The process's ids, from the pid namespace of `/proc` inwards to its own.
 ///
 /// # Errors

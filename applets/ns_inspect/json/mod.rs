@@ -44,7 +44,7 @@ pub(crate) fn document(world: &mut World, target: Option<&Target>) -> anyhow::Re
     }
     out.push_str("\n],\n\"containers\": [");
     let containers = world.inventory.containers.iter().filter(|container| match target {
-        Some(Target::Container(wanted, _)) => wanted.id == container.id,
+        Some(Target::Container(wanted, pid)) => wanted.id == container.id && container.pid == Some(*pid),
         _ => true,
     });
     for (place, found) in containers.enumerate() {

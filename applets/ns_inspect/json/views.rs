@@ -134,7 +134,7 @@ pub(crate) fn holds(world: &World, path: &Path) -> anyhow::Result<String> {
         .map(|holder| {
             let containers = containers(world, holder.namespace);
             let why = match holder.why {
-                Why::FileSystem => "same-file-system",
+                Why::FileSystem | Why::Around => "same-file-system",
                 Why::On => "mounted-on-it",
                 Why::Path => "same-path",
             };

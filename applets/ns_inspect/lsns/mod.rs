@@ -285,7 +285,7 @@ impl<'a> Listing<'a> {
             Field::Pid => or_empty(pid.map(|pid| pid.to_string())),
             Field::Ppid => or_empty(pid.map(|pid| self.parent_of(pid).to_string())),
             Field::Path => or_empty(pid.map(|pid| format!("/proc/{pid}/ns/{}", namespace.kind.proc_name()))),
-            Field::Command => or_empty(pid.map(facts::command)),
+            Field::Command => or_empty(pid.map(|pid| width::of_bytes(&facts::command_bytes(pid)))),
             Field::Uid => self.uid(namespace, pid).to_string(),
             Field::User => {
                 let uid = self.uid(namespace, pid);

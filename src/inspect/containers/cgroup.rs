@@ -38,11 +38,14 @@ pub(super) fn sessions(keys: &[u8]) -> Vec<String> {
     lines.filter_map(id).collect()
 }
 
-/// The container whose id is one of `sessions`, and names a cgroup of the content of `/proc/PID/cgroup`: the innermost.
-pub(super) fn identify_session(cgroups: &[u8], sessions: &[String]) -> Option<Container> {
-    let mut components = paths(cgroups).flat_map(|path| path.rsplit('/'));
-    let id = components.find(|component| sessions.iter().any(|session| session == component))?;
-    Some(Container::new(Engine::Runtime, id))
+/// The container whose id is one of `sessions`, and names a cgroup of the content of `/proc/PID/cgroup`: the innermost; and
+/// the path of that cgroup, which tells it from another of the same id below another runtime's root.
+pub(super) fn identify_session<'a>(cgroups: &'a [u8], sessions: &[String]) -> Option<(Container, &'a str)> {
+    let above = |path: &'a str| std::iter::successors(Some(path), |path| path.rsplit_once('/').map(|(above, _)| above));
+    let name = |path: &'a str| path.rsplit('/').next().unwrap_or(path);
+    let mut places = paths(cgroups).flat_map(above);
+    let place = places.find(|place| sessions.iter().any(|session| session == name(place)))?;
+    Some((Container::new(Engine::Runtime, name(place)), place))
 }
 
 /// The paths, without controllers, of the lines `4:memory:/docker/ID`.
@@ -189,8 +192,11 @@ mod tests {
             0a1b2c3f I--Q---     1 perm 1f3f0000     0 65534 user      _ses.key: 4\n";
         let sessions = sessions(keys);
         assert_eq!(sessions, ["web"]);
-        let found = |path: &str| identify_session(format!("4:memory:{path}\n0::/\n").as_bytes(), &sessions);
-        assert_eq!(found("/some/web/inner").unwrap().id, "web");
+        let found = |path: &str| {
+            let text = format!("4:memory:{path}\n0::/\n");
+            identify_session(text.as_bytes(), &sessions).map(|(container, place)| (container.id, place.to_owned()))
+        };
+        assert_eq!(found("/some/web/inner"), Some(("web".into(), "/some/web".into())));
         assert_eq!(found("/some/webs"), None);
     }
 

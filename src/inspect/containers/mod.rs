@@ -172,6 +172,8 @@ pub struct Inventory {
     pub gaps: Vec<Gap>,
     by_id: HashMap<String, usize>,
     by_cgroups: HashMap<Vec<u8>, Option<usize>>,
+    /// Those that a session keyring tells of, by the path of their cgroup: ids are unique only below a runtime's root.
+    by_place: HashMap<String, usize>,
     by_pid: HashMap<i32, usize>,
     /// Names of the session keyrings that OCI runtimes gave their containers: ids. Read when they are asked for.
     sessions: Option<Vec<String>>,
@@ -224,10 +226,13 @@ impl Inventory {
             self.containers[index].complete(container);
             return index;
         }
-        let index = self.containers.len();
-        self.by_id.insert(container.id.clone(), index);
+        self.by_id.insert(container.id.clone(), self.containers.len());
+        self.push(container)
+    }
+
+    fn push(&mut self, container: Container) -> usize {
         self.containers.push(container);
-        index
+        self.containers.len() - 1
     }
 
     fn look(&mut self, pid: i32) {
@@ -236,18 +241,10 @@ impl Inventory {
             Some(&known) => known,
             None => {
                 let Some(owner) = owner_of(pid, &cgroups) else { return };
-                let found = owner.container.or_else(|| self.in_session(&cgroups)).map(|mut container| {
-                    let known = self.by_id.get(&container.id).copied();
-                    container.pid = Some(pid);
-                    enrich(&mut container, Some(pid));
-                    match known {
-                        Some(index) => {
-                            self.containers[index].complete(container);
-                            index
-                        }
-                        None => self.add(container),
-                    }
-                });
+                let found = match owner.container {
+                    Some(container) => Some(self.add(of_member(container, pid))),
+                    None => self.in_session(pid, &cgroups),
+                };
                 if owner.has_cgroups {
                     self.by_cgroups.insert(cgroups, found);
                 }
@@ -261,10 +258,30 @@ impl Inventory {
 
     /// The container whose id is the name of a cgroup and of a session keyring: a runtime makes both, also where it is told
     /// to keep its state in a folder that nobody else knows.
-    fn in_session(&mut self, cgroups: &[u8]) -> Option<Container> {
-        let sessions =
-            self.sessions.get_or_insert_with(|| cgroup::sessions(&fs::read("/proc/keys").unwrap_or_default()));
-        cgroup::identify_session(cgroups, sessions)
+    fn in_session(&mut self, pid: i32, cgroups: &[u8]) -> Option<usize> {
+        let sessions = self.sessions.get_or_insert_with(sessions);
+        let (container, place) = cgroup::identify_session(cgroups, sessions)?;
+        if let Some(&index) = self.by_place.get(place) {
+            return Some(index);
+        }
+        let is_here = |&index: &usize| {
+            let theirs = self.containers[index].pid.and_then(cgroups_of);
+            let theirs = theirs.as_deref().and_then(|theirs| cgroup::identify_session(theirs, sessions));
+            theirs.is_none_or(|(_, theirs)| theirs == place)
+        };
+        let known = self.by_id.get(&container.id).copied();
+        let index = match known {
+            Some(index) if !is_here(&index) => self.push(of_member(container, pid)),
+            _ => self.add(of_member(container, pid)),
+        };
+        self.by_place.insert(place.to_owned(), index);
+        Some(index)
+    }
+
+    /// Whether session keyrings tell of more containers than these: of runtimes and engines that keep state in a folder that
+    /// nobody else knows.
+    fn is_all(&self) -> bool {
+        sessions().iter().all(|id| self.by_id.contains_key(id))
     }
 
     /// The container that the process is in.
@@ -300,10 +317,11 @@ impl Inventory {
                 Err(Error::new(Kind::NotFound, message))
             }
             several => {
-                let names: Vec<String> = several
-                    .iter()
-                    .map(|container| format!("{} {} ({})", container.engine, container.title(), container.short_id()))
-                    .collect();
+                let name = |container: &&Container| {
+                    let pid = container.pid.map(|pid| format!(", process {pid}")).unwrap_or_default();
+                    format!("{} {} ({}{pid})", container.engine, container.title(), container.short_id())
+                };
+                let names: Vec<String> = several.iter().map(name).collect();
                 Err(Error::invalid(format!("'{text}' could be any of: {}", names.join(", "))))
             }
         }
@@ -312,7 +330,7 @@ impl Inventory {
 
 /// Finds a running container by id, unique beginning of an id, or name, and its first process.
 ///
-/// What is on disk is looked at first; processes only where that does not tell.
+/// What is on disk is looked at first; processes only where that does not tell, or is known not to be all.
 ///
 /// # Errors
 /// As [`Inventory::find`]; also `State` where the container has no process.
@@ -320,6 +338,7 @@ pub fn find(text: &str) -> Result<(Container, i32)> {
     let quick = Inventory::on_disk();
     if let Ok(container) = quick.find(text)
         && let Some(pid) = container.pid
+        && quick.is_all()
     {
         return Ok((container.clone(), pid));
     }
@@ -370,6 +389,18 @@ impl Folders {
         let what = format!("containers in {}", self.refused.join(", "));
         (!self.refused.is_empty()).then(|| Gap::whole(what, strerror(Errno::ACCESS)))
     }
+}
+
+/// Names of session keyrings that OCI runtimes gave containers.
+fn sessions() -> Vec<String> {
+    cgroup::sessions(&fs::read("/proc/keys").unwrap_or_default())
+}
+
+/// The container, with what is known of it by one of its processes.
+fn of_member(mut container: Container, pid: i32) -> Container {
+    container.pid = Some(pid);
+    enrich(&mut container, Some(pid));
+    container
 }
 
 fn cgroups_of(pid: i32) -> Option<Vec<u8>> {
@@ -461,7 +492,7 @@ fn started_at(pid: i32) -> Option<u64> {
 }
 
 /// A field of proc_pid_stat(5) behind the name, numbered from 1 as there.
-fn stat_field(pid: i32, number: usize) -> Option<String> {
+pub(super) fn stat_field(pid: i32, number: usize) -> Option<String> {
     let stat = fs::read(format!("/proc/{pid}/stat")).ok()?;
     let end = stat.iter().rposition(|&byte| byte == b')')?;
     let text = std::str::from_utf8(&stat[end + 1..]).ok()?;

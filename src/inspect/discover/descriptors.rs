@@ -10,6 +10,7 @@ use rustix::fs::{AtFlags, FileType, Mode, OFlags, StatxFlags};
 use rustix::io::Errno;
 
 use super::super::model::{Keeper, Process};
+use super::super::pids;
 use super::processes::{ProcPath, for_each_number};
 use super::{Survey, relations, sockets};
 use crate::error::strerror;
@@ -49,24 +50,28 @@ pub(super) struct Look {
     nsfs: (u32, u32),
     /// Sockets that were looked at: many processes share some.
     sockets: HashSet<u64>,
+    /// Whether a process that `/proc` shows can be asked for a socket by its number.
+    asks: bool,
     /// By count, what the last process with so many descriptors had: first 0, 1 and so on.
     usual: [Vec<Usual>; GUESSED + 1],
     /// Whether the size of `/proc/PID/fd` is the count of descriptors (Linux 6.2).
     counts: bool,
-    /// Whether kcmp(2) answers.
+    /// Whether kcmp(2) answers, and about the processes that `/proc` numbers so.
     compares: bool,
 }
 
 impl Look {
     /// `None` where the kernel shows no namespaces.
     pub(super) fn new() -> Option<Look> {
+        let compares = pids::are_own();
         Some(Look {
             nsfs: nsfs_device()?,
             sockets: HashSet::new(),
+            asks: compares,
             usual: std::array::from_fn(|count| (0..count as i32).map(Usual::new).collect()),
             // This process has at least the one of `/proc` open.
             counts: rustix::fs::stat("/proc/self/fd").is_ok_and(|status| status.st_size > 0),
-            compares: true,
+            compares,
         })
     }
 
@@ -175,7 +180,11 @@ fn look(survey: &mut Survey<'_>, process: &Process, fd: i32, memory: &mut Look) 
     }
     if FileType::from_raw_mode(u32::from(status.stx_mode)) == FileType::Socket && memory.sockets.insert(status.stx_ino)
     {
-        sockets::look(survey, process, fd);
+        if memory.asks {
+            sockets::look(survey, process, fd);
+        } else {
+            survey.snapshot.gap("sockets", "/proc is that of another pid namespace than this process's own");
+        }
     }
     Ok(Found::Else)
 }

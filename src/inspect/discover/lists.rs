@@ -10,8 +10,10 @@ use rustix::fs::{Mode, OFlags};
 use rustix::io::Errno;
 use rustix::process::{Pid, test_kill_process};
 
+use super::super::containers::stat_field;
 use super::super::host::Host;
 use super::super::model::{Keeper, UNLISTED};
+use super::super::pids;
 use super::processes::inode_of;
 use super::{Mounts, Survey, relations};
 use crate::error::{self, Error, strerror};
@@ -22,8 +24,20 @@ const NSFS_MAGIC: u64 = 0x6e73_6673;
 
 /// Looks at the kernel's lists.
 pub(super) fn survey(survey: &mut Survey<'_>) {
+    proc_is_partial(survey);
+    if Host::find().is_partial() {
+        let why = "the host's first process is not to be read, and before Linux 6.18 numbers do not tell";
+        survey.snapshot.blind("which mnt and net namespaces are the host's", why);
+    }
     let flags = OFlags::RDONLY | OFlags::CLOEXEC;
-    let Ok(own) = rustix::fs::open("/proc/self/ns/mnt", flags, Mode::empty()) else { return };
+    // Any namespace to ask the kernel by.
+    let own = match rustix::fs::open("/proc/self/ns/mnt", flags, Mode::empty()) {
+        Ok(own) => own,
+        Err(errno) => {
+            let why = pids::own().map_or_else(|error| error.to_string(), |_| strerror(errno));
+            return survey.snapshot.blind("namespaces that no process is in", why);
+        }
+    };
     match mountlist::namespaces() {
         Ok(ids) => all(survey, &own, &ids),
         Err(errno) => {
@@ -36,11 +50,6 @@ pub(super) fn survey(survey: &mut Survey<'_>) {
                 mount_namespaces(survey, own);
             }
         }
-    }
-    proc_is_partial(survey);
-    if Host::find().is_partial() {
-        let why = "the host's first process is not to be read, and before Linux 6.18 numbers do not tell";
-        survey.snapshot.blind("which mnt and net namespaces are the host's", why);
     }
 }
 
@@ -115,8 +124,8 @@ fn bindings(survey: &mut Survey<'_>, ns: &OwnedFd, namespace: u64) {
 
 /// Tells where `/proc` itself does not show all processes.
 fn proc_is_partial(survey: &mut Survey<'_>) {
-    if rustix::fs::stat("/proc/self/ns/pid").is_ok_and(|status| status.st_ino != Kind::Pid.initial_inode()) {
-        let why = "seen from inside a pid namespace, /proc shows only this one and those below it";
+    if !is_of_host() {
+        let why = "/proc was mounted inside a pid namespace, and shows only this one and those below it";
         survey.snapshot.blind("processes of other pid namespaces", why);
     }
     if let Some(hidden) = hidepid()
@@ -124,6 +133,18 @@ fn proc_is_partial(survey: &mut Survey<'_>) {
     {
         survey.snapshot.blind("processes of other users", format!("/proc is mounted with hidepid={hidden}"));
     }
+}
+
+/// Whether `/proc` shows the pid namespace that the kernel started with, wherever this process is. Its own tells where
+/// `/proc` is of the same one; else that the kernel's own threads are to be seen, which are nowhere below.
+fn is_of_host() -> bool {
+    const PF_KTHREAD: u64 = 0x0020_0000;
+    if pids::are_own() {
+        let own = rustix::fs::stat("/proc/self/ns/pid");
+        return own.is_ok_and(|status| status.st_ino == Kind::Pid.initial_inode());
+    }
+    // kthreadd, whose flags everybody may read: field 9 of proc_pid_stat(5).
+    stat_field(2, 9).and_then(|flags| flags.parse::<u64>().ok()).is_some_and(|flags| flags & PF_KTHREAD != 0)
 }
 
 /// The option by which `/proc` hides processes of others, where it does.
@@ -138,7 +159,8 @@ fn hidepid() -> Option<String> {
 /// The complaint about a process that `/proc` does not show.
 pub(in crate::inspect) fn no_process(pid: i32) -> Error {
     // A signal that is none tells whether there is one.
-    let is_there = Pid::from_raw(pid).is_some_and(|pid| test_kill_process(pid) != Err(Errno::SRCH));
+    let answers = |pid| pids::are_own() && test_kill_process(pid) != Err(Errno::SRCH);
+    let is_there = Pid::from_raw(pid).is_some_and(answers);
     let message = match (is_there, hidepid()) {
         (false, _) => format!("there is no process {pid}"),
         (true, Some(hidden)) => format!("process {pid} is not to be seen: /proc is mounted with hidepid={hidden}"),

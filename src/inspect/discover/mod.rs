@@ -29,7 +29,7 @@ use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use rustix::fs::{Mode, OFlags, PROC_SUPER_MAGIC};
 
 use super::model::Snapshot;
-use crate::error::{self, Attempt, Error, Result};
+use crate::error::{Attempt, Error, Result};
 use crate::namespace::Kinds;
 
 /// Which mount namespaces' bind mounts are looked at.
@@ -121,12 +121,12 @@ pub fn processes_of_proc() -> Result<Vec<i32>> {
     Ok(pids)
 }
 
-fn open_proc() -> Result<OwnedFd> {
+pub(super) fn open_proc() -> Result<OwnedFd> {
     let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
     let proc = rustix::fs::open("/proc", flags, Mode::empty()).attempt(|| "open /proc")?;
     // An empty folder would show a machine with nothing on it.
     if rustix::fs::fstatfs(&proc).attempt(|| "stat /proc")?.f_type != PROC_SUPER_MAGIC {
-        return Err(Error::new(error::Kind::NotFound, "/proc is not mounted"));
+        return Err(Error::unsupported("/proc is not mounted"));
     }
     Ok(proc)
 }

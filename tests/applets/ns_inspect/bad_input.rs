@@ -70,6 +70,10 @@ fn a_machine_without_proc_is_not_an_empty_one() {
     let words = ["unshare", "--mount", "sh", "-c", script, nskit.to_str().expect("UTF-8")];
     let output = program(&nskit).args(words).run().ok().complains("ns-inspect: /proc is not mounted");
     assert_eq!(output.complains("lsns: /proc is not mounted").stdout(), "1\n1");
+    // Nor one without containers.
+    let words = ["unshare", "--mount", "sh", "-c", "umount -l /proc && $0 nsenter web true"];
+    let output = program(&nskit).args(words).arg(&nskit).run().exits(1);
+    assert_eq!(output.stderr(), "nsenter: /proc is not mounted");
 }
 
 #[test]

@@ -116,3 +116,59 @@ fn what_containers_share_with_each_other_is_told_of_both() {
 fn a_container_that_is_not_there_is_named_in_the_complaint() {
     ns_inspect(&["no-such-container"]).run().exits(1).complains("no container is called 'no-such-container'");
 }
+
+/// Runs a script in a mount namespace with a /run and a /var/lib of its own, which has `run FOLDER --root ROOT` start a
+/// container that is called `$NAME`, in a cgroup below FOLDER.
+fn with_namesakes(script: &str) -> Output {
+    let name = format!("nskit-test-namesake-{}", std::process::id());
+    let before = r#"
+        mount -t tmpfs none /run && mount -t tmpfs none /var/lib && mkdir /run/b && cd /run/b || exit
+        $NSKIT runtime spec --host >/dev/null
+        sed -i 's/"terminal": true/"terminal": false/; s/"sh"/"sleep", "60"/; s/"\/bin\/sh"/"sleep", "60"/' config.json
+        cp config.json plain.json
+        run() {
+            sed "s,\"linux\": {,\"linux\": { \"cgroupsPath\": \"/$NAME/$1/$NAME\"\,," plain.json >config.json && shift
+            $NSKIT runtime "$@" run --detach $NAME </dev/null >log 2>&1 || cat log
+        }
+        ended() {
+            for root in /run/one /run/two; do $NSKIT runtime --root $root delete --force $NAME; done 2>/dev/null
+            find /sys/fs/cgroup/$NAME /sys/fs/cgroup/*/$NAME -depth -type d -exec rmdir {} \; 2>/dev/null
+        }
+        trap ended EXIT
+    "#;
+    let script = format!("{before}{script}");
+    let line = program(nskit()).args(["unshare", "--mount", "bash", "-c", &script]).env("NSKIT", nskit());
+    let output = line.env("NAME", &name).run();
+    assert_eq!(left_behind(&name), Vec::<String>::new());
+    output
+}
+
+#[test]
+fn a_name_of_a_container_on_disk_that_one_has_whose_state_nobody_knows_names_neither() {
+    let script = r#"
+        id=$(printf 'd%.0s' $(seq 64))
+        mkdir -p /var/lib/containers/storage/overlay-containers /run/crun/$id
+        echo "[{\"id\": \"$id\", \"names\": [\"$NAME\"]}]" >/var/lib/containers/storage/overlay-containers/containers.json
+        $NSKIT unshare --uts --kill-child sleep 60 & other=$!
+        echo "{\"pid\": $other, \"bundle\": \"/run/none\"}" >/run/crun/$id/status
+        sleep 0.1; $NSKIT ns-inspect $NAME | head -1; run one --root /run/one
+        $NSKIT ns-inspect $NAME; $NSKIT nsenter $NAME true; kill $other
+    "#;
+    let output = with_namesakes(script).mentions("podman container nskit-test-namesake-");
+    assert_eq!(output.stdout().lines().count(), 1, "{}", output.stdout());
+    let said = output.stderr();
+    let is_told = |line: &&str| line.contains("could be any of: podman nskit-") && line.contains(", runtime nskit-");
+    assert_eq!(said.lines().filter(is_told).count(), 2, "{said}");
+}
+
+#[test]
+fn containers_of_one_id_below_two_roots_are_two() {
+    let script =
+        "run one --root /run/one; run two --root /run/two; $NSKIT ns-inspect | grep ^$NAME; $NSKIT ns-inspect $NAME";
+    let output = with_namesakes(script).complains("could be any of: runtime nskit-test-namesake-");
+    let text = output.stdout();
+    let rows: Vec<Vec<&str>> = text.lines().map(|line| line.split_whitespace().collect()).collect();
+    assert_eq!(rows.iter().map(|row| row[3]).collect::<Vec<_>>(), ["1", "1"], "{text}");
+    assert_ne!(rows[0][2], rows[1][2]);
+    assert!(rows.iter().all(|row| output.stderr().contains(&format!("process {}", row[2]))), "{}", output.stderr());
+}

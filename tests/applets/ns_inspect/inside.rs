@@ -1,6 +1,7 @@
 //! Seen from inside of a container and by ordinary users: nothing is claimed that cannot be known, and nothing that is
 //! missing is passed over.
 
+use super::views::started;
 use super::{inode, ns_inspect};
 use crate::harness::{Container, Output, nskit, program, skip};
 
@@ -151,6 +152,11 @@ fn where_there_is_nothing_to_enter_no_command_is_printed() {
     let output = program("sh").args(["-c", script, nskit().to_str().expect("UTF-8")]).run();
     let output = output.complains("has ended and waits for its parent: there is nothing to enter");
     assert_eq!(output.stdout(), "");
+    // In a pid namespace of its own, which it names to its end.
+    let script = "$0 unshare --pid sh -c 'sleep 0.1 & exec sleep 2' & parent=$!; sleep 0.6; \
+        for pid in $(cat /proc/$parent/task/$parent/children); do $0 ns-inspect explain $pid; done; kill $parent";
+    let text = program("sh").args(["-c", script, nskit().to_str().expect("UTF-8")]).run().ok().stdout();
+    assert!(text.contains("there is nothing to enter") && !text.contains("yes"), "{text}");
     let uts = ns_inspect(&["net:[4026531833]"]).run();
     assert!(uts.stdout().lines().all(|line| line == line.trim_end()), "{}", uts.stdout());
 }
@@ -174,4 +180,58 @@ fn a_mount_namespace_of_another_user_takes_a_call_of_its_own_without_cap_sys_chr
     assert_eq!(last[0], "1", "{text}");
     assert_eq!(inode(last[1]), inode(last[2]), "{text}");
     assert!(last[3].contains("--user=/proc/") && last[3].contains("--mount=/proc/"), "{text}");
+}
+
+#[test]
+fn where_proc_numbers_processes_otherwise_the_caller_is_still_itself() {
+    let (target, _) = started(&["--uts"], "true");
+    let (nskit, pid) = (nskit(), target.pid().to_string());
+    // Its own pid is 1, which in this /proc is another process.
+    let from_below =
+        |words: &[&str]| program(&nskit).args(["unshare", "-pf"]).arg(&nskit).arg("ns-inspect").args(words).run();
+    let text = from_below(&["explain", &pid]).ok().stdout();
+    let line = |kind: &str| text.lines().find(|line| line.trim_start().starts_with(kind)).unwrap_or_default();
+    assert!(line("uts").ends_with("yes") && line("ipc").ends_with("the caller is in it"), "{text}");
+    assert_eq!(from_below(&["enter", &pid]).ok().stdout(), format!("nsenter --target {pid} --uts"));
+    from_below(&["mnt"]).ok().mentions("/ ");
+    // This /proc shows the whole machine, or as much as of it as the tests' own does.
+    let gap = "processes of other pid namespaces";
+    assert_eq!(from_below(&[]).ok().stdout().contains(gap), ns_inspect(&[]).run().ok().stdout().contains(gap));
+}
+
+#[test]
+fn who_is_not_to_be_seen_in_proc_is_not_taken_for_another() {
+    let (target, _) = started(&["--pid", "--fork", "--mount-proc", "--kill-child"], "true");
+    let children = format!("/proc/{0}/task/{0}/children", target.pid());
+    let child = std::fs::read_to_string(children).expect("read its children");
+    let nskit = nskit();
+    let mounts = ["nsenter", "--mount", "--target", child.trim()];
+    let beside = |words: &[&str]| program(&nskit).args(mounts).arg(&nskit).arg("ns-inspect").args(words).run();
+    let why = "this process is not to be seen in /proc, which is that of another pid namespace";
+    for words in [&["explain", "1"][..], &["explain", "1", "-J"], &["mnt"], &["enter", "1"]] {
+        beside(words).exits(1).complains(why).in_one_line();
+    }
+    beside(&["1"]).ok().mentions(why).mentions("uts:[");
+    beside(&[]).ok().mentions(why);
+}
+
+#[test]
+fn of_whom_nothing_can_be_read_nothing_is_claimed() {
+    for json in ["", "--json"] {
+        let output = as_nobody(":", &format!("$N ns-inspect explain --as $PPID $$ {json}")).exits(1);
+        assert_eq!(output.stdout(), "");
+        output.complains("may enter cannot be told: read its namespaces: Permission denied").in_one_line();
+        let output = as_nobody(":", &format!("$N ns-inspect $PPID {json}")).exits(1);
+        assert_eq!(output.stdout(), "");
+        output.complains("may not be read").in_one_line();
+    }
+}
+
+#[test]
+fn a_process_with_more_capabilities_is_told_from_one_that_is_protected_otherwise() {
+    let before = "setpriv --reuid 65534 --regid 65534 --clear-groups --inh-caps=+net_admin --ambient-caps=+net_admin \
+        sleep 60 & export C=$!; while [ $(cat /proc/$C/comm) != sleep ]; do sleep 0.05; done";
+    let output = as_nobody(before, "$N ns-inspect explain $C; kill $C").ok();
+    let text = output.mentions("it has capabilities that the caller lacks: CAP_NET_ADMIN").stdout();
+    assert!(!text.contains("dumpable"), "{text}");
 }

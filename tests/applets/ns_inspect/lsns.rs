@@ -5,7 +5,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 use super::{inode, lsns, ns_inspect};
-use crate::harness::{Output, nskit, program, skip};
+use crate::harness::{Output, eventually, nskit, program, skip};
 
 /// util-linux's own: `UTIL_LINUX` names a folder with a newer one.
 fn reference(words: &[&str]) -> Option<Output> {
@@ -232,4 +232,23 @@ fn one_process_costs_the_same_however_many_there_are() {
     }
     assert!(count(&["ns-inspect", "-p", &own]) < 250);
     assert!(count(&["lsns", "-p", &own, "-o", "NS,TYPE"]) < 120);
+}
+
+#[test]
+fn bytes_of_a_command_that_are_no_text_are_shown_as_they_are() {
+    let script = r#"exec -a "$(printf 'a\377b')" sleep 60"#;
+    let words = ["unshare", "--uts", "bash", "-c", script];
+    let running = program(nskit()).args(words).start();
+    let pid = running.pid().to_string();
+    eventually("it is executed", || {
+        fs::read(format!("/proc/{pid}/cmdline")).is_ok_and(|line| line.starts_with(b"a\xff"))
+    });
+    for (options, expected) in [("-n", r"a\xffb 60"), ("-nr", r"a\xffb\x2060")] {
+        let words = [options, "-o", "COMMAND", "-t", "uts", "-p", &pid];
+        lsns(&words).run().ok().says(expected);
+        if let Some(output) = reference(&words) {
+            output.ok().says(expected);
+        }
+    }
+    lsns(&["-J", "-o", "COMMAND", "-t", "uts", "-p", &pid]).run().ok().mentions("a\u{fffd}b 60");
 }

@@ -5,7 +5,7 @@ use rustix::termios::{LocalModes, Winsize, tcgetattr, tcsetwinsize};
 
 use super::ns_inspect;
 use super::views::started;
-use crate::harness::{Pty, Running};
+use crate::harness::{Container, Pty, Running};
 
 /// `ns-inspect` on a terminal of this many columns.
 fn on_terminal(words: &[&str], columns: u16) -> (Pty, Running, std::fs::File) {
@@ -85,9 +85,21 @@ fn a_filter_is_typed_corrected_and_cancelled() {
     pty.expect("unknown column: NOPE");
     pty.write("/ENGINEX\x7f == 'no\u{fc}ne'\x1b[A\r");
     pty.expect("filter: ENGINE == 'no\u{fc}ne'");
+    pty.expect("/ filter (ENGINE == 'no\u{fc}ne')");
     pty.write("q");
     running.wait().ok();
     drop(tty);
     let frames = pty.rest();
     assert!(!frames.contains("^["), "{frames:?}");
+}
+
+#[test]
+fn a_containers_name_is_whole_when_other_columns_make_room() {
+    let container = Container::running();
+    let (pty, running, tty) = on_terminal(&[], 60);
+    drop(tty);
+    let text = pty.rest();
+    running.wait().ok();
+    let row = lines(&text).into_iter().find(|line| line.starts_with(&container.id)).unwrap_or_else(|| panic!("{text}"));
+    assert!(row.contains(&container.pid().to_string()), "{row}");
 }

@@ -3,7 +3,7 @@
 use std::net::TcpListener;
 
 use super::{everything, inode, linked, ns_inspect};
-use crate::harness::{Running, TempDir, eventually, nskit, program};
+use crate::harness::{Container, Running, TempDir, eventually, nskit, program};
 
 /// A program in new namespaces of these kinds that has said `ready`, and what it said before.
 pub(super) fn started(options: &[&str], script: &str) -> (Running, String) {
@@ -199,6 +199,47 @@ fn watching_tells_what_came_and_went() {
 }
 
 #[test]
+fn watching_tells_of_nothing_but_what_the_filter_lets_through() {
+    let name = Container::new();
+    // By an expression that does not have its name, by which what containers leave behind is looked for.
+    let filter = format!("CONTAINER =~ '^{}$'", name.id.replacen('n', "[n]", 1));
+    let watch = ns_inspect(&["watch", "--every", "100ms", "--filter", &filter]).start();
+    // Long enough for its first look, and for a second one at what the filter does not let through.
+    std::thread::sleep(std::time::Duration::from_millis(500));
+    let (other, said) = started(&["--uts"], "readlink /proc/self/ns/uts");
+    let container = name.args(&["sleep", "60"]).started();
+    let came = |sign: &str| watch.stdout().lines().any(|line| line.contains(&format!(" {sign} uts:[")));
+    eventually("it came", || came("+"));
+    drop(other);
+    drop(container);
+    eventually("it went", || came("-"));
+    assert!(!watch.stdout().contains(said.lines().next().expect("a line")), "{}", watch.stdout());
+}
+
+#[test]
+fn a_folder_inside_of_a_file_system_is_held_by_whoever_has_that_mounted() {
+    let dir = TempDir::new();
+    let folder = dir.join("in/a/b");
+    let script =
+        format!("mkdir -p {0}/in; mount -t tmpfs x {0}/in; mkdir -p {1}", dir.path().display(), folder.display());
+    let script = format!(
+        "{script}; $0 unshare --mount sleep 60 & child=$!; while [ $(readlink /proc/$child/ns/mnt) = \
+         $(readlink /proc/self/ns/mnt) ]; do sleep 0.05; done; readlink /proc/self/ns/mnt /proc/$child/ns/mnt; \
+         $0 ns-inspect mnt --holds {}; kill $child",
+        folder.display()
+    );
+    let nskit = nskit();
+    let words = ["unshare", "--mount", "sh", "-c", &script, nskit.to_str().expect("UTF-8")];
+    let text = program(&nskit).args(words).run().ok().stdout();
+    let lines: Vec<&str> = text.lines().collect();
+    assert_eq!(lines.len(), 6, "{text}");
+    for namespace in &lines[..2] {
+        let row = lines[4..].iter().find(|line| line.starts_with(namespace)).unwrap_or_else(|| panic!("{text}"));
+        assert!(row.contains("/in ") && row.contains("the path's file system is mounted there"), "{row}");
+    }
+}
+
+#[test]
 fn pictures_come_in_three_languages() {
     let (_running, _) = started(&["--uts"], "true");
     ns_inspect(&["graph"]).run().ok().mentions("<svg ");
@@ -213,10 +254,11 @@ fn rows_are_filtered_and_sorted_by_column() {
     let are_none = ns_inspect(&[]).run().ok().stdout().contains("No containers.");
     let none = ns_inspect(&["--filter", "ENGINE == 'none' and AGE > 1h30m and MEMORY > 1.5M"]).run().ok();
     none.mentions(if are_none { "No containers." } else { "No container for which the filter holds." });
-    ns_inspect(&["--filter", "AGE > 5x"]).run().exits(1).complains("\"5x\" is neither a size");
+    ns_inspect(&["--filter", "AGE > 5x"]).run().exits(2).complains("\"5x\" is neither a size");
     ns_inspect(&["--sort", "-MEMORY"]).run().ok();
-    ns_inspect(&["--sort", "WEIGHT"]).run().exits(1).complains("unknown column: WEIGHT");
-    ns_inspect(&["--filter", "PROCS >"]).run().exits(1).complains("unexpected end of file");
+    ns_inspect(&["--sort", "WEIGHT"]).run().exits(2).complains("unknown column: WEIGHT");
+    ns_inspect(&["--filter", "PROCS >"]).run().exits(2).complains("unexpected end of file");
+    ns_inspect(&["watch", "--filter", "WEIGHT > 1"]).run().exits(2).complains("unknown column: WEIGHT");
 }
 
 #[test]
