@@ -68,9 +68,12 @@ fn delete_damaged(runtime: &Runtime, folder: &Folder, id: &str, damaged: Error) 
     if !named {
         return Err(keep("its configuration does not say where its cgroup is"));
     }
-    let cgroup = Cgroup::open(&Placement::plan(runtime, &spec, id)?.paths())?;
-    cgroup.kill(Signal::KILL)?;
-    cgroup.remove()?;
+    let cgroup = || Cgroup::open(&Placement::plan(runtime, &spec, id)?.paths());
+    let first = cgroup()?;
+    first.kill(Signal::KILL)?;
+    first.remove()?;
+    // A place in the unified hierarchy of a hybrid machine is no part of it as long as there are processes.
+    cgroup()?.remove()?;
     folder.remove()?;
     log::warn!("{damaged}: what its configuration names was deleted");
     Ok(())
