@@ -1,7 +1,7 @@
 //! Containers are named, by every engine that is here.
 
 use super::{everything, ns_inspect};
-use crate::harness::{Container, Containerd, Output, left_behind, nskit, program, skip};
+use crate::harness::{Container, Containerd, Output, left_behind, nskit, program, skip, unique_name};
 
 #[test]
 fn containers_of_our_own_runtime_are_named_from_their_state() {
@@ -120,7 +120,7 @@ fn a_container_that_is_not_there_is_named_in_the_complaint() {
 /// Runs a script in a mount namespace with a /run and a /var/lib of its own, which has `run FOLDER --root ROOT` start a
 /// container that is called `$NAME`, in a cgroup below FOLDER.
 fn with_namesakes(script: &str) -> Output {
-    let name = format!("nskit-test-namesake-{}", std::process::id());
+    let name = unique_name();
     let before = r#"
         mount -t tmpfs none /run && mount -t tmpfs none /var/lib && mkdir /run/b && cd /run/b || exit
         $NSKIT runtime spec --host >/dev/null
@@ -154,7 +154,7 @@ fn a_name_of_a_container_on_disk_that_one_has_whose_state_nobody_knows_names_nei
         sleep 0.1; $NSKIT ns-inspect $NAME | head -1; run one --root /run/one
         $NSKIT ns-inspect $NAME; $NSKIT nsenter $NAME true; kill $other
     "#;
-    let output = with_namesakes(script).mentions("podman container nskit-test-namesake-");
+    let output = with_namesakes(script).mentions("podman container nskit-test-");
     assert_eq!(output.stdout().lines().count(), 1, "{}", output.stdout());
     let said = output.stderr();
     let is_told = |line: &&str| line.contains("could be any of: podman nskit-") && line.contains(", runtime nskit-");
@@ -165,7 +165,7 @@ fn a_name_of_a_container_on_disk_that_one_has_whose_state_nobody_knows_names_nei
 fn containers_of_one_id_below_two_roots_are_two() {
     let script =
         "run one --root /run/one; run two --root /run/two; $NSKIT ns-inspect | grep ^$NAME; $NSKIT ns-inspect $NAME";
-    let output = with_namesakes(script).complains("could be any of: runtime nskit-test-namesake-");
+    let output = with_namesakes(script).complains("could be any of: runtime nskit-test-");
     let text = output.stdout();
     let rows: Vec<Vec<&str>> = text.lines().map(|line| line.split_whitespace().collect()).collect();
     assert_eq!(rows.iter().map(|row| row[3]).collect::<Vec<_>>(), ["1", "1"], "{text}");
