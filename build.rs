@@ -78,6 +78,8 @@ fn start_of_libc() -> Option<String> {
     };
     let library = output(Command::new("cc").arg("-print-file-name=libc.a"))?;
     let library = String::from_utf8(library).ok()?;
+    // A library of another version must not get this one's start.
+    println!("cargo:rerun-if-changed={}", library.trim());
     let object = output(Command::new("ar").arg("p").arg(library.trim()).arg("libc-start.o"))?;
     let copy = Path::new(&std::env::var_os("OUT_DIR")?).join("libc-start.o");
     std::fs::write(&copy, object).ok()?;

@@ -98,8 +98,18 @@ impl Controller {
     }
 
     /// Whether a container can do without it when it cannot be had: nothing is limited there.
-    pub(super) const fn is_only_for_placement(self) -> bool {
+    const fn is_only_for_placement(self) -> bool {
         matches!(self, Controller::Systemd | Controller::Misc | Controller::Unified)
+    }
+
+    /// Whether a hierarchy with these is the unified one.
+    pub const fn are_unified(controllers: &[Controller]) -> bool {
+        matches!(controllers, [Controller::Unified])
+    }
+
+    /// Whether a container can do without a hierarchy with these when it cannot be had.
+    pub(super) fn are_only_for_placement(controllers: &[Controller]) -> bool {
+        controllers.iter().all(|controller| controller.is_only_for_placement())
     }
 }
 

@@ -52,6 +52,11 @@ pub struct Place {
 }
 
 impl Place {
+    /// Whether it is in the unified hierarchy.
+    pub fn is_unified(&self) -> bool {
+        Controller::are_unified(&self.controllers)
+    }
+
     /// What [`super::Cgroup::paths`] will have of it, once it is made.
     pub fn names(&self) -> impl Iterator<Item = (String, PathBuf)> {
         self.controllers.iter().map(|controller| (controller.name().to_owned(), self.path.clone()))
@@ -86,7 +91,7 @@ impl Layout {
         let mut hierarchies = Vec::new();
         let mut mounts = None;
         for (controllers, own) in parse_own(&own) {
-            let unified = controllers == [Controller::Unified];
+            let unified = Controller::are_unified(&controllers);
             let mount = if unified {
                 hybrid.then(|| PathBuf::from(HYBRID))
             } else if let Some(mount) = usual_mount(&controllers) {
@@ -150,7 +155,7 @@ impl Layout {
     /// Leaves the unified hierarchy of a hybrid machine out, where nothing is limited.
     pub fn leave_unified_out(&mut self) {
         if self.mode == Mode::Hybrid {
-            self.hierarchies.retain(|hierarchy| hierarchy.controllers != [Controller::Unified]);
+            self.hierarchies.retain(|hierarchy| !Controller::are_unified(&hierarchy.controllers));
         }
     }
 
@@ -173,7 +178,7 @@ impl Layout {
             return Ok(hierarchy.mount.join(above.strip_prefix("/").unwrap_or(above)).join(path));
         }
         // Nothing is limited in the unified part of a hybrid machine; runc places containers below its root.
-        if hierarchy.controllers == [Controller::Unified] {
+        if Controller::are_unified(&hierarchy.controllers) {
             return Ok(hierarchy.mount.join(path));
         }
         Ok(own_dir(hierarchy)?.join(path))

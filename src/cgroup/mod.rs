@@ -79,6 +79,16 @@ struct Dir {
     fresh: bool,
 }
 
+impl Dir {
+    fn is_unified(&self) -> bool {
+        Controller::are_unified(&self.controllers)
+    }
+
+    fn is_only_for_placement(&self) -> bool {
+        Controller::are_only_for_placement(&self.controllers)
+    }
+}
+
 /// A cgroup: a directory in every hierarchy.
 #[derive(Debug)]
 pub struct Cgroup {
@@ -133,14 +143,14 @@ impl Cgroup {
                 Ok(dir)
                     if !cgroup.unified
                         && !dir.fresh
-                        && *controllers != [Controller::Unified]
-                        && controllers.iter().all(|c| c.is_only_for_placement())
+                        && !Controller::are_unified(controllers)
+                        && Controller::are_only_for_placement(controllers)
                         && is_in_use(&path) => {}
                 Ok(dir) => {
                     cgroup.not_enabled = dir.not_enabled;
                     cgroup.dirs.push(Dir { path, controllers: controllers.clone(), fresh: dir.fresh });
                 }
-                Err(_) if !cgroup.unified && controllers.iter().all(|c| c.is_only_for_placement()) => {}
+                Err(_) if !cgroup.unified && Controller::are_only_for_placement(controllers) => {}
                 Err(error) if cgroup.lenient && is_denial(&error) => {
                     cgroup.denied.extend(controllers.iter().map(|controller| (*controller, error.clone())));
                 }
@@ -169,7 +179,7 @@ impl Cgroup {
                 None => dirs.push(Dir { path: path.clone(), controllers: vec![controller], fresh: false }),
             }
         }
-        let unified = dirs.len() == 1 && dirs[0].controllers == [Controller::Unified];
+        let unified = dirs.len() == 1 && dirs[0].is_unified();
         Ok(Cgroup {
             unified,
             dirs,
@@ -235,7 +245,7 @@ impl Cgroup {
             return Err(Error::new(Kind::State, message));
         }
         for dir in self.dirs.iter().filter(|dir| !dir.fresh) {
-            if !self.unified && dir.controllers.iter().all(|controller| controller.is_only_for_placement()) {
+            if !self.unified && dir.is_only_for_placement() {
                 continue;
             }
             let processes = processes::list(&dir.path, true)?;
@@ -269,17 +279,13 @@ impl Cgroup {
     /// Makes the directory in the unified hierarchy of a hybrid machine ahead of the others, and opens it, to start a process
     /// in it: to be moved there by another process would have to wait for all processors, some 10 ms. `None` where it
     /// cannot be: nothing is limited there.
-    pub fn make_unified(layout: &Layout, location: &Location) -> Option<(PathBuf, OwnedFd)> {
-        let paths = layout.place(location).ok()?;
-        let is_unified =
-            |(hierarchy, _): &(&layout::Hierarchy, PathBuf)| hierarchy.controllers == [Controller::Unified];
-        let (hierarchy, path) = layout.hierarchies.iter().zip(paths).find(is_unified)?;
+    pub fn make_unified(places: &[Place]) -> Option<(PathBuf, OwnedFd)> {
+        let place = places.iter().find(|place| place.is_unified())?;
         let mut made = Made(Vec::new());
-        made.mkdir(&hierarchy.mount, &path).ok()?;
-        let flags = OFlags::PATH | OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
-        let fd = rustix::fs::open(&path, flags, FileMode::empty()).ok()?;
+        made.mkdir(&place.mount, &place.path).ok()?;
+        let fd = open_dir(&place.path).ok()?;
         made.keep();
-        Some((path, fd))
+        Some((place.path.clone(), fd))
     }
 
     /// What the calling process, or a child that inherits it, is to join the hierarchies of v1 by. A process without other
@@ -293,10 +299,10 @@ impl Cgroup {
         let mut failed = None;
         let lenient = self.lenient;
         self.dirs.retain(|dir| {
-            if failed.is_some() || dir.controllers == [Controller::Unified] {
+            if failed.is_some() || dir.is_unified() {
                 return true;
             }
-            let optional = dir.controllers.iter().all(|c| c.is_only_for_placement());
+            let optional = dir.is_only_for_placement();
             match file::Writer::open(&dir.path, "tasks") {
                 Ok(tasks) => open.push(Entrance { dir: dir.path.clone(), optional, tasks }),
                 Err(_) if optional => return false,
@@ -312,9 +318,7 @@ impl Cgroup {
         if let Some(fd) = self.fd.get() {
             return Ok(fd.as_fd());
         }
-        let flags = OFlags::PATH | OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
-        let fd =
-            rustix::fs::open(path, flags, FileMode::empty()).attempt(|| format!("open cgroup {}", path.display()))?;
+        let fd = open_dir(path).attempt(|| format!("open cgroup {}", path.display()))?;
         Ok(self.fd.get_or_init(|| fd).as_fd())
     }
 
@@ -327,12 +331,13 @@ impl Cgroup {
         self.join_where(pid, |_| true)
     }
 
-    /// As [`Cgroup::join`], for one that is in its place in the unified hierarchy, or is to be moved there alone.
+    /// As [`Cgroup::join`], but for what is done: it `is_born` in its place in the unified hierarchy, or it
+    /// `moves_itself` to the others.
     ///
     /// # Errors
     /// As [`Cgroup::join`].
-    pub fn join_part(&mut self, pid: Pid, unified: bool) -> Result<()> {
-        self.join_where(Some(pid), |dir| (dir.controllers == [Controller::Unified]) == unified)
+    pub fn join_rest(&mut self, pid: Pid, is_born: bool, moves_itself: bool) -> Result<()> {
+        self.join_where(Some(pid), |dir| !if dir.is_unified() { is_born } else { moves_itself })
     }
 
     fn join_where(&mut self, pid: Option<Pid>, wanted: impl Fn(&Dir) -> bool) -> Result<()> {
@@ -346,7 +351,7 @@ impl Cgroup {
             }
             match join_dir(&dir.path, &value, &mut opened) {
                 Ok(()) => true,
-                Err(_) if !unified && dir.controllers.iter().all(|c| c.is_only_for_placement()) => false,
+                Err(_) if !unified && dir.is_only_for_placement() => false,
                 Err(Errno::PERM | Errno::ACCESS | Errno::ROFS) if lenient => false,
                 Err(errno) => {
                     failed = Some(self::failed_join(&dir.path, pid, errno));
@@ -357,6 +362,12 @@ impl Cgroup {
         crate::sys::fd::close_all(opened);
         failed.map_or(Ok(()), Err)
     }
+}
+
+/// Opens a directory of a cgroup for `CLONE_INTO_CGROUP`.
+fn open_dir(path: &Path) -> Result<OwnedFd, Errno> {
+    let flags = OFlags::PATH | OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
+    rustix::fs::open(path, flags, FileMode::empty())
 }
 
 /// The files by which a process moves itself to its place in each hierarchy of v1.
@@ -403,14 +414,8 @@ fn failed_join(dir: &Path, pid: Option<Pid>, errno: Errno) -> Error {
         Errno::OPNOTSUPP => " (the cgroup is not a valid domain: a cgroup above it is threaded)",
         _ => "",
     };
-    Error::os(
-        errno,
-        format!(
-            "unable to apply cgroup configuration: adding pid {} to cgroups: {}{why}",
-            pid.map_or(0, Pid::as_raw_pid),
-            dir.display()
-        ),
-    )
+    let who = pid.map_or("this process".to_owned(), |pid| format!("pid {pid}"));
+    Error::os(errno, format!("unable to apply cgroup configuration: adding {who} to cgroups: {}{why}", dir.display()))
 }
 
 /// Writes to `cgroup.procs`. The kernel refuses a task that has not begun to run yet (EINVAL): that passes.

@@ -8,7 +8,7 @@ use rustix::process::{Pid, Signal};
 
 use super::rootfs::CgroupView;
 use super::runtime::{CgroupDriver, Runtime};
-use crate::cgroup::{self, Cgroup, Controller, Layout, Location, Paths, Place, Resources};
+use crate::cgroup::{self, Cgroup, Layout, Location, Paths, Place, Resources};
 use crate::error::{Error, Result};
 use crate::mount::rootfs::Hierarchy;
 use crate::namespace::{Kind, Kinds};
@@ -45,7 +45,7 @@ impl Placement {
         let location = super::resources::location(linux, id);
         let mut places = layout.as_ref().map_or(Ok(Vec::new()), |layout| layout.places(&location))?;
         if let Some(layout) = layout.as_mut().filter(|layout| !layout.is_unified())
-            && places.iter().any(|place| place.controllers == [Controller::Unified] && cgroup::is_in_use(&place.path))
+            && places.iter().any(|place| place.is_unified() && cgroup::is_in_use(&place.path))
         {
             // Others' processes are not the container's, to be killed with it.
             layout.leave_unified_out();
@@ -85,7 +85,7 @@ impl Placement {
         let hierarchies = self
             .places
             .iter()
-            .filter(|place| place.controllers != [Controller::Unified])
+            .filter(|place| !place.is_unified())
             .map(|place| {
                 let names: Vec<&str> = place.controllers.iter().map(|controller| controller.name()).collect();
                 let name = place.mount.file_name().map(|name| name.to_string_lossy().into_owned()).unwrap_or_default();
@@ -109,7 +109,7 @@ impl Placement {
 
     /// Whether anything is made before the child, which that is born into: the cgroup on v2, a part of it on a hybrid machine.
     pub fn is_begun_before_clone(&self) -> bool {
-        self.is_unified() || self.places.iter().any(|place| place.controllers == [Controller::Unified])
+        self.is_unified() || self.places.iter().any(|place| place.is_unified())
     }
 
     fn is_unified(&self) -> bool {
@@ -130,7 +130,7 @@ impl Placement {
         if self.is_unified() {
             return self.make();
         }
-        self.unified = self.layout.as_ref().and_then(|layout| Cgroup::make_unified(layout, &self.location));
+        self.unified = Cgroup::make_unified(&self.places);
         Ok(())
     }
 
@@ -160,13 +160,7 @@ impl Placement {
             self.make()?;
         }
         let is_born = is_born_in_cgroup && (self.is_unified() || self.unified.is_some());
-        let Some(cgroup) = &mut self.cgroup else { return Ok(()) };
-        match (is_born, joins_itself || self.layout.as_ref().is_some_and(Layout::is_unified)) {
-            (true, true) => Ok(()),
-            (true, false) => cgroup.join_part(pid, false),
-            (false, true) => cgroup.join_part(pid, true),
-            (false, false) => cgroup.join(Some(pid)),
-        }
+        self.cgroup.as_mut().map_or(Ok(()), |cgroup| cgroup.join_rest(pid, is_born, joins_itself))
     }
 
     fn make(&mut self) -> Result<()> {
@@ -201,7 +195,17 @@ impl Placement {
 /// Whether a clone failed by what may be wrong with a directory of the unified hierarchy, or with a kernel before Linux 5.7.
 pub(super) fn is_refusal_of_unified(error: &Error) -> bool {
     use rustix::io::Errno;
-    let refusals =
-        [Errno::BUSY, Errno::ACCESS, Errno::PERM, Errno::NOENT, Errno::OPNOTSUPP, Errno::INVAL, Errno::NODEV];
-    error.errno().is_some_and(|errno| refusals.contains(&errno) || errno == Errno::TOOBIG)
+    matches!(
+        error.errno(),
+        Some(
+            Errno::BUSY
+                | Errno::ACCESS
+                | Errno::PERM
+                | Errno::NOENT
+                | Errno::OPNOTSUPP
+                | Errno::INVAL
+                | Errno::NODEV
+                | Errno::TOOBIG
+        )
+    )
 }

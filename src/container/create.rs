@@ -84,15 +84,11 @@ impl Created<'_> {
         self.done = true;
     }
 
-    /// As [`Created::keep`], with its cgroup and configuration for who will remove it before the last is dropped; `None`
-    /// when it was deleted by somebody else.
-    pub fn into_parts(mut self) -> Option<(Option<crate::cgroup::Cgroup>, oci_spec::runtime::Spec, impl Drop)> {
+    /// It is about to be removed by the caller, as which it is held until it is dropped: its cgroup and configuration;
+    /// `None` when it was deleted by somebody else.
+    pub fn take_parts(&mut self) -> Option<(Option<crate::cgroup::Cgroup>, oci_spec::runtime::Spec)> {
         self.done = true;
-        if !self.lock.hold_again() {
-            return None;
-        }
-        let (cgroup, spec) = (self.placement.take_cgroup(), std::mem::take(&mut self.bundle.spec));
-        Some((cgroup, spec, self))
+        self.lock.hold_again().then(|| (self.placement.take_cgroup(), std::mem::take(&mut self.bundle.spec)))
     }
 }
 

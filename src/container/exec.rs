@@ -118,11 +118,13 @@ pub fn exec(
     let pid = child.pid;
     let started = (|| {
         process.set_initial_affinity(pid)?;
-        match &mut cgroup {
-            Some(cgroup) if !is_born && joins_itself => cgroup.join_part(pid, true)?,
-            Some(cgroup) if !is_born => join(&container, options, cgroup, pid)?,
-            Some(cgroup) if !joins_itself && !cgroup.is_unified() => cgroup.join_part(pid, false)?,
-            _ => {}
+        if let Some(cgroup) = &mut cgroup {
+            match cgroup.join_rest(pid, is_born, joins_itself) {
+                Err(error) if error.errno() == Some(Errno::BUSY) && options.cgroup.is_empty() => {
+                    below(&container, cgroup)?.ok_or(error)?.join(Some(pid))?;
+                }
+                joined => joined?,
+            }
         }
         process.set_final_affinity(pid)?;
         process.limit(pid)?;
@@ -194,16 +196,6 @@ fn kinds_to_join(spec: &Spec, init_pid: i32) -> Result<Kinds> {
 
 fn setgroups_denied(pid: i32) -> bool {
     std::fs::read_to_string(format!("/proc/{pid}/setgroups")).is_ok_and(|text| text.starts_with("deny"))
-}
-
-/// Moves the child into the container's cgroup.
-fn join(container: &Container, options: &Options, cgroup: &mut Cgroup, pid: Pid) -> Result<()> {
-    match cgroup.join(Some(pid)) {
-        Err(error) if error.errno() == Some(Errno::BUSY) && options.cgroup.is_empty() => {
-            below(container, cgroup)?.ok_or(error)?.join(Some(pid))
-        }
-        joined => joined,
-    }
 }
 
 /// Where the container's first process is in a cgroup that takes none: its processes moved down, so that it could pass

@@ -275,12 +275,13 @@ impl Process {
 }
 
 /// The environment with the last value of each variable alone: programs do not agree on which of several they take.
-fn last_of_each(env: Vec<CString>) -> Vec<CString> {
-    let name = |entry: &CString| entry.to_bytes().split(|byte| *byte == b'=').next().map(<[u8]>::to_vec);
+fn last_of_each(mut env: Vec<CString>) -> Vec<CString> {
     let mut seen = std::collections::HashSet::with_capacity(env.len());
-    let mut last: Vec<CString> = env.into_iter().rev().filter(|entry| seen.insert(name(entry))).collect();
-    last.reverse();
-    last
+    let is_last: Vec<bool> =
+        env.iter().rev().map(|entry| seen.insert(entry.to_bytes().split(|byte| *byte == b'=').next())).collect();
+    let mut is_last = is_last.into_iter().rev();
+    env.retain(|_| is_last.next() == Some(true));
+    env
 }
 
 /// Loads `filter`, and waits until its listener, where it has one, is with who answers there.

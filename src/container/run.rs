@@ -66,7 +66,7 @@ pub fn run(runtime: &Runtime, id: &str, options: &Options, how: &RunOptions) -> 
         created.keep();
         return Ok(status);
     }
-    if let Some((cgroup, spec, _held)) = created.into_parts() {
+    if let Some((cgroup, spec)) = created.take_parts() {
         delete::destroy(&container, cgroup, Some(&spec), Some(&signals))?;
     }
     Ok(status)

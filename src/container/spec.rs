@@ -4,11 +4,11 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 use oci_spec::runtime::{LinuxNamespaceType, LinuxResources, Process, Spec};
-use rustix::fs::OFlags;
 
 use super::{resources, strict};
 use crate::error::{Attempt, Error, Result};
 use crate::namespace::{Kind, Kinds};
+use crate::sys;
 
 /// The version of the runtime-spec that this runtime implements.
 pub const SPEC_VERSION: &str = "1.3.0";
@@ -78,16 +78,12 @@ impl Bundle {
     }
 }
 
-/// The content of a file; a FIFO or a device in its place could keep the reader for ever.
+/// The content of a regular file.
 fn read_regular(path: &Path) -> Result<Vec<u8>> {
     let failed = |errno| Error::os(errno, "");
-    let flags = OFlags::RDONLY | OFlags::NONBLOCK | OFlags::CLOEXEC;
-    let file = rustix::fs::open(path, flags, rustix::fs::Mode::empty()).map_err(failed)?;
-    let stat = rustix::fs::fstat(&file).map_err(failed)?;
-    if rustix::fs::FileType::from_raw_mode(stat.st_mode) != rustix::fs::FileType::RegularFile {
-        return Err(Error::invalid("not a regular file"));
-    }
-    crate::sys::fd::read_whole(&file, stat.st_size as usize + 1, true).map_err(failed)
+    let (file, size) =
+        sys::fd::open_regular(path).map_err(failed)?.ok_or_else(|| Error::invalid("not a regular file"))?;
+    sys::fd::read_whole(&file, size + 1, true).map_err(failed)
 }
 
 /// The configuration in `text`.

@@ -79,6 +79,20 @@ pub fn take(fd: RawFd) -> Option<OwnedFd> {
     Some(unsafe { OwnedFd::from_raw_fd(fd) })
 }
 
+/// Opens a file of somebody else's choice to be read, and its size; `None` for what is no regular file: a FIFO or a device
+/// could keep the reader for ever.
+///
+/// # Errors
+/// As open(2).
+pub fn open_regular(path: &std::path::Path) -> Result<Option<(OwnedFd, usize)>, Errno> {
+    use rustix::fs::{FileType, Mode, OFlags};
+    let flags = OFlags::RDONLY | OFlags::NONBLOCK | OFlags::NOCTTY | OFlags::CLOEXEC;
+    let file = rustix::fs::open(path, flags, Mode::empty())?;
+    let stat = rustix::fs::fstat(&file)?;
+    let is_regular = FileType::from_raw_mode(stat.st_mode) == FileType::RegularFile;
+    Ok(is_regular.then_some((file, stat.st_size as usize)))
+}
+
 /// The whole of a file, with room for `capacity` bytes to begin with; with `one_piece`, a short read is its end, which
 /// saves the read that would say so.
 ///

@@ -95,6 +95,14 @@ impl Container {
     }
 
     /// Adds a mount.
+    /// A hook at `point` that waits: it makes the first of these files, and ends once the second is there.
+    pub(crate) fn waiting_hook(self, point: &str) -> (Container, PathBuf, PathBuf) {
+        let (there, go) = (self.dir.join("there"), self.dir.join("go"));
+        let script = format!("touch {}; while ! test -e {}; do sleep 0.01; done", there.display(), go.display());
+        let hook = serde_json::json!([{"path": "/bin/sh", "args": ["sh", "-c", script]}]);
+        (self.set(&format!("/hooks/{point}"), hook), there, go)
+    }
+
     pub(crate) fn mount(self, destination: &str, kind: &str, source: &str, options: &[&str]) -> Self {
         let mount = json!({"destination": destination, "type": kind, "source": source, "options": options});
         self.set("/mounts/-", mount)

@@ -81,10 +81,7 @@ fn takes_the_hook_along_that_a_killed_runtime_waited_for() {
 #[test]
 fn is_passed_over_when_the_caller_has_it_ignored() {
     skip_on!(Runc | Crun, "the peers do not stop either way");
-    let container = Container::new();
-    let (there, go) = (container.dir.join("there"), container.dir.join("go"));
-    let script = format!("touch {}; while ! test -e {}; do sleep 0.01; done", there.display(), go.display());
-    let container = container.set("/hooks/createRuntime", json!([{"path": "/bin/sh", "args": ["sh", "-c", script]}]));
+    let (container, there, go) = Container::new().waiting_hook("createRuntime");
     container.write_config();
     let words = crate::harness::runtime_words();
     let run = program("nohup").args(&words).arg("--root").arg(container.state_root());

@@ -72,10 +72,7 @@ fn is_valid_while_a_container_is_paused() {
 #[test]
 fn is_not_running_before_the_program_is() {
     skip_on!(Runc | Crun, "the peers say so once there is a process");
-    let container = Container::sleeper();
-    let (there, go) = (container.dir.join("there"), container.dir.join("go"));
-    let script = format!("touch {}; while ! test -e {}; do sleep 0.01; done", there.display(), go.display());
-    let container = container.set("/hooks/createContainer", json!([{"path": "/bin/sh", "args": ["sh", "-c", script]}]));
+    let (container, there, go) = Container::sleeper().waiting_hook("createContainer");
     let run = container.launch(&["run"]).start();
     eventually("the hook runs", || there.exists());
     assert_eq!(container.status(), "creating");
@@ -99,10 +96,7 @@ fn of_a_container_that_is_killed_as_soon_as_it_runs_is_that_of_its_program() {
 #[test]
 fn a_container_is_being_created_as_long_as_its_hooks_run() {
     skip_on!(Runc | Crun, "runc 1.1 says created, crun too");
-    let container = Container::sleeper();
-    let (there, go) = (container.dir.join("there"), container.dir.join("go"));
-    let script = format!("touch {}; while ! test -e {}; do sleep 0.01; done", there.display(), go.display());
-    let container = container.set("/hooks/createRuntime", json!([{"path": "/bin/sh", "args": ["sh", "-c", script]}]));
+    let (container, there, go) = Container::sleeper().waiting_hook("createRuntime");
     let create = container.launch(&["create"]).start();
     eventually("the hook runs", || there.exists());
     assert_eq!(container.status(), "creating");
