@@ -267,25 +267,13 @@ impl Cgroup {
         Ok(())
     }
 
-    /// The directory in the unified hierarchy, to start a process in it with `CLONE_INTO_CGROUP` (Linux 5.7). `None` where
-    /// there is none.
+    /// The directory in the unified hierarchy, to start a process in it with `CLONE_INTO_CGROUP` (Linux 5.7): to be moved
+    /// there by another process would have to wait for all processors, some 10 ms. `None` where there is none.
     ///
     /// # Errors
     /// The directory cannot be opened: it is gone.
     pub fn fd_for_clone(&self) -> Result<Option<BorrowedFd<'_>>> {
         self.unified_dir().map_or(Ok(None), |dir| self.open_dir(dir).map(Some))
-    }
-
-    /// Makes the directory in the unified hierarchy of a hybrid machine ahead of the others, and opens it, to start a process
-    /// in it: to be moved there by another process would have to wait for all processors, some 10 ms. `None` where it
-    /// cannot be: nothing is limited there.
-    pub fn make_unified(places: &[Place]) -> Option<(PathBuf, OwnedFd)> {
-        let place = places.iter().find(|place| place.is_unified())?;
-        let mut made = Made(Vec::new());
-        made.mkdir(&place.mount, &place.path).ok()?;
-        let fd = open_dir(&place.path).ok()?;
-        made.keep();
-        Some((place.path.clone(), fd))
     }
 
     /// What the calling process, or a child that inherits it, is to join the hierarchies of v1 by. A process without other

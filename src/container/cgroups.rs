@@ -1,6 +1,6 @@
 //! The cgroup of a container while it is created: where it will be, made, limited, joined, and taken back.
 
-use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::os::fd::BorrowedFd;
 use std::path::PathBuf;
 
 use oci_spec::runtime::Spec;
@@ -22,8 +22,6 @@ pub struct Placement {
     resources: Resources,
     rootless: bool,
     cgroup: Option<Cgroup>,
-    /// On a hybrid machine: the directory in the unified hierarchy, made ahead of the others.
-    unified: Option<(PathBuf, OwnedFd)>,
 }
 
 impl Placement {
@@ -58,7 +56,6 @@ impl Placement {
             rootless: runtime.rootless(),
             layout,
             cgroup: None,
-            unified: None,
         })
     }
 
@@ -107,9 +104,9 @@ impl Placement {
         CgroupView::V1(hierarchies)
     }
 
-    /// Whether anything is made before the child, which that is born into: the cgroup on v2, a part of it on a hybrid machine.
-    pub fn is_begun_before_clone(&self) -> bool {
-        self.is_unified() || self.places.iter().any(|place| place.is_unified())
+    /// Whether there will be one.
+    pub fn is_wanted(&self) -> bool {
+        self.layout.is_some()
     }
 
     fn is_unified(&self) -> bool {
@@ -122,15 +119,13 @@ impl Placement {
         (is_free && !self.rootless && !self.is_unified() && self.layout.is_some()).then(|| self.paths())
     }
 
-    /// Makes what the child is born into.
+    /// Makes the directories, before the child: what it has to do first is less than this, and on v2 it is born in one.
     ///
     /// # Errors
-    /// As [`Cgroup::create`] and [`Cgroup::apply`].
-    pub fn before_clone(&mut self) -> Result<()> {
-        if self.is_unified() {
-            return self.make();
-        }
-        self.unified = Cgroup::make_unified(&self.places);
+    /// As [`Cgroup::create`].
+    pub fn make(&mut self) -> Result<()> {
+        let Some(layout) = &self.layout else { return Ok(()) };
+        self.cgroup = Some(Cgroup::create(layout, &self.location, &self.resources, self.rootless)?);
         Ok(())
     }
 
@@ -139,34 +134,23 @@ impl Placement {
     /// # Errors
     /// When it cannot be opened.
     pub fn fd_for_clone(&self) -> Result<Option<BorrowedFd<'_>>> {
-        match (&self.cgroup, &self.unified) {
-            (Some(cgroup), _) => cgroup.fd_for_clone(),
-            (None, unified) => Ok(unified.as_ref().map(|(_, fd)| fd.as_fd())),
-        }
+        self.cgroup.as_ref().map_or(Ok(None), Cgroup::fd_for_clone)
     }
 
     /// Whether the child can be moved to its cgroup instead of being born there, after this: on a hybrid machine.
     pub fn goes_without_unified(&self, error: &Error) -> bool {
-        self.unified.is_some() && is_refusal_of_unified(error)
+        !self.is_unified() && is_refusal_of_unified(error)
     }
 
-    /// Makes on v1 the directories, while the child makes its namespaces, and moves it in unless it `joins_itself`; on v2
-    /// moves it where it could not be born.
+    /// Sets the limits, while the child makes its namespaces, and moves it in: but for where it `is_born`, and where it
+    /// `moves_itself` to once it is told to go on.
     ///
     /// # Errors
-    /// As [`Cgroup::create`], [`Cgroup::apply`] and [`Cgroup::join`].
-    pub fn after_clone(&mut self, pid: Pid, is_born_in_cgroup: bool, joins_itself: bool) -> Result<()> {
-        if !self.is_unified() {
-            self.make()?;
-        }
-        let is_born = is_born_in_cgroup && (self.is_unified() || self.unified.is_some());
-        self.cgroup.as_mut().map_or(Ok(()), |cgroup| cgroup.join_rest(pid, is_born, joins_itself))
-    }
-
-    fn make(&mut self) -> Result<()> {
-        let Some(layout) = &self.layout else { return Ok(()) };
-        let cgroup = Cgroup::create(layout, &self.location, &self.resources, self.rootless)?;
-        self.cgroup.insert(cgroup).apply(&self.resources)
+    /// As [`Cgroup::apply`] and [`Cgroup::join`].
+    pub fn limit_and_join(&mut self, pid: Pid, is_born: bool, moves_itself: bool) -> Result<()> {
+        let Some(cgroup) = &mut self.cgroup else { return Ok(()) };
+        cgroup.apply(&self.resources)?;
+        cgroup.join_rest(pid, is_born, moves_itself)
     }
 
     /// The cgroup that was made.
@@ -186,8 +170,6 @@ impl Placement {
             if let Err(error) = cgroup.remove() {
                 log::warn!("{}", error.as_go_prints_it());
             }
-        } else if let Some((path, _)) = &self.unified {
-            let _ = rustix::fs::rmdir(path);
         }
     }
 }

@@ -1,9 +1,8 @@
 //! `create`, and the first half of `run`: from a bundle to a first process that waits to be started.
 //!
 //! What is made is made in an order that leaves `delete --force` enough to remove everything, wherever the runtime is
-//! killed: on v2 the folder, state.json with the place of the cgroup, the cgroup, the process in it, state.json with its
-//! pid; on v1 the folder, the process, which dies with the runtime, state.json with both, the cgroups; on a hybrid machine the
-//! one in the unified hierarchy before the process, as on v2.
+//! killed: the folder, state.json with the place of the cgroup, the cgroup, the process, which dies with the runtime,
+//! state.json with its pid.
 
 use std::ffi::CString;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
@@ -238,7 +237,7 @@ pub fn begin<'a>(
         Start::AtGate => Some(open_gate(&folder)?),
         Start::Detached | Start::Attached => None,
     };
-    if placement.is_begun_before_clone() {
+    if placement.is_wanted() {
         // Where the cgroup will be must be on record before any of it is there.
         state.creator = state::creator();
         folder.save(&state)?;
@@ -271,8 +270,9 @@ pub fn begin<'a>(
     log::debug!("container {id}: new namespaces {new:?}, joined {:?}, cgroups {:?}", kinds - new, state.cgroup_paths);
     let mut is_born_in_cgroup = plan.is_cloned_in_own_cgroup_namespace();
     let launched_in = |cgroup: Option<BorrowedFd<'_>>| launch(&plan, &targets, cgroup, |born| init::run(&init, born));
-    let launched = placement.before_clone().and_then(|()| {
+    let launched = placement.make().and_then(|()| {
         let cgroup = if is_born_in_cgroup { placement.fd_for_clone()? } else { None };
+        is_born_in_cgroup = cgroup.is_some();
         match launched_in(cgroup) {
             Err(error) if cgroup.is_some() && placement.goes_without_unified(&error) => {
                 is_born_in_cgroup = false;
@@ -288,6 +288,7 @@ pub fn begin<'a>(
             return Err(error);
         }
     };
+    crate::sys::sched::run_elsewhere(child.pid);
     drop(gate);
     drop(targets);
     let outer = console.and_then(|console| console.outer);
@@ -320,7 +321,7 @@ pub fn begin<'a>(
         created.folder.save(&state)?;
         created.folder.save_config(&created.bundle.text)?;
         created.lock.release();
-        created.placement.after_clone(pid, is_born_in_cgroup, own_cgroups.is_some())?;
+        created.placement.limit_and_join(pid, is_born_in_cgroup, own_cgroups.is_some())?;
         let cgroup_paths = created.placement.paths();
         if cgroup_paths != state.cgroup_paths {
             // Hierarchies that may be done without, and are.

@@ -107,6 +107,9 @@ pub fn exec(
             process::use_terminal(terminal.inner.as_fd())?;
         }
         born.link.wait()?;
+        if !process.ends_with_affinity() {
+            let _ = crate::sys::sched::lift_affinity();
+        }
         let ready = process.confine(proc.as_ref(), &mut born.link, false)?;
         ready.execute(&mut born.link, preserve_fds)
     };

@@ -168,6 +168,9 @@ impl Placed<'_> {
                 entrances.enter()?;
                 entrances.keep();
             }
+            // Its cgroups say where a container may run, not what the runtime was confined to (as runc from 1.3.1 on), nor
+            // where this process had to keep out of the runtime's way.
+            let _ = sys::sched::lift_affinity();
             born.enter_late(Kinds::ALL)?;
         }
         Ok(())

@@ -168,6 +168,12 @@ impl Process {
         self.affinity.initial.is_some() || self.affinity.last.is_some()
     }
 
+    /// For `exec`: whether it is to stay confined to processors. Otherwise it may run on all that its cgroups allow, as the
+    /// container's first process may.
+    pub fn ends_with_affinity(&self) -> bool {
+        self.affinity.last.is_some()
+    }
+
     /// For `exec`: confines the child to processors before it joins the container's cgroup.
     ///
     /// # Errors

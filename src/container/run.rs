@@ -68,6 +68,10 @@ pub fn run(runtime: &Runtime, id: &str, options: &Options, how: &RunOptions) -> 
     }
     if let Some((cgroup, spec)) = created.take_parts() {
         delete::destroy(&container, cgroup, Some(&spec), Some(&signals))?;
+        std::mem::forget(spec);
     }
+    // This process ends now, and the kernel takes back what it has.
+    std::mem::forget((created, container));
+    std::mem::forget(signals);
     Ok(status)
 }

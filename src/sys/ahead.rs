@@ -7,13 +7,15 @@
 use std::os::fd::{AsFd, OwnedFd};
 
 use rustix::io::Errno;
+use rustix::process::Pid;
 
 /// A process that has made a network namespace for others to join, or is about to.
 #[derive(Debug)]
 pub struct Ahead {
+    pid: Pid,
     pidfd: OwnedFd,
-    /// On it comes what became of it: 0 or an errno, in eight bytes. When it is closed by all, or shut, the process ends.
-    word: Option<OwnedFd>,
+    /// On it comes what became of it: 0 or an errno, in eight bytes. When it is shut, or closed by all, the process ends.
+    word: OwnedFd,
 }
 
 impl Ahead {
@@ -104,8 +106,10 @@ impl Ahead {
         if pid < 0 {
             return Err(Errno::from_raw_os_error(-pid as i32));
         }
+        let pid = Pid::from_raw(pid as i32).ok_or(Errno::SRCH)?;
+        super::sched::run_elsewhere(pid);
         // SAFETY: the kernel stored a new descriptor there, which nobody else owns.
-        Ok(Ahead { pidfd: unsafe { OwnedFd::from_raw_fd(pidfd) }, word: Some(word) })
+        Ok(Ahead { pid, pidfd: unsafe { OwnedFd::from_raw_fd(pidfd) }, word })
     }
 
     /// On other architectures there is none.
@@ -117,36 +121,34 @@ impl Ahead {
         Err(Errno::NOSYS)
     }
 
-    /// Joins the namespace when it is there, and lets the other process go. For a child of who started it, whose copy
-    /// this is.
+    /// Joins the namespace when it is there. For a child of who started it, whose copy this is.
     ///
     /// # Errors
     /// Why it could not be made, or as setns(2).
     pub fn join(&self) -> Result<(), Errno> {
-        let socket = self.word.as_ref().ok_or(Errno::BADF)?;
         let mut word = [0; 8];
         let length = loop {
-            match rustix::net::recv(socket, &mut word, rustix::net::RecvFlags::empty()) {
+            match rustix::net::recv(&self.word, &mut word, rustix::net::RecvFlags::empty()) {
                 Err(Errno::INTR) => {}
                 other => break other?.0,
             }
         };
-        let joined = match i64::from_ne_bytes(word) {
+        match i64::from_ne_bytes(word) {
             // It was killed.
             _ if length != word.len() => Err(Errno::SRCH),
             0 => super::clone::setns(self.pidfd.as_fd(), libc::CLONE_NEWNET as u32),
             errno => Err(Errno::from_raw_os_error(errno as i32)),
-        };
-        let _ = rustix::net::shutdown(socket, rustix::net::Shutdown::Both);
-        joined
+        }
     }
 }
 
 impl Drop for Ahead {
-    /// Waits for its end: no longer than a child takes to join or to end.
+    /// Has it end, and waits for that.
     fn drop(&mut self) {
         use std::os::fd::AsRawFd;
-        drop(self.word.take());
+        // Not where it was: there the container runs now.
+        super::sched::run_here(self.pid);
+        let _ = rustix::net::shutdown(&self.word, rustix::net::Shutdown::Both);
         // SAFETY: siginfo_t is plain data, which the kernel fills in; the pidfd is open. `__WALL` is for children without an
         // exit signal.
         unsafe {

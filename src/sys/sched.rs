@@ -1,6 +1,10 @@
-//! Scheduling and memory policies: sched_setattr(2), ioprio_set(2), set_mempolicy(2), personality(2).
+//! Scheduling and memory policies: sched_setattr(2), sched_setaffinity(2), ioprio_set(2), set_mempolicy(2), personality(2).
+
+use std::sync::OnceLock;
 
 use rustix::io::Errno;
+use rustix::process::Pid;
+use rustix::thread::CpuSet;
 
 use super::check;
 
@@ -70,4 +74,48 @@ pub fn set_memory_policy(mode: u32, nodes: &[u64]) -> Result<(), Errno> {
 pub fn set_personality(domain: u64) -> Result<(), Errno> {
     // SAFETY: numbers only.
     check(unsafe { libc::syscall(libc::SYS_personality, domain) }).map(drop)
+}
+
+/// Has `pid`, a process that this one has just begun and goes on beside, run on another processor than this one, where
+/// there is another that it may use; until [`lift_affinity`], or until it ends.
+///
+/// In a virtual machine the kernel takes a processor that is halted for one that the host may have taken away
+/// (`vcpu_is_preempted`), and lets a new process wait for its parent's instead.
+pub fn run_elsewhere(pid: Pid) {
+    // Only processors that this process may use: others may be isolated. This fails with more than a CpuSet can hold.
+    static ALLOWED: OnceLock<Option<CpuSet>> = OnceLock::new();
+    let allowed = ALLOWED.get_or_init(|| rustix::thread::sched_getaffinity(None).ok().filter(|cpus| cpus.count() > 1));
+    if let (Some(mut cpus), Some(here)) = (*allowed, own_cpu()) {
+        cpus.unset(here);
+        // It is only quicker so.
+        let _ = rustix::thread::sched_setaffinity(Some(pid), &cpus);
+    }
+}
+
+/// Has `pid`, after [`run_elsewhere`], run where this process runs, which has nothing to do but wait for it.
+pub fn run_here(pid: Pid) {
+    if let Some(here) = own_cpu() {
+        let mut cpus = CpuSet::new();
+        cpus.set(here);
+        let _ = rustix::thread::sched_setaffinity(Some(pid), &cpus);
+    }
+}
+
+/// The processor that this process runs on just now, as long as a [`CpuSet`] can hold it.
+fn own_cpu() -> Option<usize> {
+    // SAFETY: no arguments. rustix's needs a vDSO, which user mode Linux has not.
+    let cpu = unsafe { libc::sched_getcpu() };
+    usize::try_from(cpu).ok().filter(|cpu| *cpu < CpuSet::MAX_CPU)
+}
+
+/// Lets this process run on every processor that its cgroups allow: what it was told by sched_setaffinity(2), or has
+/// inherited, is forgotten.
+///
+/// # Errors
+/// As sched_setaffinity(2).
+pub fn lift_affinity() -> Result<(), Errno> {
+    // The kernel leaves out what the machine does not have, and what cgroups deny; 8192 is the most it can be built for.
+    const EVERY: [u64; 8192 / 64] = [u64::MAX; 8192 / 64];
+    // SAFETY: the kernel reads as many bytes as it is told from a constant.
+    check(unsafe { libc::syscall(libc::SYS_sched_setaffinity, 0, size_of_val(&EVERY), EVERY.as_ptr()) }).map(drop)
 }

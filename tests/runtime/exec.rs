@@ -4,7 +4,7 @@ use std::fs;
 
 use serde_json::json;
 
-use crate::harness::{Container, Peer, eventually, peer, program, skip_on};
+use crate::harness::{Container, Peer, eventually, peer, program, skip, skip_on};
 
 #[test]
 fn runs_a_program_in_the_container() {
@@ -255,6 +255,35 @@ fn runs_on_the_processors_that_the_process_names() {
     std::fs::write(&file, process.to_string()).expect("write a process");
     let output = container.exec_with(&["--process", file.to_str().expect("UTF-8")], &[]);
     assert_eq!(output.ok().stdout().split_whitespace().last(), Some("0"));
+}
+
+/// Since Linux 6.2 a cgroup no longer undoes what its processes were told by sched_setaffinity(2).
+#[test]
+fn runs_on_every_processor_whatever_its_caller_is_confined_to() {
+    skip_on!(Runc | Crun, "runc from 1.3.1 on");
+    let online = std::fs::read_to_string("/sys/devices/system/cpu/online").expect("read which processors there are");
+    if online.trim() == "0" {
+        skip!("this machine has one processor");
+    }
+    let confined = |words: &[&str], container: &Container| {
+        program("taskset")
+            .args(["-c", "0"])
+            .args(crate::harness::runtime_words())
+            .arg("--root")
+            .arg(container.state_root())
+            .args(words)
+            .run()
+    };
+    let show = ["grep", "Cpus_allowed_list", "/proc/self/status"];
+    let container = Container::running();
+    let output = confined(&[&["exec", &container.id][..], &show].concat(), &container);
+    assert_eq!(output.ok().stdout().split_whitespace().last(), Some(online.trim()), "exec");
+
+    let container = Container::new().args(&show);
+    container.write_config();
+    let bundle = container.bundle();
+    let output = confined(&["run", "--bundle", bundle.to_str().expect("UTF-8"), &container.id], &container);
+    assert_eq!(output.ok().stdout().split_whitespace().last(), Some(online.trim()), "run");
 }
 
 #[test]
