@@ -5,6 +5,7 @@ use std::io::Write as _;
 use std::os::fd::OwnedFd;
 use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
+use std::sync::LazyLock;
 use std::time::{Duration, Instant};
 
 use rustix::fs::FlockOperation;
@@ -248,16 +249,19 @@ fn read_file(path: &Path) -> std::io::Result<Vec<u8>> {
 /// # Errors
 /// As open(2), write(2) and rename(2).
 pub fn replace_file(path: &Path, text: &[u8], mode: u32) -> Result<()> {
+    static OWN_PID: LazyLock<u32> = LazyLock::new(std::process::id);
     let name = path.file_name().unwrap_or_default().to_string_lossy();
-    let temporary = path.with_file_name(format!(".{name}.{}", std::process::id()));
-    let written = fs::OpenOptions::new()
-        .write(true)
-        .create(true)
-        .truncate(true)
-        .mode(mode)
-        .open(&temporary)
-        .and_then(|mut file| file.write_all(text))
-        .and_then(|()| fs::rename(&temporary, path));
+    let temporary = path.with_file_name(format!(".{name}.{}", *OWN_PID));
+    // Nothing that was there is followed or written to: a pid file may be in a folder that others write to.
+    let create = || fs::OpenOptions::new().write(true).create_new(true).mode(mode).open(&temporary);
+    let written = match create() {
+        Err(error) if error.kind() == std::io::ErrorKind::AlreadyExists => {
+            fs::remove_file(&temporary).and_then(|()| create())
+        }
+        created => created,
+    }
+    .and_then(|mut file| file.write_all(text))
+    .and_then(|()| fs::rename(&temporary, path));
     if written.is_err() {
         let _ = fs::remove_file(&temporary);
     }
@@ -267,6 +271,19 @@ pub fn replace_file(path: &Path, text: &[u8], mode: u32) -> Result<()> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn what_is_in_the_way_of_a_replacement_is_neither_written_nor_followed() {
+        let dir = std::env::temp_dir().join(format!("nskit-test-replace-{}", std::process::id()));
+        fs::create_dir(&dir).unwrap();
+        let (path, victim) = (dir.join("pid"), dir.join("victim"));
+        fs::write(&victim, "untouched").unwrap();
+        std::os::unix::fs::symlink(&victim, dir.join(format!(".pid.{}", std::process::id()))).unwrap();
+        replace_file(&path, b"7", 0o644).unwrap();
+        let contents = [&path, &victim].map(|file| fs::read_to_string(file).unwrap());
+        fs::remove_dir_all(&dir).unwrap();
+        assert_eq!(contents, ["7", "untouched"]);
+    }
 
     #[test]
     fn ids_with_path_characters_are_refused() {

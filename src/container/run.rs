@@ -28,7 +28,8 @@ pub struct RunOptions {
 pub fn run(runtime: &Runtime, id: &str, options: &Options, how: &RunOptions) -> Result<u8> {
     let start = if how.detach { Start::Detached } else { Start::Attached };
     if !how.detach && !how.no_subreaper {
-        rustix::process::set_child_subreaper(Some(rustix::process::getpid())).attempt(|| "become a subreaper")?;
+        // Any number will do.
+        rustix::process::set_child_subreaper(Some(rustix::process::Pid::INIT)).attempt(|| "become a subreaper")?;
     }
     let signals = Signals::hold()?;
     let mut created = begin(runtime, id, options, start, &signals)?;
