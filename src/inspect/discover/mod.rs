@@ -2,7 +2,7 @@
 //!
 //! | source | finds | cost |
 //! |---|---|---|
-//! | [`processes`] | what processes are in | 10 system calls a process |
+//! | [`processes`] | what processes are in | nine system calls a process |
 //! | [`threads`] | what single threads moved to, and where children will be born | one and two a process, 10 a thread beyond the first |
 //! | [`descriptors`] | what is open, and (with [`sockets`]) where sockets came from | one a process and one a descriptor, where these are few: kcmp(2), for files shared with the process before |
 //! | [`mounts`] | what is bound to a file, in every mount namespace | three a mount namespace |
