@@ -21,7 +21,7 @@ use super::runtime::Runtime;
 use super::spec::{Bundle, KEEP_GROUPS, annotation, namespaces};
 use super::state::{self, Reported, State, Status};
 use super::wait::Signals;
-use super::{idmaps, notify, sd_notify};
+use super::{idmaps, network, notify, sd_notify};
 use crate::error::{Attempt, Error, Kind as ErrorKind, Result};
 use crate::launch::link::{Link, Stage};
 use crate::launch::{Child, launch, program, terminal};
@@ -243,8 +243,8 @@ pub fn begin<'a>(
         folder.save(&state)?;
     }
 
-    let parent_has_hooks =
-        [Point::Prestart, Point::CreateRuntime].iter().any(|point| !hooks::at(spec, *point).is_empty());
+    let has_hooks = [Point::Prestart, Point::CreateRuntime].iter().any(|point| !hooks::at(spec, *point).is_empty());
+    let parent_is_due = has_hooks || network::has_devices(spec);
     let reported = state.reported(Status::Creating);
     // Here, not in the child, for which the names may mean something else.
     let hook_output = hooks::Output::open(&state.annotations)?;
@@ -263,7 +263,7 @@ pub fn begin<'a>(
         console: console.as_ref().map(|console| &console.inner),
         gate: gate.as_ref(),
         keyring: keyring(id, options)?,
-        parent_has_hooks,
+        parent_is_due,
         hook_output: &hook_output,
         preserve_fds,
     };
@@ -331,11 +331,11 @@ pub fn begin<'a>(
         if let Some(process) = &process {
             process.limit(pid)?;
         }
-        super::network::move_devices(spec, pid)?;
         log::debug!("container {id}: its first process is {}", state.init_process_pid);
         created.child.proceed()?;
-        if parent_has_hooks {
+        if parent_is_due {
             notify::wait_for(&mut created.child, Stage::Mounted, spec, &state, signals)?;
+            network::move_devices(spec, pid)?;
             let reported = state.reported(Status::Creating);
             for point in [Point::Prestart, Point::CreateRuntime] {
                 hooks::run(hooks::at(spec, point), point, &reported, &[], Some(signals))?;
@@ -354,7 +354,7 @@ pub fn begin<'a>(
         }
         if let Some(socket) = &options.pidfd_socket {
             let socket = terminal::connect(socket)?;
-            crate::launch::link::send_fd(socket.as_fd(), b"pidfd", created.child.pidfd.as_fd())
+            crate::sys::fd::send_fd(socket.as_fd(), b"pidfd", created.child.pidfd.as_fd())
                 .attempt(|| "send the pidfd of the container's first process")?;
         }
         if let Some(file) = &options.pid_file {
@@ -383,7 +383,7 @@ fn is_own_cgroup_namespace(target: &Target) -> Result<bool> {
 }
 
 fn receive_terminal(outer: &OwnedFd, child: &mut Child) -> Result<OwnedFd> {
-    match crate::launch::link::receive_fd(outer.as_fd()).attempt(|| "receive the terminal")? {
+    match crate::sys::fd::receive_fd(outer.as_fd()).attempt(|| "receive the terminal")? {
         Some(terminal) => {
             // Before the program starts, which may ask at once.
             terminal::copy_size(terminal.as_fd());

@@ -21,10 +21,10 @@ use super::wait::Signals;
 use super::{init, notify};
 use crate::cgroup::{Cgroup, Entrances, SubCgroup};
 use crate::error::{Attempt, Error, Kind as ErrorKind, Result};
-use crate::launch::link::send_fd;
 use crate::launch::{Born, Child, launch, program, terminal};
 use crate::lsm::Proc;
 use crate::namespace::{self, Kind, Kinds, Target};
+use crate::sys::fd::send_fd;
 
 /// Options of `exec`.
 #[derive(Clone, Debug, Default)]
@@ -132,7 +132,7 @@ pub fn exec(
         process.set_final_affinity(pid)?;
         process.limit(pid)?;
         if let Some(outer) = &outer {
-            shown = crate::launch::link::receive_fd(outer.as_fd()).attempt(|| "receive the terminal")?;
+            shown = crate::sys::fd::receive_fd(outer.as_fd()).attempt(|| "receive the terminal")?;
             // Before the program starts, which may ask at once.
             shown.iter().for_each(|shown| terminal::copy_size(shown.as_fd()));
         }

@@ -15,12 +15,13 @@ use super::process::{self, Process};
 use super::state::{Reported, Status};
 use crate::cgroup::{Cgroup, Paths};
 use crate::error::{Attempt, Error, Kind as ErrorKind, Result};
-use crate::launch::link::{Link, Message, Stage, send_fd};
+use crate::launch::link::{Link, Message, Stage};
 use crate::launch::{Born, program, terminal};
 use crate::lsm::{self, Proc};
 use crate::mount::rootfs::{self, Rootfs};
 use crate::namespace::{self, Ahead, Kind, Kinds, Target};
 use crate::sys;
+use crate::sys::fd::send_fd;
 
 /// What the first process needs to know, all of it made before it was born.
 #[derive(Debug)]
@@ -49,8 +50,8 @@ pub struct Init<'a> {
     pub gate: Option<&'a OwnedFd>,
     /// The name of the session keyring to join.
     pub keyring: Option<CString>,
-    /// The parent has hooks to run before pivot_root(2).
-    pub parent_has_hooks: bool,
+    /// The parent has something to do before pivot_root(2): hooks to run, network devices to move.
+    pub parent_is_due: bool,
     /// Where hooks write.
     pub hook_output: &'a hooks::Output,
     /// Descriptors beyond the standard streams that the program inherits.
@@ -86,7 +87,7 @@ pub fn run(init: &Init<'_>, born: &mut Born) -> Result<Infallible> {
     let mut placed = Placed { done: false, own_cgroups: init.own_cgroups };
     let mut built = rootfs::build(init.rootfs, &mut || placed.wait(born))?;
     placed.wait(born)?;
-    if init.parent_has_hooks {
+    if init.parent_is_due {
         born.link.send(&Message::Reached(Stage::Mounted))?;
         born.link.wait()?;
     }

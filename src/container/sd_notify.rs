@@ -14,7 +14,7 @@ use rustix::net::{AddressFamily, SendFlags, SocketAddrUnix, SocketFlags, SocketT
 use super::folder::Folder;
 use super::wait::poll_until;
 use crate::error::{Attempt, Error, Result};
-use crate::launch::{link, terminal};
+use crate::launch::terminal;
 
 const VARIABLE: &str = "NOTIFY_SOCKET";
 const NAME: &str = "notify.sock";
@@ -138,7 +138,7 @@ impl Notify {
     /// Waits until everything was read; sd_notify_barrier(3).
     fn barrier(&self, host: &OwnedFd) -> Result<()> {
         let (ours, theirs) = rustix::pipe::pipe_with(rustix::pipe::PipeFlags::CLOEXEC).attempt(|| "create a pipe")?;
-        link::send_fd(host.as_fd(), b"BARRIER=1", theirs.as_fd())
+        crate::sys::fd::send_fd(host.as_fd(), b"BARRIER=1", theirs.as_fd())
             .attempt(|| "send a barrier to the service manager")?;
         drop(theirs);
         // What is ready is that its other end was closed.

@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 
 use oci_spec::runtime::{LinuxNamespaceType, LinuxResources, Process, Spec};
 
+use super::network::is_device_name;
 use super::{resources, strict};
 use crate::error::{Attempt, Error, Result};
 use crate::namespace::{Kind, Kinds};
@@ -275,6 +276,12 @@ fn validate(spec: &Spec) -> Result<()> {
         }
         if given(linux.net_devices().as_ref().map(std::collections::HashMap::len)) && !kinds.contains(Kind::Net) {
             return fail("unable to move network devices without a NET namespace".into());
+        }
+        for (name, device) in linux.net_devices().iter().flatten() {
+            let wanted = device.name().as_deref().filter(|wanted| !wanted.is_empty());
+            if let Some(name) = [Some(name.as_str()), wanted].into_iter().flatten().find(|name| !is_device_name(name)) {
+                return fail(format!("invalid network device name {name:?}"));
+            }
         }
         // What is not there yet is refused by its name, never passed over.
         if linux.intel_rdt().is_some() {

@@ -4,8 +4,9 @@
 //! carrier ── Pid(n) ─────────────> parent     the child is its sibling, with this pid
 //! child   <────────── Proceed ──── parent     ids are mapped (only with a new user namespace)
 //! child   <────────── Proceed ──── parent     the child is in its cgroup, limits hold
-//! child   ── Reached(Mounted) ───> parent     only when hooks are to run before pivot_root(2)
-//! child   <────────── Proceed ──── parent     they ran
+//! child   ── Reached(Mounted) ───> parent     only when hooks are to run before pivot_root(2), or
+//!                                              network devices to come
+//! child   <────────── Proceed ──── parent     they ran, and are there
 //! child   <─────── Filter(...) ─── parent     only with a seccomp profile: compiled while the child mounts
 //! child   ── Reached(Ready) ─────> parent     only for create: nothing is left but to start the program
 //! child   ── Reached(Ready) ─────> starter    only for create: `start` has connected to the container's socket,
@@ -21,16 +22,12 @@
 //! An end of file before its time means that the other side died; the parent asks waitid(2) what of.
 
 use std::fmt;
-use std::io::IoSlice;
 use std::mem::MaybeUninit;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 
 use rustix::event::{PollFd, PollFlags, Timespec};
 use rustix::io::Errno;
-use rustix::net::{
-    AddressFamily, RecvAncillaryBuffer, RecvAncillaryMessage, RecvFlags, SendAncillaryBuffer, SendAncillaryMessage,
-    SendFlags, SocketFlags, SocketType,
-};
+use rustix::net::{AddressFamily, RecvFlags, SendFlags, SocketFlags, SocketType};
 
 use crate::error::{Attempt, Error, Kind, Result};
 use crate::seccomp;
@@ -290,33 +287,6 @@ impl AsFd for Link {
     fn as_fd(&self) -> BorrowedFd<'_> {
         self.fd.as_fd()
     }
-}
-
-/// Sends a descriptor with `bytes` over a connected unix socket (`SCM_RIGHTS`, unix(7)).
-///
-/// # Errors
-/// As sendmsg(2).
-pub fn send_fd(socket: BorrowedFd<'_>, bytes: &[u8], fd: BorrowedFd<'_>) -> Result<(), Errno> {
-    let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(1))];
-    let mut control = SendAncillaryBuffer::new(&mut space);
-    let fds = [fd];
-    control.push(SendAncillaryMessage::ScmRights(&fds));
-    rustix::net::sendmsg(socket, &[IoSlice::new(bytes)], &mut control, SendFlags::NOSIGNAL).map(drop)
-}
-
-/// Receives a descriptor; `None` when the other side closed without sending one.
-///
-/// # Errors
-/// As recvmsg(2).
-pub fn receive_fd(socket: BorrowedFd<'_>) -> Result<Option<OwnedFd>, Errno> {
-    let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(1))];
-    let mut control = RecvAncillaryBuffer::new(&mut space);
-    let mut bytes = [0; 4096];
-    rustix::net::recvmsg(socket, &mut [std::io::IoSliceMut::new(&mut bytes)], &mut control, RecvFlags::CMSG_CLOEXEC)?;
-    Ok(control.drain().find_map(|message| match message {
-        RecvAncillaryMessage::ScmRights(mut fds) => fds.next(),
-        _ => None,
-    }))
 }
 
 #[cfg(test)]

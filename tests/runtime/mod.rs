@@ -18,6 +18,7 @@ mod list;
 mod logs;
 mod masks;
 mod mounts;
+mod network;
 mod pause;
 mod preserve_fds;
 mod propagation;

@@ -1,16 +1,14 @@
 //! What is in a network namespace: links, addresses, and sockets that wait for somebody.
 
-mod netlink;
-
 use std::collections::HashMap;
 use std::fs;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use std::os::fd::{AsFd, BorrowedFd};
 
-use self::netlink::{Attributes, Socket};
 use super::Snapshot;
 use crate::error::{Attempt, Error, Result};
 use crate::namespace::Kind;
+use crate::netlink::{self, Attributes, Protocol, Socket};
 
 /// A network interface.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -74,7 +72,7 @@ const IFF_UP: u32 = 1;
 pub fn look(ns: BorrowedFd<'_>) -> Result<Network> {
     let inode = rustix::fs::fstat(ns).attempt(|| "stat the network namespace")?.st_ino;
     let attempted = || format!("look into net:[{inode}]");
-    let (mut route, mut diagnosis) = Socket::pair_in(ns).attempt(attempted)?;
+    let mut route = Socket::open_in(ns, Protocol::Route).attempt(attempted)?;
     let mut network = Network { namespace: inode, ..Network::default() };
     for message in route.dump(netlink::RTM_GETLINK, &[0; 16]).attempt(attempted)? {
         network.links.extend(read_link(&message));
@@ -86,6 +84,8 @@ pub fn look(ns: BorrowedFd<'_>) -> Result<Network> {
             link.addresses.push(address);
         }
     }
+    // A kernel that cannot list sockets has none to tell of.
+    let Ok(mut diagnosis) = Socket::open_in(ns, Protocol::Diagnosis) else { return Ok(network) };
     for (protocol, number, states) in [("tcp", 6, TCP_LISTEN), ("udp", 17, UDP_UNCONNECTED)] {
         for family in [2u8, 10] {
             let mut request = vec![family, number, 0, 0];
@@ -133,7 +133,7 @@ pub fn look_at_all(snapshot: &Snapshot) -> (Vec<Network>, Vec<(u64, Error)>) {
                 let inode = networks[candidate].namespace;
                 let Some(fd) = open(inode) else { continue };
                 if route.is_none() {
-                    route = Socket::pair_in(own.as_fd()).ok().map(|(route, _)| route);
+                    route = Socket::open_in(own.as_fd(), Protocol::Route).ok();
                 }
                 if let Some(id) = route.as_mut().and_then(|route| route.netnsid(fd.as_fd())) {
                     ids.insert(id, inode);

@@ -1,57 +1,82 @@
-//! As much of netlink(7) as it takes to ask for lists.
+//! As much of netlink(7) as it takes to ask for lists and to change links and addresses: see rtnetlink(7) and
+//! sock_diag(7).
 
-use std::io::{IoSlice, IoSliceMut};
 use std::mem::MaybeUninit;
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
 
 use rustix::io::Errno;
-use rustix::net::{
-    AddressFamily, RecvAncillaryBuffer, RecvAncillaryMessage, RecvFlags, SendAncillaryBuffer, SendAncillaryMessage,
-    SendFlags, SocketFlags, SocketType, netlink, recv, recvmsg, send, sendmsg, socket_with,
-};
+use rustix::net::{AddressFamily, RecvFlags, SendFlags, SocketFlags, SocketType, netlink, recv, send, socket_with};
 use rustix::process::{WaitOptions, waitpid};
 use rustix::thread::{LinkNameSpaceType, move_into_link_name_space};
 
 use crate::namespace::Kind;
 use crate::sys::clone::{Clone3, Forked, clone3, exit_now, setns};
+use crate::sys::fd::{receive_fd, send_fd};
 use crate::sys::ioctl;
 
-pub(super) const RTM_GETLINK: u16 = 18;
-pub(super) const RTM_GETADDR: u16 = 22;
-pub(super) const SOCK_DIAG_BY_FAMILY: u16 = 20;
+pub(crate) const RTM_NEWLINK: u16 = 16;
+pub(crate) const RTM_GETLINK: u16 = 18;
+pub(crate) const RTM_NEWADDR: u16 = 20;
+pub(crate) const RTM_GETADDR: u16 = 22;
+pub(crate) const SOCK_DIAG_BY_FAMILY: u16 = 20;
 const RTM_NEWNSID: u16 = 88;
 const RTM_GETNSID: u16 = 90;
 const NETNSA_NSID: u16 = 1;
 const NETNSA_FD: u16 = 3;
 const NLM_F_REQUEST: u16 = 1;
+const NLM_F_ACK: u16 = 4;
 const NLM_F_DUMP: u16 = 0x300;
 const NLMSG_ERROR: u16 = 2;
 const NLMSG_DONE: u16 = 3;
 const HEADER: usize = 16;
 
+/// What a socket is for.
+#[derive(Clone, Copy)]
+pub(crate) enum Protocol {
+    /// Links, addresses and routes: rtnetlink(7).
+    Route,
+    /// Other sockets: sock_diag(7).
+    Diagnosis,
+}
+
 /// A netlink socket.
-pub(super) struct Socket(OwnedFd);
+pub(crate) struct Socket(OwnedFd);
 
 impl Socket {
-    /// Sockets for routing and for socket diagnosis in the network namespace. Somebody else goes there to make them, so
-    /// that the caller stays where it is: a thread, or, where the caller's privilege is in the user namespace that owns
-    /// it, a process that enters that one first.
-    pub(super) fn pair_in(ns: BorrowedFd<'_>) -> Result<(Socket, Socket), Errno> {
+    /// In the caller's network namespace.
+    ///
+    /// # Errors
+    /// As socket(2).
+    pub(crate) fn open(protocol: Protocol) -> Result<Socket, Errno> {
+        // No protocol is protocol 0, which is NETLINK_ROUTE.
+        let protocol = match protocol {
+            Protocol::Route => None,
+            Protocol::Diagnosis => Some(netlink::SOCK_DIAG),
+        };
+        socket_with(AddressFamily::NETLINK, SocketType::RAW, SocketFlags::CLOEXEC, protocol).map(Socket)
+    }
+
+    /// In another network namespace. Somebody else goes there to make it, so that the caller stays where it is: a thread, or,
+    /// where the caller's privilege is in the user namespace that owns it, a process that enters that one first.
+    ///
+    /// # Errors
+    /// `EPERM` without `CAP_SYS_ADMIN` over it or over its owner, but for the caller's own.
+    pub(crate) fn open_in(ns: BorrowedFd<'_>, protocol: Protocol) -> Result<Socket, Errno> {
         let inode = |ns: BorrowedFd<'_>| rustix::fs::fstat(ns).map(|status| status.st_ino);
         if rustix::fs::stat("/proc/thread-self/ns/net").map(|status| status.st_ino) == inode(ns) {
-            return Socket::pair();
+            return Socket::open(protocol);
         }
         let entered = std::thread::scope(|scope| {
             let thread = scope.spawn(|| {
                 move_into_link_name_space(ns, Some(LinkNameSpaceType::Network))?;
-                Socket::pair()
+                Socket::open(protocol)
             });
             thread.join().unwrap_or(Err(Errno::AGAIN))
         });
         match entered {
             Err(Errno::PERM) => match ioctl::namespace_owner(ns) {
                 Ok(owner) if rustix::fs::stat("/proc/self/ns/user")?.st_ino != inode(owner.as_fd())? => {
-                    Socket::pair_through(owner.as_fd(), ns)
+                    Socket::open_through(owner.as_fd(), ns, protocol)
                 }
                 _ => Err(Errno::PERM),
             },
@@ -59,25 +84,17 @@ impl Socket {
         }
     }
 
-    /// In the caller's network namespace.
-    fn pair() -> Result<(Socket, Socket), Errno> {
-        let open =
-            |protocol| socket_with(AddressFamily::NETLINK, SocketType::RAW, SocketFlags::CLOEXEC, protocol).map(Socket);
-        // No protocol is protocol 0, which is NETLINK_ROUTE.
-        Ok((open(None)?, open(Some(netlink::SOCK_DIAG))?))
-    }
-
-    /// In the network namespace, by a child that enters its owner first and hands the sockets over. A user namespace can
+    /// In the network namespace, by a child that enters its owner first and hands the socket over. A user namespace can
     /// only be entered by a process with one thread, and not be left again.
-    fn pair_through(owner: BorrowedFd<'_>, ns: BorrowedFd<'_>) -> Result<(Socket, Socket), Errno> {
+    fn open_through(owner: BorrowedFd<'_>, ns: BorrowedFd<'_>, protocol: Protocol) -> Result<Socket, Errno> {
         let flags = SocketFlags::CLOEXEC;
         let (ours, theirs) = rustix::net::socketpair(AddressFamily::UNIX, SocketType::DGRAM, flags, None)?;
         let child = match clone3(&Clone3::default())? {
             Forked::Child => {
                 let made = setns(owner, Kind::User.flag())
                     .and_then(|()| setns(ns, Kind::Net.flag()))
-                    .and_then(|()| Socket::pair())
-                    .and_then(|(route, diagnosis)| hand_over(&theirs, &[route.0.as_fd(), diagnosis.0.as_fd()]));
+                    .and_then(|()| Socket::open(protocol))
+                    .and_then(|socket| send_fd(theirs.as_fd(), b"+", socket.0.as_fd()));
                 exit_now(made.err().map_or(0, Errno::raw_os_error));
             }
             Forked::Parent(child, _) => child,
@@ -90,7 +107,7 @@ impl Socket {
             }
         };
         match status.and_then(|(_, status)| status.exit_status()) {
-            Some(0) => take_over(&ours),
+            Some(0) => receive_fd(ours.as_fd())?.map(Socket).ok_or(Errno::BADMSG),
             Some(errno) => Err(Errno::from_raw_os_error(errno)),
             None => Err(Errno::CHILD),
         }
@@ -107,7 +124,7 @@ impl Socket {
     }
 
     /// Asks for a list, and returns the messages without their headers.
-    pub(super) fn dump(&mut self, kind: u16, payload: &[u8]) -> Result<Vec<Vec<u8>>, Errno> {
+    pub(crate) fn dump(&mut self, kind: u16, payload: &[u8]) -> Result<Vec<Vec<u8>>, Errno> {
         self.request(kind, NLM_F_DUMP, payload)?;
         let mut messages = Vec::new();
         let mut space = vec![MaybeUninit::<u8>::uninit(); 64 * 1024];
@@ -134,13 +151,26 @@ impl Socket {
         }
     }
 
+    /// Has something done: `payload` is the fixed part of the message, and attributes behind it.
+    ///
+    /// # Errors
+    /// What the kernel answers.
+    pub(crate) fn act(&mut self, kind: u16, payload: &[u8]) -> Result<(), Errno> {
+        self.request(kind, NLM_F_ACK, payload)?;
+        let mut space = [MaybeUninit::<u8>::uninit(); 8192];
+        let ((bytes, _), _) = recv(&self.0, &mut space, RecvFlags::empty())?;
+        match bytes.get(HEADER..HEADER + 4).and_then(|errno| errno.try_into().ok()).map(i32::from_ne_bytes) {
+            Some(0) => Ok(()),
+            Some(errno) => Err(Errno::from_raw_os_error(-errno)),
+            None => Err(Errno::BADMSG),
+        }
+    }
+
     /// What the socket's network namespace calls another one.
-    pub(super) fn netnsid(&mut self, ns: BorrowedFd<'_>) -> Option<i32> {
-        // struct rtgenmsg, padded to four bytes, and one struct rtattr.
+    pub(crate) fn netnsid(&mut self, ns: BorrowedFd<'_>) -> Option<i32> {
+        // struct rtgenmsg, padded to four bytes.
         let mut payload = vec![0; 4];
-        payload.extend_from_slice(&8u16.to_ne_bytes());
-        payload.extend_from_slice(&NETNSA_FD.to_ne_bytes());
-        payload.extend_from_slice(&ns.as_raw_fd().to_ne_bytes());
+        add_attribute(&mut payload, NETNSA_FD, &ns.as_raw_fd().to_ne_bytes());
         self.request(RTM_GETNSID, 0, &payload).ok()?;
         let mut space = [MaybeUninit::<u8>::uninit(); 256];
         let ((bytes, _), _) = recv(&self.0, &mut space, RecvFlags::empty()).ok()?;
@@ -152,28 +182,16 @@ impl Socket {
     }
 }
 
-/// Passes descriptors on, with a byte that carries them.
-fn hand_over(to: &OwnedFd, fds: &[BorrowedFd<'_>]) -> Result<(), Errno> {
-    let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(2))];
-    let mut rights = SendAncillaryBuffer::new(&mut space);
-    rights.push(SendAncillaryMessage::ScmRights(fds));
-    sendmsg(to, &[IoSlice::new(b"+")], &mut rights, SendFlags::empty()).map(drop)
-}
-
-fn take_over(from: &OwnedFd) -> Result<(Socket, Socket), Errno> {
-    let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(2))];
-    let mut rights = RecvAncillaryBuffer::new(&mut space);
-    let flags = RecvFlags::CMSG_CLOEXEC | RecvFlags::DONTWAIT;
-    recvmsg(from, &mut [IoSliceMut::new(&mut [0])], &mut rights, flags)?;
-    let mut sockets = rights.drain().flat_map(|message| match message {
-        RecvAncillaryMessage::ScmRights(fds) => fds.map(Socket).collect::<Vec<_>>(),
-        _ => Vec::new(),
-    });
-    Ok((sockets.next().ok_or(Errno::BADMSG)?, sockets.next().ok_or(Errno::BADMSG)?))
+/// Adds an attribute to a message's payload.
+pub(crate) fn add_attribute(payload: &mut Vec<u8>, kind: u16, value: &[u8]) {
+    payload.extend_from_slice(&(4 + value.len() as u16).to_ne_bytes());
+    payload.extend_from_slice(&kind.to_ne_bytes());
+    payload.extend_from_slice(value);
+    payload.resize(payload.len().next_multiple_of(4), 0);
 }
 
 /// The attributes in a message: `struct rtattr` and its value, again and again.
-pub(super) struct Attributes<'a>(pub(super) &'a [u8]);
+pub(crate) struct Attributes<'a>(pub(crate) &'a [u8]);
 
 impl<'a> Iterator for Attributes<'a> {
     type Item = (u16, &'a [u8]);
