@@ -88,7 +88,7 @@ impl Socket {
     /// only be entered by a process with one thread, and not be left again.
     fn open_through(owner: BorrowedFd<'_>, ns: BorrowedFd<'_>, protocol: Protocol) -> Result<Socket, Errno> {
         let flags = SocketFlags::CLOEXEC;
-        let (ours, theirs) = rustix::net::socketpair(AddressFamily::UNIX, SocketType::DGRAM, flags, None)?;
+        let (ours, theirs) = rustix::net::socketpair(AddressFamily::UNIX, SocketType::SEQPACKET, flags, None)?;
         let child = match clone3(&Clone3::default())? {
             Forked::Child => {
                 let made = setns(owner, Kind::User.flag())
@@ -100,16 +100,18 @@ impl Socket {
             Forked::Parent(child, _) => child,
         };
         drop(theirs);
+        let socket = receive_fd(ours.as_fd());
         let status = loop {
             match waitpid(Some(child), WaitOptions::empty()) {
                 Err(Errno::INTR) => {}
-                other => break other?,
+                // The kernel has reaped it already for a caller who ignores SIGCHLD.
+                other => break other.ok().flatten(),
             }
         };
-        match status.and_then(|(_, status)| status.exit_status()) {
-            Some(0) => receive_fd(ours.as_fd())?.map(Socket).ok_or(Errno::BADMSG),
-            Some(errno) => Err(Errno::from_raw_os_error(errno)),
-            None => Err(Errno::CHILD),
+        match (socket?, status.and_then(|(_, status)| status.exit_status())) {
+            (Some(socket), _) => Ok(Socket(socket)),
+            (None, Some(errno)) if errno != 0 => Err(Errno::from_raw_os_error(errno)),
+            (None, _) => Err(Errno::CHILD),
         }
     }
 

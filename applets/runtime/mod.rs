@@ -157,6 +157,8 @@ fn run(args: Vec<OsString>) -> ExitCode {
     let Some(verb) = VERBS.iter().find(|verb| verb.name == name) else {
         return usage("", &format!("there is no command '{name}': see --help"));
     };
+    // For a caller who ignores it, as some daemons do, the kernel would reap what is waited for here.
+    nskit::sys::signal::set_default(nix::sys::signal::Signal::SIGCHLD as i32);
     // First of all, since everything before it is done twice.
     let protected = if verb.protected { protect::own_image() } else { Ok(()) };
     nskit::sys::start::prepare();

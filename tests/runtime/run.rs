@@ -6,7 +6,7 @@ use std::time::Instant;
 use nix::sys::signal::Signal;
 use serde_json::{Value, json};
 
-use crate::harness::{Container, eventually, skip_on};
+use crate::harness::{Container, eventually, program, skip_on};
 
 #[test]
 fn exits_with_the_status_of_the_process() {
@@ -355,4 +355,20 @@ fn of_several_values_of_a_variable_the_last_counts_and_is_alone() {
     let env = serde_json::json!(["X=1", "PATH=/bin", "X=2"]);
     let container = Container::script("env | grep ^X; echo $X").set("/process/env", env);
     assert_eq!(container.output(), "X=2\n2");
+}
+
+#[test]
+fn the_status_reaches_a_caller_who_ignores_sigchld() {
+    let container = Container::script("exit 7")
+        .set("/hooks", json!({"createRuntime": [{"path": "/bin/true"}], "poststop": [{"path": "/bin/true"}]}));
+    container.write_config();
+    let command = format!(
+        "trap '' CHLD; exec {} --root {} run --bundle {} {}",
+        crate::harness::runtime_words().join(" "),
+        container.state_root().display(),
+        container.bundle().display(),
+        container.id
+    );
+    program("timeout").args(["20", "sh", "-c", &command]).run().exits(7);
+    container.assert_gone();
 }
