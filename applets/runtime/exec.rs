@@ -145,7 +145,12 @@ fn changed(args: &Exec, spec: &Spec) -> anyhow::Result<Process> {
         sets.set_bounding(add(sets.bounding()));
         sets.set_effective(add(sets.effective()));
         sets.set_permitted(add(sets.permitted()));
-        // Nothing becomes inheritable here (CVE-2022-29162), and ambient only what is already.
+        // Nothing becomes inheritable here (CVE-2022-29162), and ambient only what is that already.
+        let inherited: Capabilities =
+            sets.inheritable().iter().flatten().filter(|capability| added.contains(*capability)).copied().collect();
+        if !inherited.is_empty() {
+            sets.set_ambient(Some(sets.ambient().iter().flatten().chain(&inherited).copied().collect()));
+        }
         process.set_capabilities(Some(sets));
     }
     Ok(process)

@@ -402,7 +402,7 @@ fn failed_join(dir: &Path, pid: Option<Pid>, errno: Errno) -> Error {
         Errno::OPNOTSUPP => " (the cgroup is not a valid domain: a cgroup above it is threaded)",
         _ => "",
     };
-    let who = pid.map_or("this process".to_owned(), |pid| format!("pid {pid}"));
+    let who = pid.map_or("pid 0 (this process)".to_owned(), |pid| format!("pid {pid}"));
     Error::os(errno, format!("unable to apply cgroup configuration: adding {who} to cgroups: {}{why}", dir.display()))
 }
 

@@ -386,7 +386,7 @@ fn receive_terminal(outer: &OwnedFd, child: &mut Child) -> Result<OwnedFd> {
     match crate::sys::fd::receive_fd(outer.as_fd()).attempt(|| "receive the terminal")? {
         Some(terminal) => {
             // Before the program starts, which may ask at once.
-            terminal::copy_size(terminal.as_fd());
+            terminal::fit(terminal.as_fd());
             Ok(terminal)
         }
         // It died first, and says of what.

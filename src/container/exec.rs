@@ -134,7 +134,7 @@ pub fn exec(
         if let Some(outer) = &outer {
             shown = crate::sys::fd::receive_fd(outer.as_fd()).attempt(|| "receive the terminal")?;
             // Before the program starts, which may ask at once.
-            shown.iter().for_each(|shown| terminal::copy_size(shown.as_fd()));
+            shown.iter().for_each(|shown| terminal::fit(shown.as_fd()));
         }
         child.proceed()?;
         if let Some(profile) = &seccomp {

@@ -117,14 +117,17 @@ pub fn run(
     if hooks.is_empty() {
         return Ok(());
     }
-    run_with(hooks, point, state, environment, signals, &Output::open(&state.annotations)?)
+    // As runc, whose own working directory is the bundle.
+    let bundle = Some(state.bundle.as_path()).filter(|bundle| bundle.is_dir());
+    run_in(bundle, hooks, point, state, environment, signals, &Output::open(&state.annotations)?)
 }
 
-/// As [`run`], where the files that hooks write to cannot be opened any more.
+/// As [`run`], in `folder` or where this process is, and where the files that hooks write to cannot be opened any more.
 ///
 /// # Errors
 /// As [`run`].
-pub fn run_with(
+pub fn run_in(
+    folder: Option<&Path>,
     hooks: &[Hook],
     point: Point,
     state: &Reported,
@@ -133,11 +136,9 @@ pub fn run_with(
     output: &Output,
 ) -> Result<()> {
     let input = serde_json::to_vec(state).map_err(|error| Error::invalid(format!("write the state: {error}")))?;
-    // As runc, whose own working directory is the bundle. Inside the container there is none.
-    let folder = Some(state.bundle.as_path()).filter(|bundle| point != Point::StartContainer && bundle.is_dir());
     for (number, hook) in hooks.iter().enumerate() {
         run_one(hook, &input, folder, environment, signals, output)
-            .attempt(|| format!("error running {} hook #{number} ({})", point.name(), hook.path().display()))?;
+            .attempt(|| format!("error running {} hook #{number}: {}", point.name(), hook.path().display()))?;
     }
     Ok(())
 }

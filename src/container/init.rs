@@ -95,7 +95,10 @@ pub fn run(init: &Init<'_>, born: &mut Born) -> Result<Infallible> {
     let hooks_here = hooks::at(init.spec, Point::CreateContainer);
     if !hooks_here.is_empty() {
         state.pid = own_pid(proc.as_ref())?;
-        hooks::run_with(hooks_here, Point::CreateContainer, &state, &[], None, init.hook_output)?;
+        // As runc, which is in the container's root by now.
+        let root = format!("/proc/self/fd/{}", built.root().as_raw_fd());
+        let root = Some(Path::new(&root));
+        hooks::run_in(root, hooks_here, Point::CreateContainer, &state, &[], None, init.hook_output)?;
     }
     if let (Some(process), Some(console)) = (init.process.filter(|process| process.terminal), init.console) {
         let terminal = terminal::open(built.root(), process.size)?;
@@ -141,7 +144,7 @@ pub fn run(init: &Init<'_>, born: &mut Born) -> Result<Infallible> {
         let pid = rustix::process::getpid().as_raw_nonzero().get();
         let state = Reported { status: Status::Created, pid, ..state };
         let environment = init.process.map(Process::environment).unwrap_or_default();
-        hooks::run_with(hooks_here, Point::StartContainer, &state, &environment, None, init.hook_output)?;
+        hooks::run_in(None, hooks_here, Point::StartContainer, &state, &environment, None, init.hook_output)?;
     }
     ready.execute(&mut born.link, init.preserve_fds)
 }

@@ -16,20 +16,27 @@ use crate::sys;
 /// When the container is not there or not running: "container not running".
 pub fn kill(runtime: &Runtime, id: &str, signal: i32, all: bool) -> Result<()> {
     let container = Container::load(runtime, id)?;
+    if all && signal == 0 {
+        // Whether there is anybody is no error, here (as runc).
+        return Ok(());
+    }
     if all {
         let signal = Signal::from_named_raw(signal)
             .ok_or_else(|| Error::invalid(format!("signal {signal} cannot be sent to all processes")))?;
         return container.cgroup()?.kill(signal);
+    }
+    if signal == Signal::KILL.as_raw() && !container.state.has_own_pids() {
+        // In somebody else's pid namespace nobody takes the others along in dying, and they may outlive the first.
+        let cgroup = container.cgroup()?;
+        if cgroup.exists() {
+            return cgroup.kill(Signal::KILL);
+        }
     }
     let init = container.state.open_init()?;
     match sys::signal::pidfd_send(init.as_fd(), signal) {
         Ok(()) => {}
         Err(Errno::SRCH) => return Err(Error::new(Kind::State, "container not running")),
         Err(errno) => return Err(Error::os(errno, format!("send signal {signal} to container {id}"))),
-    }
-    if signal == Signal::KILL.as_raw() && !container.state.has_own_pids() {
-        // In somebody else's pid namespace nobody takes the others along in dying; runc kills them, too.
-        return container.cgroup()?.kill(Signal::KILL);
     }
     if signal == Signal::KILL.as_raw() && container.is_paused().unwrap_or(false) {
         // A frozen process cannot die (v1).

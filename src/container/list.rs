@@ -22,7 +22,8 @@ pub fn state(runtime: &Runtime, id: &str) -> Result<Reported> {
 /// When the folder of states cannot be read; that there is none means that there are no containers.
 pub fn list(runtime: &Runtime) -> Result<Vec<Reported>> {
     let entries = match std::fs::read_dir(&runtime.root) {
-        Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(Vec::new()),
+        // Nobody has had a container yet; but who names a folder means one that is there (as runc).
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound && !runtime.has_given_root => return Ok(Vec::new()),
         other => other.attempt(|| format!("read {}", runtime.root.display()))?,
     };
     let mut ids: Vec<String> = entries.flatten().filter_map(|entry| entry.file_name().into_string().ok()).collect();

@@ -55,7 +55,9 @@ impl Process {
         let strings = |list: &Option<Vec<String>>, what| -> Result<Vec<CString>> {
             list.iter().flatten().map(|text| c_string(text.as_str(), what)).collect()
         };
-        let env = last_of_each(strings(process.env(), "environment variable")?);
+        let mut env = last_of_each(strings(process.env(), "environment variable")?);
+        // As runc: an empty home is none.
+        env.retain(|entry| entry.to_bytes() != b"HOME=");
         let has_home = env.iter().any(|entry| entry.to_bytes().starts_with(b"HOME="));
         let user = process.user();
         let size = process.console_size().filter(|size| size.height() > 0 || size.width() > 0).map(|size| Winsize {
@@ -112,14 +114,25 @@ impl Process {
         self.credentials.uid
     }
 
-    /// The environment as pairs, for hooks that bring none.
+    /// The environment as pairs, for hooks that bring none. For a process whose root is the container's.
     pub fn environment(&self) -> Vec<(String, String)> {
         let text = |entry: &CString| entry.to_string_lossy().into_owned();
         self.program
             .env
             .iter()
+            .chain(&self.home())
             .filter_map(|entry| text(entry).split_once('=').map(|(name, value)| (name.to_owned(), value.to_owned())))
             .collect()
+    }
+
+    /// The variable that tells the user's home as the container's root has it, where the configuration does not.
+    fn home(&self) -> Option<CString> {
+        if self.has_home {
+            return None;
+        }
+        let mut variable = b"HOME=".to_vec();
+        variable.extend_from_slice(program::home_of(self.credentials.uid).to_bytes());
+        CString::new(variable).ok()
     }
 
     /// Whether it runs under a label, which is set through the host's procfs.
@@ -268,13 +281,8 @@ impl Process {
         }
         program::set_capabilities(&self.capabilities)?;
         program::set_umask(self.umask);
-        let home = (!self.has_home).then(|| {
-            let mut variable = b"HOME=".to_vec();
-            variable.extend_from_slice(program::home_of(self.credentials.uid).to_bytes());
-            CString::new(variable).unwrap_or_default()
-        });
         let mut program = self.program.clone();
-        program.env.extend(home);
+        program.env.extend(self.home());
         let file = program.find()?;
         Ok(Ready { program, file, filter })
     }
@@ -352,12 +360,17 @@ fn capabilities(process: &SpecProcess) -> Capabilities {
     let Some(sets) = process.capabilities() else { return Capabilities::default() };
     let permitted = mask(sets.permitted().as_ref());
     let inheritable = mask(sets.inheritable().as_ref());
+    // The kernel refuses an ambient capability that is not both; runc warns in these words and goes on.
+    for capability in sets.ambient().iter().flatten() {
+        if mask(Some(&std::iter::once(*capability).collect())) & permitted & inheritable == 0 {
+            log::warn!("can't raise ambient capability CAP_{capability}: operation not permitted");
+        }
+    }
     Capabilities {
         bounding: mask(sets.bounding().as_ref()),
         effective: mask(sets.effective().as_ref()),
         permitted,
         inheritable,
-        // The kernel refuses an ambient capability that is not both; runc warns and goes on.
         ambient: mask(sets.ambient().as_ref()) & permitted & inheritable,
     }
 }

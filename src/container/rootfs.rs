@@ -1,9 +1,10 @@
 //! What a configuration says of the root, in the terms of [`crate::mount`].
 
+use std::os::fd::{AsFd, OwnedFd};
 use std::path::{Component, Path, PathBuf};
 
 use oci_spec::runtime::{LinuxDeviceType, LinuxIdMapping, Mount as SpecMount, Spec};
-use rustix::fs::FileType;
+use rustix::fs::{FileType, Mode, OFlags};
 
 use super::spec::{Bundle, namespaces};
 use crate::error::{Attempt, Error, Result};
@@ -50,7 +51,7 @@ pub fn plan(bundle: &Bundle, no_pivot: bool, cgroup: &CgroupView, clone_sources:
         };
     let mut mounts = Vec::new();
     for mount in spec.mounts().iter().flatten() {
-        let planned = plan_mount(mount, bundle, cgroup, clone_sources)
+        let planned = plan_mount(mount, bundle, &path, cgroup, clone_sources)
             .attempt(|| format!("mount on {}", mount.destination().display()))?;
         mounts.push(planned);
     }
@@ -59,7 +60,15 @@ pub fn plan(bundle: &Bundle, no_pivot: bool, cgroup: &CgroupView, clone_sources:
         .iter()
         .any(|mount| mount.target == Path::new("/dev") && matches!(mount.source, Source::Bind(_) | Source::Cloned(_)));
     let devices = if host_dev { Vec::new() } else { devices(spec)? };
-    let paths = |list: Option<&Vec<String>>| list.into_iter().flatten().map(|path| absolute(Path::new(path))).collect();
+    let paths = |list: Option<&Vec<String>>| {
+        let mut paths: Vec<PathBuf> = Vec::with_capacity(list.map_or(0, Vec::len));
+        for path in list.into_iter().flatten().map(|path| absolute(Path::new(path))) {
+            if !paths.contains(&path) {
+                paths.push(path);
+            }
+        }
+        paths
+    };
     Ok(Rootfs {
         path,
         readonly: spec.root().as_ref().and_then(|root| root.readonly()).unwrap_or(false),
@@ -79,7 +88,13 @@ pub fn plan(bundle: &Bundle, no_pivot: bool, cgroup: &CgroupView, clone_sources:
     })
 }
 
-fn plan_mount(mount: &SpecMount, bundle: &Bundle, cgroup: &CgroupView, clone_sources: bool) -> Result<Mount> {
+fn plan_mount(
+    mount: &SpecMount,
+    bundle: &Bundle,
+    root: &Path,
+    cgroup: &CgroupView,
+    clone_sources: bool,
+) -> Result<Mount> {
     let mut options = Options::parse(mount.options().as_deref().unwrap_or_default())?;
     let fstype = mount.typ().as_deref().unwrap_or_default();
     let device = mount.source().as_ref().map(|source| source.display().to_string()).unwrap_or_default();
@@ -107,11 +122,16 @@ fn plan_mount(mount: &SpecMount, bundle: &Bundle, cgroup: &CgroupView, clone_sou
             }
             let source = mount.source().as_ref().ok_or_else(|| Error::invalid("a bind mount needs a source"))?;
             let source = bundle.path.join(source);
-            if clone_sources || idmap.is_some() {
+            // What is in the root may be of a mount before this one, which is not there yet.
+            if (clone_sources || idmap.is_some()) && !source.starts_with(root) {
                 let tree = apply::clone_source(&source, &options)?;
+                if let Some(userns) = idmap.take() {
+                    // A new user namespace would keep the child from that.
+                    apply::map_ids(tree.as_fd(), options.idmap == Some(true), userns.as_fd())?;
+                }
                 if clone_sources {
                     // The host's peer group must not come along: the container's user namespace could not leave it.
-                    apply::set_propagation(std::os::fd::AsFd::as_fd(&tree), Propagation::Slave, true)
+                    apply::set_propagation(tree.as_fd(), Propagation::Slave, true)
                         .attempt(|| "cut the mount off from the host")?;
                 }
                 Source::Cloned(tree)
@@ -133,7 +153,8 @@ fn plan_mount(mount: &SpecMount, bundle: &Bundle, cgroup: &CgroupView, clone_sou
         "" | "none" => return Err(Error::invalid("it has no type and is no bind mount")),
         _ => Source::New { fstype: fstype.to_owned(), device },
     };
-    let target = absolute(mount.destination());
+    // runc takes a destination that begins with the root's own path for one in it.
+    let target = absolute(mount.destination().strip_prefix(root).unwrap_or(mount.destination()));
     check_proc(&target, fstype)?;
     Ok(Mount { target, source, options, idmap })
 }
@@ -170,14 +191,23 @@ fn check_proc(target: &Path, fstype: &str) -> Result<()> {
 }
 
 /// The user namespace for an id-mapped mount: of its own maps, else of the container's.
-fn userns_of(mount: &SpecMount, spec: &Spec) -> Result<std::os::fd::OwnedFd> {
+fn userns_of(mount: &SpecMount, spec: &Spec) -> Result<OwnedFd> {
     let linux = spec.linux().as_ref();
     let users = mount.uid_mappings().as_ref().or_else(|| linux?.uid_mappings().as_ref());
     let groups = mount.gid_mappings().as_ref().or_else(|| linux?.gid_mappings().as_ref());
+    if let (None, None, Some(path)) = (users, groups, joined_userns(spec)) {
+        return rustix::fs::open(path, OFlags::RDONLY | OFlags::CLOEXEC, Mode::empty())
+            .attempt(|| format!("open {}", path.display()));
+    }
     let (Some(users), Some(groups)) = (users, groups) else {
         return Err(Error::invalid("id-mapped mounts must have both uid and gid mappings specified"));
     };
     idmap::user_namespace(&ranges(users), &ranges(groups)).attempt(|| "make the user namespace of an id-mapped mount")
+}
+
+/// The user namespace that the container joins.
+fn joined_userns(spec: &Spec) -> Option<&Path> {
+    namespaces(spec).find(|(kind, _)| *kind == Kind::User).and_then(|(_, path)| path)
 }
 
 /// Id maps as the kernel's terms have them.

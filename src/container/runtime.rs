@@ -24,6 +24,8 @@ pub enum CgroupDriver {
 pub struct Runtime {
     /// The folder of all containers' folders.
     pub root: PathBuf,
+    /// Whether the caller has said where that is.
+    pub has_given_root: bool,
     /// Who makes cgroups.
     pub cgroups: CgroupDriver,
     /// Whether the caller has said that a cgroup that may not be made is done without.
@@ -43,6 +45,7 @@ impl Runtime {
         let sets = rustix::thread::capabilities(None).map_err(|errno| Error::os(errno, "read own capabilities"))?;
         let is_root = rustix::process::geteuid().is_root();
         Ok(Runtime {
+            has_given_root: root.is_some(),
             root: root.unwrap_or_else(|| default_root(is_root)),
             cgroups,
             rootless,

@@ -125,13 +125,11 @@ pub(super) fn memory_policy(policy: &LinuxMemoryPolicy) -> Result<(u32, Vec<u64>
             }
     });
     let nodes = number_list(policy.nodes().as_deref().unwrap_or_default()).ok_or_else(|| {
-        Error::invalid(format!("invalid memoryPolicy.nodes: {:?}", policy.nodes().as_deref().unwrap_or_default()))
+        Error::invalid(format!("invalid memory policy nodes: {:?}", policy.nodes().as_deref().unwrap_or_default()))
     })?;
     if matches!(mode, 0 | 4) && !nodes.is_empty() {
-        return Err(Error::invalid(format!(
-            "memory policy mode requires 0 nodes but got {:?}",
-            policy.nodes().as_deref().unwrap_or_default()
-        )));
+        let count: u32 = nodes.iter().map(|word| word.count_ones()).sum();
+        return Err(Error::invalid(format!("memory policy mode requires 0 nodes but got {count}")));
     }
     Ok((mode | flags, nodes))
 }

@@ -9,7 +9,7 @@ use rustix::fs::OFlags;
 use rustix::io::Errno;
 use rustix::net::{AddressFamily, SocketAddrUnix, SocketFlags, SocketType};
 use rustix::pty::OpenptFlags;
-use rustix::termios::{OptionalActions, Termios, Winsize};
+use rustix::termios::{OptionalActions, OutputModes, Termios, Winsize};
 
 use crate::error::{Attempt, Error, Result};
 use crate::mount::path;
@@ -118,8 +118,21 @@ impl Drop for Raw {
     }
 }
 
+/// Makes a terminal fit for what it is shown on: it gets the size of the caller's terminal, or, where standard output is
+/// none, leaves line ends as they are written, for a file or a pipe.
+pub fn fit(outer: BorrowedFd<'_>) {
+    copy_size(outer);
+    if rustix::termios::isatty(rustix::stdio::stdout()) {
+        return;
+    }
+    if let Ok(mut modes) = rustix::termios::tcgetattr(outer) {
+        modes.output_modes.remove(OutputModes::ONLCR);
+        let _ = rustix::termios::tcsetattr(outer, OptionalActions::Now, &modes);
+    }
+}
+
 /// Gives a terminal the size of the caller's, if that is one.
-pub fn copy_size(outer: BorrowedFd<'_>) {
+fn copy_size(outer: BorrowedFd<'_>) {
     if let Ok(size) = rustix::termios::tcgetwinsize(rustix::stdio::stdin()) {
         let _ = rustix::termios::tcsetwinsize(outer, size);
     }

@@ -62,9 +62,9 @@ pub fn set_io_priority(class: u32, priority: u32) -> Result<(), Errno> {
 /// `EINVAL` for a mode or nodes that do not exist.
 pub fn set_memory_policy(mode: u32, nodes: &[u64]) -> Result<(), Errno> {
     // The kernel reads one bit less than it is told.
-    let bits = if nodes.is_empty() { 0 } else { nodes.len() * 64 + 1 };
-    // SAFETY: the kernel reads `bits - 1` bits of `nodes`, which outlives the call.
-    check(unsafe { libc::syscall(libc::SYS_set_mempolicy, mode, nodes.as_ptr(), bits) }).map(drop)
+    let (mask, bits) = if nodes.is_empty() { (std::ptr::null(), 0) } else { (nodes.as_ptr(), nodes.len() * 64 + 1) };
+    // SAFETY: the kernel reads `bits - 1` bits of `nodes`, which outlives the call, and nothing through a null pointer.
+    check(unsafe { libc::syscall(libc::SYS_set_mempolicy, mode, mask, bits) }).map(drop)
 }
 
 /// Sets the execution domain of this process; personality(2).

@@ -2,7 +2,7 @@
 
 use serde_json::{Value, json};
 
-use crate::harness::{Container, Peer, peer};
+use crate::harness::{Container, Peer, peer, skip_on};
 
 #[test]
 fn shows_every_container_in_a_table() {
@@ -52,11 +52,19 @@ fn in_json_shows_what_state_does() {
 #[test]
 fn of_no_containers_is_null_in_json_and_a_head_in_a_table() {
     let container = Container::without_rootfs();
+    std::fs::create_dir_all(container.state_root()).expect("make the folder of all containers");
     let empty: Value =
         serde_json::from_str(&container.runtime(&["list", "-f", "json"]).run().ok().stdout()).expect("JSON");
     assert_eq!(empty, if peer() == Peer::Crun { json!([]) } else { Value::Null });
     assert_eq!(container.runtime(&["list"]).run().ok().stdout().lines().count(), 1);
     container.runtime(&["list", "-q"]).run().ok().says("");
+}
+
+#[test]
+fn of_a_root_that_is_named_and_not_there_is_an_error() {
+    skip_on!(Crun, "an empty list");
+    let container = Container::without_rootfs();
+    container.runtime(&["list"]).run().exits(1).complains("no such file or directory").in_one_line();
 }
 
 #[test]

@@ -114,15 +114,20 @@ impl Built<'_> {
         if options.read_only() && device.starts_with('/') {
             words.push("ro".to_owned());
         }
+        if fstype == "tmpfs" && !words.iter().any(|word| word.starts_with("mode=")) {
+            // What a folder that is there allows, rather than everything to everybody.
+            match open(self.root(), &mount.target, OFlags::PATH) {
+                Err(Errno::NOENT) => {}
+                there => {
+                    let stat = there.and_then(rustix::fs::fstat).attempt(|| "look at the target")?;
+                    words.push(format!("mode={:o}", stat.st_mode & 0o7777));
+                }
+            }
+        }
         let target = match fstype {
             "proc" | "sysfs" => self.target_of_system(mount, fstype)?,
             _ => self.target(mount, Create::Directory)?,
         };
-        if fstype == "tmpfs" && !words.iter().any(|word| word.starts_with("mode=")) {
-            // What the folder underneath allows, rather than everything to everybody.
-            let stat = rustix::fs::fstat(target).attempt(|| "look at the target")?;
-            words.push(format!("mode={:o}", stat.st_mode & 0o7777));
-        }
         // One call does for most what six to eight do by fsconfig(2); these can say more, also of what went wrong.
         let is_plain = options.recursive == MountAttr::default()
             && options.propagation.is_empty()
