@@ -110,8 +110,8 @@ pub fn exec(
         if !process.ends_with_affinity() {
             let _ = crate::sys::sched::lift_affinity();
         }
-        let ready = process.confine(proc.as_ref(), &mut born.link, false)?;
-        ready.execute(&mut born.link, preserve_fds)
+        let ready = process.confine(proc.as_ref(), &mut born.link, false, preserve_fds)?;
+        ready.execute(&mut born.link)
     };
     let (mut child, is_born) = start(&container, options, &plan, &targets, cgroup.as_ref(), body)?;
     let joins_itself = entrances.is_some();

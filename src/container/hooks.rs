@@ -117,6 +117,8 @@ pub fn run(
     if hooks.is_empty() {
         return Ok(());
     }
+    // What the caller has left open is none of their business.
+    crate::launch::program::close_on_exec(0);
     // As runc, whose own working directory is the bundle.
     let bundle = Some(state.bundle.as_path()).filter(|bundle| bundle.is_dir());
     run_in(bundle, hooks, point, state, environment, signals, &Output::open(&state.annotations)?)
@@ -198,6 +200,7 @@ fn run_one(
         return Ok(());
     }
     let how = match status.signal() {
+        Some(libc::SIGSYS) => format!("killed by signal {} (bad system call)", libc::SIGSYS),
         Some(signal) => format!("killed by signal {signal}"),
         None => format!("exit status {}", status.code().unwrap_or_default()),
     };

@@ -95,6 +95,7 @@ pub fn run(init: &Init<'_>, born: &mut Born) -> Result<Infallible> {
     let hooks_here = hooks::at(init.spec, Point::CreateContainer);
     if !hooks_here.is_empty() {
         state.pid = own_pid(proc.as_ref())?;
+        program::close_on_exec(init.preserve_fds);
         // As runc, which is in the container's root by now.
         let root = format!("/proc/self/fd/{}", built.root().as_raw_fd());
         let root = Some(Path::new(&root));
@@ -117,7 +118,10 @@ pub fn run(init: &Init<'_>, born: &mut Born) -> Result<Infallible> {
     built.pivot()?;
     name_host(init.spec)?;
     let ready = match init.process {
-        Some(process) => Some(process.confine(proc.as_ref(), &mut born.link, init.rootfs.populate_dev)?),
+        Some(process) => {
+            let has_own_dev = init.rootfs.populate_dev;
+            Some(process.confine(proc.as_ref(), &mut born.link, has_own_dev, init.preserve_fds)?)
+        }
         None => None,
     };
     drop(proc);
@@ -132,7 +136,7 @@ pub fn run(init: &Init<'_>, born: &mut Born) -> Result<Infallible> {
         born.link.send(&Message::Reached(Stage::Ready))?;
     }
     wait_for_start(init, born)?;
-    let Some(ready) = ready else {
+    let Some(mut ready) = ready else {
         return Err(Error::new(
             ErrorKind::State,
             "the container was created without a process: there is nothing to start",
@@ -140,13 +144,15 @@ pub fn run(init: &Init<'_>, born: &mut Born) -> Result<Infallible> {
     };
     let hooks_here = hooks::at(init.spec, Point::StartContainer);
     if !hooks_here.is_empty() {
+        // They run what the image says, as the program does: with what that can reach, and what it is denied.
+        ready.settle(&mut born.link)?;
         // In here it goes by the pid that it has in here.
         let pid = rustix::process::getpid().as_raw_nonzero().get();
         let state = Reported { status: Status::Created, pid, ..state };
         let environment = init.process.map(Process::environment).unwrap_or_default();
         hooks::run_in(None, hooks_here, Point::StartContainer, &state, &environment, None, init.hook_output)?;
     }
-    ready.execute(&mut born.link, init.preserve_fds)
+    ready.execute(&mut born.link)
 }
 
 /// Whether the host's procfs is needed: for sysctls, labels, or the pid that hooks are told.

@@ -230,12 +230,20 @@ impl Process {
     ///
     /// # Errors
     /// What could not be set, and in the engines' words why the program cannot be executed.
-    pub fn confine(&self, proc: Option<&Proc>, link: &mut Link, has_own_dev: bool) -> Result<Ready> {
+    pub fn confine(&self, proc: Option<&Proc>, link: &mut Link, has_own_dev: bool, preserve_fds: u32) -> Result<Ready> {
         if self.no_new_privs {
             rustix::thread::set_no_new_privs(true).attempt(|| "set no_new_privs")?;
         }
         if let Some(scheduler) = &self.scheduler {
-            sched::set_scheduler(scheduler).attempt(|| format!("set {}", shown_policy(scheduler)))?;
+            sched::set_scheduler(scheduler).map_err(|errno| {
+                const DEADLINE: u32 = 6;
+                let why = if errno == Errno::PERM && scheduler.policy == DEADLINE {
+                    " (process scheduler can't be used together with AllowedCPUs)"
+                } else {
+                    ""
+                };
+                Error::os(errno, format!("set {}{why}", shown_policy(scheduler)))
+            })?;
         }
         if let Some((class, priority)) = self.io_priority {
             sched::set_io_priority(class, priority)
@@ -257,6 +265,8 @@ impl Process {
         let mut filter = if self.has_filter { Some(link.wait_for_filter()?) } else { None };
         // Without no_new_privs a filter needs a privilege that is about to go.
         if let Some(filter) = filter.take_if(|_| !self.no_new_privs) {
+            // Which may deny what does it at once.
+            program::close_on_exec(preserve_fds);
             load(&filter, link)?;
         }
         for (resource, limit) in &self.rlimits {
@@ -284,7 +294,7 @@ impl Process {
         let mut program = self.program.clone();
         program.env.extend(self.home());
         let file = program.find()?;
-        Ok(Ready { program, file, filter })
+        Ok(Ready { program, file, filter, preserve_fds, is_settled: false })
     }
 }
 
@@ -316,18 +326,32 @@ pub struct Ready {
     file: CString,
     /// Not loaded yet.
     filter: Option<crate::seccomp::Program>,
+    /// How many descriptors beyond the standard streams the program inherits.
+    preserve_fds: u32,
+    is_settled: bool,
 }
 
 impl Ready {
-    /// Executes the program; nothing but the standard streams and `preserve_fds` more stays open in it.
+    /// Lets nothing but the standard streams and what is preserved into programs, and none of them past the seccomp filter.
+    ///
+    /// # Errors
+    /// As prctl(2) and seccomp(2).
+    pub fn settle(&mut self, link: &mut Link) -> Result<()> {
+        if !std::mem::replace(&mut self.is_settled, true) {
+            program::leave_nothing(self.preserve_fds)?;
+            if let Some(filter) = self.filter.take() {
+                load(&filter, link)?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Executes the program.
     ///
     /// # Errors
     /// In the engines' words why the program cannot be executed.
-    pub fn execute(self, link: &mut Link, preserve_fds: u32) -> Result<Infallible> {
-        program::leave_nothing(preserve_fds)?;
-        if let Some(filter) = &self.filter {
-            load(filter, link)?;
-        }
+    pub fn execute(mut self, link: &mut Link) -> Result<Infallible> {
+        self.settle(link)?;
         self.program.execute(&self.file)
     }
 }

@@ -433,8 +433,8 @@ mod tests {
         let refused = |rule: Value| creation(json!({"resources": {"devices": [rule]}})).unwrap_err().to_string();
         assert_eq!(refused(json!({"allow": true})), "linux.resources.devices[0]: device access cannot be empty");
         assert_eq!(
-            refused(json!({"allow": true, "access": "rx"})),
-            "linux.resources.devices[0]: unknown device access \"rx\""
+            refused(json!({"allow": true, "access": "x"})),
+            "linux.resources.devices[0]: unknown device access \"x\""
         );
         assert_eq!(
             refused(json!({"allow": true, "access": "r", "type": "c", "major": -7})),

@@ -95,9 +95,11 @@ pub fn parse(text: &[u8]) -> Result<Spec> {
     let mut spec = match strict::from_slice::<Spec>(text) {
         Ok(spec) => spec,
         // What runc takes, and the types do not: only looked for when there is an error.
-        Err(error) => {
-            as_runc_takes_it(text).ok_or_else(|| Error::invalid(format!("not a valid configuration: {error}")))?
-        }
+        Err(error) => as_runc_takes_it(text).ok_or_else(|| {
+            let policy =
+                of_memory_policy(text).map(|what| format!("invalid memory policy {what}: ")).unwrap_or_default();
+            Error::invalid(format!("not a valid configuration: {policy}{error}"))
+        })?,
     };
     let resources = spec.linux_mut().as_mut().and_then(|linux| linux.resources_mut().as_mut());
     resources::forget_absent_limit(resources, text, "/linux/resources/pids/limit");
@@ -138,6 +140,18 @@ fn as_runc_takes_it(text: &[u8]) -> Option<Spec> {
     complete_process(value.get_mut("process")?).then(|| strict::from_slice(value.to_string().as_bytes()).ok())?
 }
 
+/// What of the memory policy the types do not take, in runc's words.
+fn of_memory_policy(text: &[u8]) -> Option<&'static str> {
+    use oci_spec::runtime::{MemoryPolicyFlagType, MemoryPolicyModeType};
+    let value: serde_json::Value = serde_json::from_slice(text).ok()?;
+    let policy = value.pointer("/linux/memoryPolicy")?;
+    if serde_json::from_value::<MemoryPolicyModeType>(policy.get("mode").cloned().unwrap_or_default()).is_err() {
+        return Some("mode");
+    }
+    let flags = policy.get("flags").cloned().unwrap_or_default();
+    serde_json::from_value::<Option<Vec<MemoryPolicyFlagType>>>(flags).is_err().then_some("flag")
+}
+
 /// Makes of a process what the types take: a user, who is root where none is given, and known capabilities only. Says
 /// whether anything was changed.
 fn complete_process(process: &mut serde_json::Value) -> bool {
@@ -146,6 +160,17 @@ fn complete_process(process: &mut serde_json::Value) -> bool {
         && process.get("user").is_none_or(serde_json::Value::is_null)
     {
         process.insert("user".to_owned(), serde_json::json!({"uid": 0, "gid": 0}));
+        changed = true;
+    }
+    // Names of the specification that the types know by others.
+    let flags = process.pointer_mut("/scheduler/flags").and_then(serde_json::Value::as_array_mut);
+    for flag in flags.into_iter().flatten() {
+        let known = match flag.as_str() {
+            Some("SCHED_FLAG_RESET_ON_FORK") => "SCHED_RESET_ON_FORK",
+            Some("SCHED_FLAG_DL_OVERRUN") => "SCHED_FLAG_D_L_OVERRUN",
+            _ => continue,
+        };
+        *flag = known.into();
         changed = true;
     }
     changed

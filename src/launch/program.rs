@@ -268,8 +268,13 @@ pub fn settle_streams(uid: u32, reopen_null: bool) -> Result<()> {
 pub fn leave_nothing(preserve_fds: u32) -> Result<()> {
     rustix::process::set_parent_process_death_signal(None).attempt(|| "outlive the parent")?;
     sys::signal::default_sigpipe();
-    let first = 3 + preserve_fds as i32;
-    sys::fd::cloexec_from(first).attempt(|| format!("mark file descriptors from {first} on close-on-exec"))
+    close_on_exec(preserve_fds);
+    Ok(())
+}
+
+/// Has programs inherit the standard streams and `preserve_fds` descriptors behind them, and nothing else.
+pub fn close_on_exec(preserve_fds: u32) {
+    sys::fd::cloexec_from(3 + preserve_fds as i32);
 }
 
 /// Sets the file mode creation mask.

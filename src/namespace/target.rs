@@ -61,6 +61,11 @@ impl AsFd for Target {
 /// # Errors
 /// What step failed, and on what; see setns(2) and unshare(2).
 pub fn enter(steps: &[Step], targets: &[Target], time_offsets: &str) -> Result<()> {
+    let makes_time = |step: &Step| matches!(step, Step::Unshare(kinds) if kinds.contains(Kind::Time));
+    // Opened before a user namespace is entered, which makes this process's files in /proc somebody else's.
+    let offsets = (!time_offsets.is_empty() && steps.iter().any(makes_time))
+        .then(|| std::fs::OpenOptions::new().write(true).open("/proc/self/timens_offsets"));
+    let mut offsets = offsets.transpose().attempt(|| "open /proc/self/timens_offsets")?;
     for step in steps {
         match *step {
             Step::Join { target, kinds } => {
@@ -70,8 +75,8 @@ pub fn enter(steps: &[Step], targets: &[Target], time_offsets: &str) -> Result<(
             }
             Step::Unshare(kinds) => {
                 sys::clone::unshare(kinds.flags()).attempt(|| format!("create a new {}", describe(kinds)))?;
-                if kinds.contains(Kind::Time) && !time_offsets.is_empty() {
-                    std::fs::write("/proc/self/timens_offsets", time_offsets)
+                if let (true, Some(offsets)) = (kinds.contains(Kind::Time), &mut offsets) {
+                    std::io::Write::write_all(offsets, time_offsets.as_bytes())
                         .attempt(|| format!("write {:?} to /proc/self/timens_offsets", time_offsets.trim_end()))?;
                 }
             }

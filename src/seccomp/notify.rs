@@ -23,11 +23,11 @@ pub const FD_NAME: &str = "seccompFd";
 /// # Errors
 /// Those of connect(2) and sendmsg(2); all of them are fatal for the container, whose calls nobody would answer.
 pub fn send(listener: BorrowedFd<'_>, path: &Path, state: &[u8]) -> Result<()> {
-    let attempted = |what: &str| format!("{what} the seccomp agent's socket {}", path.display());
-    let address = SocketAddrUnix::new(path).attempt(|| attempted("connect to"))?;
+    let attempted = |what: &str| format!("{what} seccomp agent at {}", path.display());
+    let address = SocketAddrUnix::new(path).attempt(|| attempted("failed to connect with"))?;
     let socket = socket_with(AddressFamily::UNIX, SocketType::STREAM, SocketFlags::CLOEXEC, None)
         .attempt(|| "open a socket for the seccomp agent")?;
-    connect(&socket, &address).attempt(|| attempted("connect to"))?;
+    connect(&socket, &address).attempt(|| attempted("failed to connect with"))?;
 
     let listener = [listener];
     let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(1))];
@@ -109,7 +109,7 @@ mod tests {
         let error = send(file.as_fd(), Path::new("/nonexistent/agent.sock"), b"{}").unwrap_err();
         assert_eq!(
             error.to_string(),
-            "connect to the seccomp agent's socket /nonexistent/agent.sock: No such file or directory"
+            "failed to connect with seccomp agent at /nonexistent/agent.sock: No such file or directory"
         );
     }
 }

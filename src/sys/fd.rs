@@ -13,13 +13,23 @@ use super::check;
 
 const CLOSE_RANGE_CLOEXEC: libc::c_uint = 4;
 
-/// Marks every descriptor from `first` on close-on-exec (close_range(2), Linux 5.11).
-///
-/// # Errors
-/// `ENOSYS` or `EINVAL` on older kernels.
-pub fn cloexec_from(first: RawFd) -> Result<(), Errno> {
+/// Marks every descriptor from `first` on close-on-exec: close_range(2) (Linux 5.11), or one by one where a seccomp filter
+/// denies that.
+pub fn cloexec_from(first: RawFd) {
     // SAFETY: only a flag of descriptors changes; none is closed under its owner.
-    check(unsafe { libc::syscall(libc::SYS_close_range, first, libc::c_uint::MAX, CLOSE_RANGE_CLOEXEC) }).map(drop)
+    let marked = check(unsafe { libc::syscall(libc::SYS_close_range, first, libc::c_uint::MAX, CLOSE_RANGE_CLOEXEC) });
+    if marked.is_err() {
+        for fd in first..=highest() {
+            // SAFETY: as above; most numbers are no descriptor.
+            let _ = check(unsafe { libc::fcntl(fd, libc::F_SETFD, libc::FD_CLOEXEC) }.into());
+        }
+    }
+}
+
+/// The highest descriptor that this process can have, unless its limit was lower when it got it.
+fn highest() -> RawFd {
+    let limit = rustix::process::getrlimit(rustix::process::Resource::Nofile).current;
+    limit.and_then(|limit| RawFd::try_from(limit).ok()).unwrap_or(1 << 20)
 }
 
 /// A descriptor that is not closed one by one: for a child on its way to execve(2), which closes all of them at once.
@@ -53,7 +63,14 @@ pub fn close_kept(first: RawFd, stay: &[RawFd]) -> Result<(), Errno> {
     for fd in stay.into_iter().chain([RawFd::MAX]) {
         if fd > from {
             // SAFETY: as the contract says, nothing that is used again owns a descriptor in the range.
-            check(unsafe { libc::syscall(libc::SYS_close_range, from, fd - 1, 0) })?;
+            let closed = check(unsafe { libc::syscall(libc::SYS_close_range, from, fd - 1, 0) });
+            if closed.is_err() {
+                // A seccomp filter denies it.
+                for fd in from..fd.min(highest().saturating_add(1)) {
+                    // SAFETY: as above; most numbers are no descriptor.
+                    let _ = check(unsafe { libc::close(fd) }.into());
+                }
+            }
         }
         from = fd.saturating_add(1);
     }

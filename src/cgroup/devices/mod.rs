@@ -51,14 +51,14 @@ impl Access {
 
     /// Reads letters out of `rwm`; `None` when there is another one, or none at all.
     pub fn parse(letters: &str) -> Option<Access> {
-        let access = letters.bytes().try_fold(Access::NONE, |access, letter| {
-            Some(access.union(match letter {
+        let access = letters.bytes().fold(Access::NONE, |access, letter| {
+            access.union(match letter {
                 b'r' => Access::READ,
                 b'w' => Access::WRITE,
                 b'm' => Access::MKNOD,
-                _ => return None,
-            }))
-        })?;
+                _ => Access::NONE,
+            })
+        });
         (!access.is_empty()).then_some(access)
     }
 
