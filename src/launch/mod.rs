@@ -11,8 +11,8 @@ use std::os::fd::{BorrowedFd, OwnedFd};
 
 use rustix::process::{Pid, PidfdFlags, Signal, WaitId, WaitIdOptions, WaitOptions};
 
-use crate::error::{Attempt, Error, Kind, Result};
-use crate::namespace::{self, Kinds, Plan, Target};
+use crate::error::{Attempt, Error, Kind as ErrorKind, Result};
+use crate::namespace::{self, Kind, Kinds, Plan, Target, TimeOffsets};
 use crate::sys::clone::{Clone3, Forked, clone3, exit_now};
 use link::{Link, Message};
 
@@ -34,7 +34,7 @@ pub struct Born {
     pub link: Link,
     steps: Vec<namespace::Step>,
     late: Kinds,
-    time_offsets: String,
+    time_offsets: TimeOffsets,
 }
 
 impl Born {
@@ -105,8 +105,9 @@ pub fn launch(
             let _ends = Ends;
             drop(ours);
             let sibling = Clone3 { sibling: true, pidfd: false, ..clone };
-            let cloned =
-                namespace::enter(steps, targets, &plan.time_offsets).and_then(|()| clone3(&sibling).attempt(what));
+            let cloned = TimeOffsets::open(&plan.time_offsets)
+                .and_then(|offsets| namespace::enter(steps, targets, &offsets))
+                .and_then(|()| clone3(&sibling).attempt(what));
             match cloned {
                 Ok(Forked::Child) => run_child_with(theirs, plan, body),
                 Ok(Forked::Parent(pid, _)) => {
@@ -135,8 +136,9 @@ pub fn launch(
                 }
             };
             reap(carrier);
-            let pid = pid
-                .ok_or_else(|| Error::new(Kind::Died, "the process that enters the namespaces died without a word"))?;
+            let pid = pid.ok_or_else(|| {
+                Error::new(ErrorKind::Died, "the process that enters the namespaces died without a word")
+            })?;
             // Ours to reap, so its number cannot have been reused.
             let pidfd = rustix::process::pidfd_open(pid, PidfdFlags::empty())
                 .attempt(|| format!("open child process {}", pid.as_raw_nonzero()))?;
@@ -158,14 +160,22 @@ fn run_child(ours: Link, theirs: Link, plan: &Plan, body: impl FnOnce(&mut Born)
 
 fn run_child_with(link: Link, plan: &Plan, body: impl FnOnce(&mut Born) -> Result<Infallible>) -> ! {
     let _ends = Ends;
-    let mut born = Born { link, steps: plan.child.clone(), late: plan.late, time_offsets: plan.time_offsets.clone() };
+    let mut born = Born { link, steps: plan.child.clone(), late: plan.late, time_offsets: TimeOffsets::default() };
+    let makes_time =
+        |step: &namespace::Step| matches!(step, namespace::Step::Unshare(kinds) if kinds.contains(Kind::Time));
+    let is_due = plan.late.contains(Kind::Time) || plan.child.iter().any(makes_time);
+    let offsets = if is_due { plan.time_offsets.as_str() } else { "" };
     // Who misses the parent's death before this call sees the end of file on the link instead.
-    let error = match rustix::process::set_parent_process_death_signal(Some(Signal::KILL)) {
-        Ok(()) => {
+    let prepared = rustix::process::set_parent_process_death_signal(Some(Signal::KILL))
+        .attempt(|| "ask for a signal when the parent dies")
+        .and_then(|()| TimeOffsets::open(offsets));
+    let error = match prepared {
+        Ok(offsets) => {
+            born.time_offsets = offsets;
             let Err(error) = body(&mut born);
             error
         }
-        Err(errno) => Error::os(errno, "ask for a signal when the parent dies"),
+        Err(error) => error,
     };
     let _ = born.link.send(&Message::Failed(error));
     exit_now(1)
@@ -212,7 +222,7 @@ pub fn died(pidfd: BorrowedFd<'_>, pid: i32, when: &str) -> Error {
         // Somebody else's child.
         _ => "ended".to_owned(),
     };
-    Error::new(Kind::Died, format!("the container's process {pid} {how} {when}"))
+    Error::new(ErrorKind::Died, format!("the container's process {pid} {how} {when}"))
 }
 
 /// What most likely sent a signal that nobody explains.

@@ -1,6 +1,6 @@
 //! A network namespace that is made while the child that will be in it is not yet there.
 
-use super::{Kind, Kinds, Plan, Step, enter};
+use super::{Kind, Kinds, Plan, Step, TimeOffsets, enter};
 use crate::error::{Attempt, Result};
 use crate::sys;
 
@@ -38,7 +38,7 @@ impl Ahead {
         if self.0.join().is_ok() {
             return Ok(());
         }
-        enter(&[Step::Unshare(Kinds::only(Kind::Net))], &[], "")?;
+        enter(&[Step::Unshare(Kinds::only(Kind::Net))], &[], &TimeOffsets::default())?;
         loopback_up()
     }
 }

@@ -1,5 +1,7 @@
 //! References to namespaces that are to be entered: a file of nsfs, or the process behind a pidfd.
 
+use std::fs::{File, OpenOptions};
+use std::io::Write as _;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::path::Path;
 
@@ -55,17 +57,42 @@ impl AsFd for Target {
     }
 }
 
+/// The offsets of a time namespace that is yet to be created, and where they go: `/proc/PID/timens_offsets`.
+#[derive(Debug, Default)]
+pub struct TimeOffsets {
+    text: String,
+    file: Option<File>,
+}
+
+impl TimeOffsets {
+    /// For this process to write `text`, which may be empty. To be opened before it changes its user ids or becomes
+    /// undumpable, which makes its files in `/proc` somebody else's; what it creates later may be a user namespace first.
+    ///
+    /// # Errors
+    /// As open(2).
+    pub fn open(text: &str) -> Result<TimeOffsets> {
+        const PATH: &str = "/proc/self/timens_offsets";
+        let file = if text.is_empty() {
+            None
+        } else {
+            Some(OpenOptions::new().write(true).open(PATH).attempt(|| format!("open {PATH}"))?)
+        };
+        Ok(TimeOffsets { text: text.to_owned(), file })
+    }
+
+    fn write(&self) -> Result<()> {
+        let Some(mut file) = self.file.as_ref() else { return Ok(()) };
+        file.write_all(self.text.as_bytes())
+            .attempt(|| format!("write {:?} to /proc/self/timens_offsets", self.text.trim_end()))
+    }
+}
+
 /// Carries out the steps of a plan, in their order, in this process. `time_offsets` are for a time namespace that it
-/// creates, in the words of `/proc/PID/timens_offsets`; empty for none.
+/// creates.
 ///
 /// # Errors
 /// What step failed, and on what; see setns(2) and unshare(2).
-pub fn enter(steps: &[Step], targets: &[Target], time_offsets: &str) -> Result<()> {
-    let makes_time = |step: &Step| matches!(step, Step::Unshare(kinds) if kinds.contains(Kind::Time));
-    // Opened before a user namespace is entered, which makes this process's files in /proc somebody else's.
-    let offsets = (!time_offsets.is_empty() && steps.iter().any(makes_time))
-        .then(|| std::fs::OpenOptions::new().write(true).open("/proc/self/timens_offsets"));
-    let mut offsets = offsets.transpose().attempt(|| "open /proc/self/timens_offsets")?;
+pub fn enter(steps: &[Step], targets: &[Target], time_offsets: &TimeOffsets) -> Result<()> {
     for step in steps {
         match *step {
             Step::Join { target, kinds } => {
@@ -75,9 +102,8 @@ pub fn enter(steps: &[Step], targets: &[Target], time_offsets: &str) -> Result<(
             }
             Step::Unshare(kinds) => {
                 sys::clone::unshare(kinds.flags()).attempt(|| format!("create a new {}", describe(kinds)))?;
-                if let (true, Some(offsets)) = (kinds.contains(Kind::Time), &mut offsets) {
-                    std::io::Write::write_all(offsets, time_offsets.as_bytes())
-                        .attempt(|| format!("write {:?} to /proc/self/timens_offsets", time_offsets.trim_end()))?;
+                if kinds.contains(Kind::Time) {
+                    time_offsets.write()?;
                 }
             }
         }
