@@ -105,7 +105,7 @@ fn a_filter_may_deny_what_only_the_runtime_uses() {
 fn line_ends_stay_as_they_are_where_the_output_is_no_terminal() {
     skip_on!(Runc | Crun, "runc runs nothing without a terminal of its own; crun has the terminal's");
     let container = Container::script("echo one; echo two").set("/process/terminal", true);
-    assert_eq!(container.output(), "one\ntwo\n");
+    assert_eq!(container.output(), "one\ntwo");
 }
 
 #[test]
