@@ -12,6 +12,7 @@
 //! Everything can go away while it is looked at. What is gone is left out; what may not be looked at is told as a
 //! [`Gap`](super::Gap).
 
+mod bulk;
 mod descriptors;
 mod lists;
 mod mounts;
@@ -64,6 +65,9 @@ pub struct Scope {
     pub netnsids: bool,
     /// Whether to ask the kernel for its lists, and to tell what may be missing.
     pub lists: bool,
+    /// How many processes there must be for the kernel to be asked for all of them at once, which costs much to begin.
+    /// What is found is the same.
+    pub bulk_from: usize,
 }
 
 impl Scope {
@@ -78,6 +82,7 @@ impl Scope {
         relations: true,
         netnsids: true,
         lists: true,
+        bulk_from: bulk::WORTH,
     };
 
     /// What one process is in, and nothing else.
@@ -144,7 +149,10 @@ pub fn discover(scope: &Scope) -> Result<Snapshot> {
     let proc = open_proc()?;
     let netnsid = if scope.netnsids { netnsid::Query::open().ok() } else { None };
     let mut survey = Survey { scope, proc, snapshot: Snapshot::default(), netnsid };
-    processes::survey(&mut survey)?;
+    survey.snapshot.at_once = bulk::survey(&mut survey);
+    if !survey.snapshot.at_once {
+        processes::survey(&mut survey)?;
+    }
     survey.snapshot.arrange();
     mounts::survey(&mut survey);
     if scope.lists {

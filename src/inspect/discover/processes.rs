@@ -164,6 +164,28 @@ impl Drop for Journey {
     }
 }
 
+/// Reads the links of a process in its directory `ns`. Whether it is there still.
+pub(super) fn read(
+    survey: &mut Survey<'_>,
+    reader: &mut Reader,
+    ns: BorrowedFd<'_>,
+    wanted: &[Kind],
+    process: &mut Process,
+) -> bool {
+    match reader.read(ns, wanted, &mut survey.snapshot) {
+        Answer::Gone => return false,
+        Answer::Refused(errno) => survey.snapshot.gap_of(process.pid, "processes", crate::error::strerror(errno)),
+        Answer::Read(found) => {
+            for kind in Kind::ALL {
+                if let Some(index) = found[kind as usize] {
+                    process.set_namespace(kind, index);
+                }
+            }
+        }
+    }
+    true
+}
+
 /// All processes, or the one that is asked for; of each everything at once, while what the kernel has to look up for it
 /// is at hand.
 pub(super) fn survey(survey: &mut Survey<'_>) -> Result<()> {
@@ -184,16 +206,8 @@ pub(super) fn survey(survey: &mut Survey<'_>) -> Result<()> {
             continue;
         }
         let mut process = Process::new(pid);
-        match reader.read(CWD, &wanted, &mut survey.snapshot) {
-            Answer::Gone => continue,
-            Answer::Refused(errno) => survey.snapshot.gap_of(pid, "processes", crate::error::strerror(errno)),
-            Answer::Read(found) => {
-                for kind in Kind::ALL {
-                    if let Some(index) = found[kind as usize] {
-                        process.set_namespace(kind, index);
-                    }
-                }
-            }
+        if !read(survey, &mut reader, CWD, &wanted, &mut process) {
+            continue;
         }
         survey.snapshot.add(process);
         if !process.is_opaque() {

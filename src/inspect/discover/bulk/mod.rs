@@ -1,0 +1,285 @@
+//! What all processes, threads and descriptors are in, from the kernel at once: two programs of ours (BPF iterators,
+//! Linux 5.8, those used here 5.11) that it runs on each task and on each open file.
+//!
+//! A process costs less than a microsecond so, where it costs fifteen system calls in `/proc`; to begin costs what a
+//! hundred or two of processes do. So this is for machines with many. It is used only where `/proc` would tell the same:
+//! by a caller whom it hides nothing from, who is in the pid namespace that it is of; and not before the kernel has said of
+//! the caller itself what `/proc` says. Whatever else there is, down to a kernel that is not understood, leaves it to
+//! [`processes`](super::processes), which needs no reason.
+
+mod btf;
+mod layout;
+mod program;
+
+use std::fs::File;
+use std::os::fd::{AsFd, AsRawFd, OwnedFd};
+
+use rustix::fs::{Mode, OFlags};
+use rustix::io::Errno;
+use rustix::thread::CapabilitySet;
+
+use self::layout::Layout;
+use self::program::{FILE_RECORD, TASK_RECORD, file, task};
+use super::super::model::Process;
+use super::super::pids;
+use super::processes::{ProcPath, Reader, for_each_number, inode_of};
+use super::{Scope, Survey, descriptors, processes, sockets, threads};
+use crate::namespace::Kind;
+use crate::sys::bpf::{self, Insn};
+use crate::sys::btf::KernelTypes;
+
+/// From so many processes on it costs less than reading `/proc`.
+pub(super) const WORTH: usize = 200;
+
+/// Looks at all processes, where that is worth it and allowed. `false` where it is not: then nothing has been looked at.
+pub(super) fn survey(survey: &mut Survey<'_>) -> bool {
+    if !(is_worth(survey) && is_shown_all()) {
+        return false;
+    }
+    let Some(found) = Found::gather(survey.scope) else { return false };
+    found.processes(survey);
+    if survey.scope.threads {
+        found.threads(survey);
+    }
+    found.descriptors(survey);
+    true
+}
+
+fn is_worth(survey: &Survey<'_>) -> bool {
+    let enough = survey.scope.bulk_from;
+    // The directory has a link for each process of the machine, in whatever pid namespace; and some more.
+    let many = rustix::fs::fstat(survey.proc()).is_ok_and(|status| status.st_nlink as usize >= enough);
+    if survey.scope.only.is_some() || !many {
+        return false;
+    }
+    let own = rustix::fs::stat("/proc/self/ns/pid");
+    if own.is_ok_and(|status| status.st_ino == Kind::Pid.initial_inode()) {
+        return true;
+    }
+    let mut count = 0;
+    for_each_number(survey.proc(), |_| count += 1).is_ok() && count >= enough
+}
+
+/// Whether `/proc` shows the caller everything, and numbers processes as the kernel does for it.
+fn is_shown_all() -> bool {
+    let user = rustix::fs::stat("/proc/self/ns/user");
+    let is_initial = user.is_ok_and(|status| status.st_ino == Kind::User.initial_inode());
+    // What the links in /proc/PID ask for, and its directories.
+    let links = CapabilitySet::SYS_PTRACE;
+    let directories = CapabilitySet::DAC_READ_SEARCH | CapabilitySet::DAC_OVERRIDE;
+    let may = rustix::thread::capabilities(None)
+        .is_ok_and(|sets| sets.effective.contains(links) && sets.effective.intersects(directories));
+    is_initial && may && pids::are_own()
+}
+
+/// What the kernel said.
+struct Found {
+    tasks: Vec<u8>,
+    files: Vec<u8>,
+}
+
+impl Found {
+    /// Asks the kernel. `None` where it refuses, or says something else than `/proc`.
+    fn gather(scope: &Scope) -> Option<Found> {
+        let layout = Layout::read(&KernelTypes::open().ok()?)?;
+        let found = Found {
+            tasks: read(&program::tasks(&layout), layout.tasks)?,
+            files: if scope.descriptors { files(&layout)? } else { Vec::new() },
+        };
+        found.is_credible().then_some(found)
+    }
+
+    fn tasks(&self) -> impl Iterator<Item = Task<'_>> {
+        self.tasks.chunks_exact(TASK_RECORD).map(Task)
+    }
+
+    /// Whether what it says of the caller is what `/proc` says, and processes come in order.
+    fn is_credible(&self) -> bool {
+        let own = std::process::id() as i32;
+        let leaders = || self.tasks().filter(Task::is_process);
+        leaders().map(|task| task.pid()).is_sorted()
+            && leaders().find(|task| task.pid() == own).is_some_and(|task| {
+                let same = |kind: Kind| link(kind.proc_name()) == task.namespace(kind);
+                // Those for children may have no link yet: where they matter, it is looked at.
+                let links = [Kind::Pid, Kind::Time].map(|kind| link(kind.proc_name_for_children()));
+                let same_for_children = links.iter().zip(task.for_children()).all(|(&link, inode)| link == 0 || link == inode);
+                !task.moved() && Kind::ALL.into_iter().all(same) && same_for_children
+            })
+    }
+
+    /// Processes, and where their children will be born.
+    fn processes(&self, survey: &mut Survey<'_>) {
+        let wanted: Vec<Kind> = survey.scope.kinds.iter().collect();
+        let mut last = Last::default();
+        let mut reader = Reader::new();
+        survey.snapshot.processes.reserve(self.tasks.len() / TASK_RECORD);
+        for task in self.tasks().filter(Task::is_process) {
+            let mut process = Process::new(task.pid());
+            if task.moved() {
+                let Some(ns) = ns(survey, process.pid) else { continue };
+                if !processes::read(survey, &mut reader, ns.as_fd(), &wanted, &mut process) {
+                    continue;
+                }
+            } else {
+                for (kind, index) in last.enter(survey, &task, &wanted) {
+                    process.set_namespace(kind, index);
+                }
+            }
+            survey.snapshot.add(process);
+            let [pid, time] = task.for_children();
+            let stays = pid == task.namespace(Kind::Pid) && time == task.namespace(Kind::Time) && !task.moved();
+            if survey.scope.for_children
+                && !stays
+                && !process.is_opaque()
+                && let Some(ns) = ns(survey, process.pid)
+            {
+                threads::for_children(survey, &process, ns.as_fd());
+            }
+        }
+    }
+
+    /// Threads that went elsewhere than their process.
+    fn threads(&self, survey: &mut Survey<'_>) {
+        let wanted: Vec<Kind> = survey.scope.kinds.iter().collect();
+        let mut last = Last::default();
+        let mut look = threads::Look::new();
+        for task in self.tasks().filter(|task| !task.is_process()) {
+            let Some(process) = find(survey, task.pid()).filter(|process| !process.is_opaque()) else { continue };
+            if task.moved() {
+                look.at(survey, &process, &wanted);
+                continue;
+            }
+            let found: Vec<_> = last.enter(survey, &task, &wanted).collect();
+            threads::keep(survey, &process, task.tid(), found);
+        }
+    }
+
+    /// Namespaces and sockets that processes have open.
+    fn descriptors(&self, survey: &mut Survey<'_>) {
+        let Some(mut look) = survey.scope.descriptors.then(descriptors::Look::new).flatten() else { return };
+        for open in self.files.chunks_exact(FILE_RECORD) {
+            let Some(process) = find(survey, signed(open, file::TGID)) else { continue };
+            let own = process.namespace(Kind::Net).map(|index| survey.snapshot.namespaces[index].inode);
+            let fd = signed(open, file::FD);
+            if word(open, file::IS_SOCKET) == 0 {
+                look.at_one(survey, &process, fd);
+            } else if look.is_new_socket(double(open, file::INODE)) && own != Some(word(open, file::NET).into()) {
+                sockets::look(survey, &process, fd);
+            }
+        }
+    }
+}
+
+/// What is said of a task.
+struct Task<'a>(&'a [u8]);
+
+impl Task<'_> {
+    /// The process's number.
+    fn pid(&self) -> i32 {
+        signed(self.0, task::TGID)
+    }
+
+    /// The thread's.
+    fn tid(&self) -> i32 {
+        signed(self.0, task::TID)
+    }
+
+    /// Whether it is the first of its process.
+    fn is_process(&self) -> bool {
+        self.pid() == self.tid()
+    }
+
+    /// The inode number of its namespace; 0 where there is none, of a kernel without that kind or a task that is ending.
+    fn namespace(&self, kind: Kind) -> u64 {
+        word(self.0, task::NAMESPACES + 4 * kind as usize).into()
+    }
+
+    /// Those of the namespaces that its children will be born in: pid, time.
+    fn for_children(&self) -> [u64; 2] {
+        [0, 1].map(|which| word(self.0, task::FOR_CHILDREN + 4 * which).into())
+    }
+
+    /// Whether it went elsewhere while it was looked at.
+    fn moved(&self) -> bool {
+        word(self.0, task::MOVED) != 0
+    }
+}
+
+/// The last answer of each kind: most processes are in the same namespaces as the one before.
+#[derive(Default)]
+struct Last([(u64, usize); 8]);
+
+impl Last {
+    /// The namespaces that the task is in, each with its index.
+    fn enter<'a>(
+        &'a mut self,
+        survey: &'a mut Survey<'_>,
+        task: &'a Task<'_>,
+        wanted: &'a [Kind],
+    ) -> impl Iterator<Item = (Kind, usize)> {
+        wanted.iter().filter_map(|&kind| {
+            let inode = task.namespace(kind);
+            let (of, index) = &mut self.0[kind as usize];
+            if inode != *of {
+                // Not one of number 0.
+                *index = if inode == 0 { 0 } else { survey.snapshot.enter(kind, inode).0 };
+                *of = inode;
+            }
+            (inode != 0).then_some((kind, *index))
+        })
+    }
+}
+
+/// Opens the directory of a process's links.
+fn ns(survey: &Survey<'_>, pid: i32) -> Option<OwnedFd> {
+    let flags = OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC;
+    rustix::fs::openat(survey.proc(), ProcPath::new(pid).text("/ns").as_c_str(), flags, Mode::empty()).ok()
+}
+
+fn find(survey: &Survey<'_>, pid: i32) -> Option<Process> {
+    survey.snapshot.find_process(pid).map(|index| survey.snapshot.processes[index])
+}
+
+/// The inode number that a link of the caller's own names; 0 where there is none.
+fn link(name: &str) -> u64 {
+    let link = std::fs::read_link(format!("/proc/self/ns/{name}"));
+    link.ok().and_then(|link| inode_of(link.as_os_str().as_encoded_bytes())).unwrap_or(0)
+}
+
+/// What the kernel says of open files, among which must be one that is open here.
+fn files(layout: &Layout) -> Option<Vec<u8>> {
+    let ours = File::open("/proc/self/ns/user").ok()?;
+    let files = read(&program::files(layout), layout.files)?;
+    let (fd, inode) = (ours.as_raw_fd(), rustix::fs::fstat(&ours).ok()?.st_ino);
+    let own = std::process::id() as i32;
+    let is_ours =
+        |open: &[u8]| signed(open, file::TGID) == own && signed(open, file::FD) == fd && double(open, file::INODE) == inode;
+    files.chunks_exact(FILE_RECORD).any(is_ours).then_some(files)
+}
+
+/// Lets the kernel run the program on all that there is, and gives back what that wrote.
+fn read(program: &[Insn], function: btf::Id) -> Option<Vec<u8>> {
+    let iterator = bpf::iterate(program, function, None).ok()?;
+    let mut written = Vec::with_capacity(64 << 10);
+    loop {
+        written.reserve(32 << 10); // the kernel's own buffer
+        match rustix::io::read(&iterator, rustix::buffer::spare_capacity(&mut written)) {
+            Ok(0) => return Some(written),
+            // The kernel rests after a million of files that nothing was written of.
+            Ok(_) | Err(Errno::INTR | Errno::AGAIN) => {}
+            Err(_) => return None,
+        }
+    }
+}
+
+fn word(record: &[u8], at: usize) -> u32 {
+    record[at..].first_chunk().map_or(0, |&bytes| u32::from_ne_bytes(bytes))
+}
+
+fn signed(record: &[u8], at: usize) -> i32 {
+    word(record, at).cast_signed()
+}
+
+fn double(record: &[u8], at: usize) -> u64 {
+    record[at..].first_chunk().map_or(0, |&bytes| u64::from_ne_bytes(bytes))
+}
