@@ -240,8 +240,7 @@ pub fn iterate(program: &[Insn], function: u32, log: Option<&mut Vec<u8>>) -> Re
     }
     // SAFETY: the kernel has just made this descriptor.
     let program = unsafe { owned(loaded?) }?;
-    let mut attr =
-        LinkAttr { prog_fd: raw(program.as_fd()), attach_type: BPF_TRACE_ITER, ..LinkAttr::default() };
+    let mut attr = LinkAttr { prog_fd: raw(program.as_fd()), attach_type: BPF_TRACE_ITER, ..LinkAttr::default() };
     // SAFETY: `LinkAttr` holds no pointers and no padding; the descriptor that is returned was just made.
     let link = unsafe { owned(bpf(BPF_LINK_CREATE, &mut attr)?) }?;
     let mut attr = IterAttr { link_fd: raw(link.as_fd()), ..IterAttr::default() };

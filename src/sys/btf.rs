@@ -84,7 +84,9 @@ mod tests {
 
     #[test]
     fn a_copy_is_what_is_mapped() {
-        let Ok(types) = KernelTypes::open() else { return eprintln!("skipped: this kernel does not describe its types") };
+        let Ok(types) = KernelTypes::open() else {
+            return eprintln!("skipped: this kernel does not describe its types");
+        };
         let file = std::fs::File::open("/sys/kernel/btf/vmlinux").unwrap();
         let Some(Memory::Copied(copy)) = read(file.as_fd(), types.len()) else { panic!("it cannot be read") };
         assert!(*types == *copy);

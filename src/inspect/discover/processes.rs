@@ -13,7 +13,7 @@ use rustix::fs::{CWD, Mode, OFlags, RawDir};
 use rustix::io::Errno;
 
 use super::super::model::{Process, Snapshot};
-use super::{Survey, descriptors, threads};
+use super::{Scope, Survey, descriptors, threads};
 use crate::error::{Attempt, Result};
 use crate::namespace::Kind;
 
@@ -164,30 +164,55 @@ impl Drop for Journey {
     }
 }
 
-/// Reads the links of a process in its directory `ns`. Whether it is there still.
-pub(super) fn read(
-    survey: &mut Survey<'_>,
-    reader: &mut Reader,
-    ns: BorrowedFd<'_>,
-    wanted: &[Kind],
-    process: &mut Process,
-) -> bool {
-    match reader.read(ns, wanted, &mut survey.snapshot) {
-        Answer::Gone => return false,
-        Answer::Refused(errno) => survey.snapshot.gap_of(process.pid, "processes", crate::error::strerror(errno)),
-        Answer::Read(found) => {
-            for kind in Kind::ALL {
-                if let Some(index) = found[kind as usize] {
-                    process.set_namespace(kind, index);
+/// Visits processes, one after the other; of each everything at once, while what the kernel has to look up for it is at
+/// hand.
+pub(super) struct Visit {
+    pub(super) wanted: Vec<Kind>,
+    reader: Reader,
+    threads: Option<threads::Look>,
+    pub(super) descriptors: Option<descriptors::Look>,
+}
+
+impl Visit {
+    pub(super) fn new(scope: &Scope) -> Visit {
+        Visit {
+            wanted: scope.kinds.iter().collect(),
+            reader: Reader::new(),
+            threads: scope.threads.then(threads::Look::new),
+            descriptors: if scope.descriptors { descriptors::Look::new() } else { None },
+        }
+    }
+
+    /// Visits a process, whose links are in the directory `ns`.
+    pub(super) fn at(&mut self, survey: &mut Survey<'_>, pid: i32, ns: BorrowedFd<'_>) {
+        let mut process = Process::new(pid);
+        match self.reader.read(ns, &self.wanted, &mut survey.snapshot) {
+            Answer::Gone => return,
+            Answer::Refused(errno) => survey.snapshot.gap_of(pid, "processes", crate::error::strerror(errno)),
+            Answer::Read(found) => {
+                for kind in Kind::ALL {
+                    if let Some(index) = found[kind as usize] {
+                        process.set_namespace(kind, index);
+                    }
                 }
             }
         }
+        survey.snapshot.add(process);
+        if !process.is_opaque() {
+            if let Some(threads) = &mut self.threads {
+                threads.at(survey, &process, &self.wanted);
+            }
+            if survey.scope.for_children {
+                threads::for_children(survey, &process, ns);
+            }
+        }
+        if let Some(descriptors) = &mut self.descriptors {
+            descriptors.at(survey, &process);
+        }
     }
-    true
 }
 
-/// All processes, or the one that is asked for; of each everything at once, while what the kernel has to look up for it
-/// is at hand.
+/// All processes, or the one that is asked for.
 pub(super) fn survey(survey: &mut Survey<'_>) -> Result<()> {
     let mut pids = Vec::new();
     match survey.scope.only {
@@ -195,31 +220,12 @@ pub(super) fn survey(survey: &mut Survey<'_>) -> Result<()> {
         None => for_each_number(survey.proc(), |pid| pids.push(pid)).attempt(|| "read /proc")?,
     }
     survey.snapshot.processes.reserve(pids.len());
-    let wanted: Vec<Kind> = survey.scope.kinds.iter().collect();
-    let mut reader = Reader::new();
-    let mut threads = survey.scope.threads.then(threads::Look::new);
-    let mut descriptors = if survey.scope.descriptors { descriptors::Look::new() } else { None };
+    let mut visit = Visit::new(survey.scope);
     let _journey = Journey::begin()?;
     for pid in pids {
         let ns = ProcPath::EMPTY.text("/proc/").number(pid).text("/ns");
-        if rustix::process::chdir(ns.as_c_str()).is_err() {
-            continue;
-        }
-        let mut process = Process::new(pid);
-        if !read(survey, &mut reader, CWD, &wanted, &mut process) {
-            continue;
-        }
-        survey.snapshot.add(process);
-        if !process.is_opaque() {
-            if let Some(threads) = &mut threads {
-                threads.at(survey, &process, &wanted);
-            }
-            if survey.scope.for_children {
-                threads::for_children(survey, &process, CWD);
-            }
-        }
-        if let Some(descriptors) = &mut descriptors {
-            descriptors.at(survey, &process);
+        if rustix::process::chdir(ns.as_c_str()).is_ok() {
+            visit.at(survey, pid, CWD);
         }
     }
     Ok(())

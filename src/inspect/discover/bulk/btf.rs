@@ -130,7 +130,8 @@ impl<'a> Btf<'a> {
     fn is_named(&self, name: u32, wanted: &str) -> bool {
         let Some(rest) = self.names.get(name as usize..) else { return false };
         // Nearly all differ in what is looked at first.
-        rest.first() == wanted.as_bytes().first() && rest.strip_prefix(wanted.as_bytes()).is_some_and(|rest| rest.first() == Some(&0))
+        rest.first() == wanted.as_bytes().first()
+            && rest.strip_prefix(wanted.as_bytes()).is_some_and(|rest| rest.first() == Some(&0))
     }
 
     fn get(&self, id: Id) -> Option<Type<'a>> {

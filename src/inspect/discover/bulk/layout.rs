@@ -2,7 +2,7 @@
 //! own.
 
 use super::btf::{Btf, Id};
-use super::program::UPID_SPACE;
+use super::program::{LIST_SPACE, UPID_SPACE};
 use crate::namespace::Kind;
 
 /// How to get to something from a structure: where in it the pointer is to follow, where in what that points to the next,
@@ -62,11 +62,13 @@ pub(super) struct Layout {
     pub(super) numbers: Numbers,
     /// The inode number of a task's user namespace, from the task.
     pub(super) user: Way,
-    /// Those of the others from its list of namespaces; the one of the pid namespace is in `numbers`, and kinds that the
-    /// kernel lacks are nowhere.
-    pub(super) namespaces: [Option<Way>; 8],
-    /// Those that its children will be born in, pid and time, from there as well.
-    pub(super) for_children: [Option<Way>; 2],
+    /// The size of its list of namespaces.
+    pub(super) list: i16,
+    /// In that list the pointers to the other namespaces, and in those their inode numbers; the one of the pid namespace
+    /// is in `numbers`, and kinds that the kernel lacks are nowhere.
+    pub(super) namespaces: [Option<[i16; 2]>; 8],
+    /// Those that its children will be born in: pid, time.
+    pub(super) for_children: [Option<[i16; 2]>; 2],
     /// From an open file: the magic number of its file system, and its inode number.
     pub(super) magic: Way,
     pub(super) inode: Way,
@@ -92,7 +94,7 @@ impl Layout {
         let file = btf.pointee(btf.parameter(files, 3)?)?;
         let nsproxy = btf.pointee(btf.member(task, "nsproxy")?.1)?;
         let in_task = |name, size| Way::find(&btf, task, &[name], size).map(|way| way.0[0]);
-        let in_nsproxy = |name| Way::find(&btf, nsproxy, &[name, "ns.inum"], INODE);
+        let in_nsproxy = |name| Way::find(&btf, nsproxy, &[name, "ns.inum"], INODE)?.0.try_into().ok();
         let namespaces = Kind::ALL.map(|kind| {
             in_nsproxy(match kind {
                 Kind::Mount => "mnt_ns",
@@ -113,6 +115,7 @@ impl Layout {
             leader: in_task("group_leader", POINTER)?,
             thread_pid: in_task("thread_pid", POINTER)?,
             numbers: Numbers::read(&btf, task)?,
+            list: btf.size(nsproxy).and_then(|size| i16::try_from(size).ok()).filter(|&size| size <= LIST_SPACE)?,
             user: Way::find(&btf, task, &["real_cred", "user_ns", "ns.inum"], INODE)?,
             namespaces,
             for_children: ["pid_ns_for_children", "time_ns_for_children"].map(in_nsproxy),
@@ -156,6 +159,6 @@ mod tests {
             return eprintln!("skipped: this kernel does not describe its types");
         };
         let layout = Layout::read(&types).unwrap();
-        assert!(layout.namespaces.iter().flatten().all(|way| way.0.len() == 2), "{layout:?}");
+        assert!(layout.namespaces.iter().flatten().count() >= 5, "{layout:?}");
     }
 }

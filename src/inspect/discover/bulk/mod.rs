@@ -1,11 +1,13 @@
 //! What all processes, threads and descriptors are in, from the kernel at once: two programs of ours (BPF iterators,
 //! Linux 5.8, those used here 5.11) that it runs on each task and on each open file.
 //!
-//! A process costs less than a microsecond so, where it costs fifteen system calls in `/proc`; to begin costs what a
-//! hundred or two of processes do. So this is for machines with many. It is used only where `/proc` would tell the same:
-//! by a caller whom it hides nothing from, who is in the pid namespace that it is of; and not before the kernel has said of
-//! the caller itself what `/proc` says. Whatever else there is, down to a kernel that is not understood, leaves it to
-//! [`processes`](super::processes), which needs no reason.
+//! A process costs two microseconds so, where it costs fifteen system calls in `/proc`; to begin costs what a hundred
+//! processes do. So this is for machines with many.
+//!
+//! What is found is what [`processes`](super::processes) would find, because `/proc` has the last word: it lists the
+//! processes; kcmp(2) tells which of them the caller may read, by the question that `/proc` asks as well; and what the
+//! kernel says of the caller must be what `/proc` says. A process that is not certain is visited there, and so are all
+//! where the kernel does not let the programs run or is not understood, for which it needs no reason.
 
 mod btf;
 mod layout;
@@ -22,11 +24,12 @@ use self::layout::Layout;
 use self::program::{FILE_RECORD, TASK_RECORD, file, task};
 use super::super::model::Process;
 use super::super::pids;
-use super::processes::{ProcPath, Reader, for_each_number, inode_of};
-use super::{Scope, Survey, descriptors, processes, sockets, threads};
+use super::processes::{ProcPath, Visit, for_each_number, inode_of};
+use super::{Scope, Survey, descriptors, sockets, threads};
 use crate::namespace::Kind;
 use crate::sys::bpf::{self, Insn};
 use crate::sys::btf::KernelTypes;
+use crate::sys::kcmp;
 
 /// From so many processes on it costs less than reading `/proc`.
 pub(super) const WORTH: usize = 200;
@@ -37,11 +40,19 @@ pub(super) fn survey(survey: &mut Survey<'_>) -> bool {
         return false;
     }
     let Some(found) = Found::gather(survey.scope) else { return false };
-    found.processes(survey);
-    if survey.scope.threads {
-        found.threads(survey);
+    // After that, so that whoever has started since is listed.
+    let mut pids = Vec::new();
+    if for_each_number(survey.proc(), |pid| pids.push(pid)).is_err() || !pids.is_sorted() {
+        return false;
     }
-    found.descriptors(survey);
+    let mut visit = Visit::new(survey.scope);
+    let visited = found.processes(survey, &pids, &mut visit);
+    if survey.scope.threads {
+        found.threads(survey, &visited, &visit.wanted);
+    }
+    if let Some(look) = &mut visit.descriptors {
+        found.descriptors(survey, &visited, look);
+    }
     true
 }
 
@@ -102,63 +113,71 @@ impl Found {
                 let same = |kind: Kind| link(kind.proc_name()) == task.namespace(kind);
                 // Those for children may have no link yet: where they matter, it is looked at.
                 let links = [Kind::Pid, Kind::Time].map(|kind| link(kind.proc_name_for_children()));
-                let same_for_children = links.iter().zip(task.for_children()).all(|(&link, inode)| link == 0 || link == inode);
+                let same_for_children =
+                    links.iter().zip(task.for_children()).all(|(&link, inode)| link == 0 || link == inode);
                 !task.moved() && Kind::ALL.into_iter().all(same) && same_for_children
             })
     }
 
-    /// Processes, and where their children will be born.
-    fn processes(&self, survey: &mut Survey<'_>) {
-        let wanted: Vec<Kind> = survey.scope.kinds.iter().collect();
+    /// Processes that `/proc` lists, and where their children will be born. Gives back those that had to be visited.
+    fn processes(&self, survey: &mut Survey<'_>, pids: &[i32], visit: &mut Visit) -> Vec<i32> {
         let mut last = Last::default();
-        let mut reader = Reader::new();
-        survey.snapshot.processes.reserve(self.tasks.len() / TASK_RECORD);
-        for task in self.tasks().filter(Task::is_process) {
-            let mut process = Process::new(task.pid());
-            if task.moved() {
-                let Some(ns) = ns(survey, process.pid) else { continue };
-                if !processes::read(survey, &mut reader, ns.as_fd(), &wanted, &mut process) {
-                    continue;
+        let mut visited = Vec::new();
+        let mut said = self.tasks().filter(Task::is_process).peekable();
+        let mut known = Vec::with_capacity(pids.len());
+        for &pid in pids {
+            while said.next_if(|task| task.pid() < pid).is_some() {}
+            known.push(said.next_if(|task| task.pid() == pid && !task.moved()));
+        }
+        let mut readable = Readable::new();
+        survey.snapshot.processes.reserve(pids.len());
+        for (at, (&pid, task)) in pids.iter().zip(&known).enumerate() {
+            let Some(task) = task.as_ref().filter(|_| readable.has(pids, at)) else {
+                visited.push(pid);
+                if let Some(ns) = ns(survey, pid) {
+                    visit.at(survey, pid, ns.as_fd());
                 }
-            } else {
-                for (kind, index) in last.enter(survey, &task, &wanted) {
-                    process.set_namespace(kind, index);
-                }
+                continue;
+            };
+            let mut process = Process::new(pid);
+            for (kind, index) in last.enter(survey, task, &visit.wanted) {
+                process.set_namespace(kind, index);
             }
             survey.snapshot.add(process);
-            let [pid, time] = task.for_children();
-            let stays = pid == task.namespace(Kind::Pid) && time == task.namespace(Kind::Time) && !task.moved();
             if survey.scope.for_children
-                && !stays
+                && task.for_children() != [Kind::Pid, Kind::Time].map(|kind| task.namespace(kind))
                 && !process.is_opaque()
-                && let Some(ns) = ns(survey, process.pid)
+                && let Some(ns) = ns(survey, pid)
             {
+                // Which may not be there yet, as namespaces: the link tells.
                 threads::for_children(survey, &process, ns.as_fd());
             }
         }
+        visited
     }
 
     /// Threads that went elsewhere than their process.
-    fn threads(&self, survey: &mut Survey<'_>) {
-        let wanted: Vec<Kind> = survey.scope.kinds.iter().collect();
+    fn threads(&self, survey: &mut Survey<'_>, visited: &[i32], wanted: &[Kind]) {
+        let own = std::process::id() as i32;
         let mut last = Last::default();
         let mut look = threads::Look::new();
         for task in self.tasks().filter(|task| !task.is_process()) {
-            let Some(process) = find(survey, task.pid()).filter(|process| !process.is_opaque()) else { continue };
-            if task.moved() {
-                look.at(survey, &process, &wanted);
+            let Some(process) = find(survey, task.pid(), visited).filter(|process| !process.is_opaque()) else {
                 continue;
+            };
+            if task.moved() {
+                look.at(survey, &process, wanted);
+            } else if kcmp::may_read(own, task.tid()).is_ok() {
+                let found: Vec<_> = last.enter(survey, &task, wanted).collect();
+                threads::keep(survey, &process, task.tid(), found);
             }
-            let found: Vec<_> = last.enter(survey, &task, &wanted).collect();
-            threads::keep(survey, &process, task.tid(), found);
         }
     }
 
     /// Namespaces and sockets that processes have open.
-    fn descriptors(&self, survey: &mut Survey<'_>) {
-        let Some(mut look) = survey.scope.descriptors.then(descriptors::Look::new).flatten() else { return };
+    fn descriptors(&self, survey: &mut Survey<'_>, visited: &[i32], look: &mut descriptors::Look) {
         for open in self.files.chunks_exact(FILE_RECORD) {
-            let Some(process) = find(survey, signed(open, file::TGID)) else { continue };
+            let Some(process) = find(survey, signed(open, file::TGID), visited) else { continue };
             let own = process.namespace(Kind::Net).map(|index| survey.snapshot.namespaces[index].inode);
             let fd = signed(open, file::FD);
             if word(open, file::IS_SOCKET) == 0 {
@@ -167,6 +186,28 @@ impl Found {
                 sockets::look(survey, &process, fd);
             }
         }
+    }
+}
+
+/// Which processes the caller may read. The kernel is asked for two at a time.
+struct Readable {
+    own: i32,
+    /// The last answer: of whom, and of the one behind them as well.
+    both: Option<usize>,
+}
+
+impl Readable {
+    fn new() -> Readable {
+        Readable { own: std::process::id() as i32, both: None }
+    }
+
+    /// Whether that may be read which is number `at` in the list; they are asked for in its order.
+    fn has(&mut self, pids: &[i32], at: usize) -> bool {
+        if at > 0 && self.both == Some(at - 1) {
+            return true;
+        }
+        self.both = pids.get(at + 1).filter(|&&next| kcmp::may_read(pids[at], next).is_ok()).map(|_| at);
+        self.both.is_some() || kcmp::may_read(self.own, pids[at]).is_ok()
     }
 }
 
@@ -236,7 +277,11 @@ fn ns(survey: &Survey<'_>, pid: i32) -> Option<OwnedFd> {
     rustix::fs::openat(survey.proc(), ProcPath::new(pid).text("/ns").as_c_str(), flags, Mode::empty()).ok()
 }
 
-fn find(survey: &Survey<'_>, pid: i32) -> Option<Process> {
+/// The process, unless it was visited: then all of it is known.
+fn find(survey: &Survey<'_>, pid: i32, visited: &[i32]) -> Option<Process> {
+    if visited.binary_search(&pid).is_ok() {
+        return None;
+    }
     survey.snapshot.find_process(pid).map(|index| survey.snapshot.processes[index])
 }
 
@@ -252,8 +297,9 @@ fn files(layout: &Layout) -> Option<Vec<u8>> {
     let files = read(&program::files(layout), layout.files)?;
     let (fd, inode) = (ours.as_raw_fd(), rustix::fs::fstat(&ours).ok()?.st_ino);
     let own = std::process::id() as i32;
-    let is_ours =
-        |open: &[u8]| signed(open, file::TGID) == own && signed(open, file::FD) == fd && double(open, file::INODE) == inode;
+    let is_ours = |open: &[u8]| {
+        signed(open, file::TGID) == own && signed(open, file::FD) == fd && double(open, file::INODE) == inode
+    };
     files.chunks_exact(FILE_RECORD).any(is_ours).then_some(files)
 }
 

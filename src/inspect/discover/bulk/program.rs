@@ -1,8 +1,9 @@
 //! The programs that the kernel runs on every task and on every open file.
 //!
-//! Each writes a record of fixed size for what is of interest. A pointer that is followed may be NULL, and what it leads
-//! to may go away meanwhile: the kernel lets a program load from anywhere, and gives it 0 for what is not there. Whether
-//! what was read belongs together, the program sees to itself.
+//! Each writes a record of fixed size for what is of interest. All is read by `bpf_probe_read_kernel()`, which gives zeros
+//! for what is not there, so that a pointer may be NULL, and what it leads to may go away meanwhile. Whether what was read
+//! belongs together, the program sees to itself. Loads without a call would be faster, but for each that gives a pointer
+//! the kernel's verifier searches all names of its types several times (seen in Linux 6.18): a millisecond a load.
 
 use super::layout::{Layout, Way};
 use crate::namespace::Kind;
@@ -12,7 +13,6 @@ use crate::sys::bpf::Insn;
 const LOAD_WORD: u8 = 0x61;
 const LOAD_DOUBLE: u8 = 0x79;
 const STORE_WORD: u8 = 0x63;
-const STORE_DOUBLE: u8 = 0x7b;
 const STORE_NUMBER: u8 = 0x62;
 const STORE_DOUBLE_NUMBER: u8 = 0x7a;
 const MOVE: u8 = 0xbf;
@@ -52,16 +52,23 @@ const FRAME: u8 = 10;
 const NSFS: i32 = 0x6e73_6673;
 const SOCKFS: i32 = 0x534f_434b;
 
-/// The numbers of a pid namespace are looked up for at most so many levels: the kernel has no more than 32.
+/// A level of pid namespaces has these bits: the kernel has no more than 33 levels.
 const LEVELS: i32 = 63;
 
-/// The sizes of the records, and where on the stack they are made.
+/// The sizes of the records.
 pub(super) const TASK_RECORD: usize = 56;
 pub(super) const FILE_RECORD: usize = 24;
+
+// Where on the stack what is, by its distance from the frame's end: the record; a `struct upid`; a pointer that is
+// followed, or another number that is looked at; a `struct nsproxy`.
 const RECORD: i16 = -64;
-/// Where on the stack a `struct upid` is copied to, and its size at most.
-const UPID: i16 = -96;
+const UPID: i16 = RECORD - UPID_SPACE;
+const NEXT: i16 = UPID - 8;
+const LIST: i16 = NEXT - LIST_SPACE;
+
+/// How large a `struct upid` and a `struct nsproxy` may be.
 pub(super) const UPID_SPACE: i16 = 32;
+pub(super) const LIST_SPACE: i16 = 128;
 
 /// Where in a task's record what is.
 pub(super) mod task {
@@ -120,31 +127,30 @@ impl Code {
         self.push(CALL, 0, 0, 0, function);
     }
 
-    fn pointer(&mut self, dst: u8, src: u8, off: i16) {
-        self.push(LOAD_DOUBLE, dst, src, off, 0);
+    /// Copies `size` bytes, from `offset` behind the address in register `from` on, to this place on the stack.
+    fn probe(&mut self, place: i16, size: i16, from: u8, offset: i16) {
+        if from != THIRD {
+            self.push(MOVE, THIRD, from, 0, 0);
+        }
+        self.push(ADD_NUMBER, THIRD, 0, 0, offset.into());
+        self.push(MOVE, FIRST, FRAME, 0, 0);
+        self.push(ADD_NUMBER, FIRST, 0, 0, place.into());
+        self.push(MOVE_NUMBER, SECOND, 0, 0, size.into());
+        self.call(PROBE_READ_KERNEL);
     }
 
-    /// Follows the way to its end, where `load` loads to `dst` what is there; goes to `nothing` where a pointer is NULL.
-    fn follow(&mut self, load: u8, dst: u8, from: u8, way: &Way, nothing: Label) {
-        let mut at = from;
+    /// Follows the way from the address in register `from`, and copies `size` bytes from its end to this place.
+    fn follow(&mut self, place: i16, size: i16, from: u8, way: &Way) {
+        let mut from = from;
         for (index, &step) in way.0.iter().enumerate() {
             if index + 1 == way.0.len() {
-                self.push(load, dst, at, step, 0);
+                self.probe(place, size, from, step);
             } else {
-                self.pointer(dst, at, step);
-                self.jump(JUMP_IF_NUMBER, dst, 0, 0, nothing);
+                self.probe(NEXT, 8, from, step);
+                self.push(LOAD_DOUBLE, THIRD, FRAME, NEXT, 0);
+                from = THIRD;
             }
-            at = dst;
         }
-    }
-
-    /// Writes the word at the end of the way to this place in the record, where the way leads there.
-    fn record(&mut self, from: u8, way: Option<&Way>, place: usize) {
-        let Some(way) = way else { return };
-        let nothing = self.label();
-        self.follow(LOAD_WORD, FIRST, from, way, nothing);
-        self.push(STORE_WORD, FRAME, FIRST, RECORD + place as i16, 0);
-        self.place(nothing);
     }
 
     /// Fills the record with zeros.
@@ -154,41 +160,37 @@ impl Code {
         }
     }
 
+    /// Takes what iterators of both kinds are given: pointers to the iterator and to a task, which is missing at the end.
+    fn begin(&mut self, out: Label) {
+        self.push(LOAD_DOUBLE, TASK, CONTEXT, 8, 0);
+        self.jump(JUMP_IF_NUMBER, TASK, 0, 0, out);
+        self.push(LOAD_DOUBLE, SEQ, CONTEXT, 0, 0);
+        self.push(LOAD_DOUBLE, SEQ, SEQ, 0, 0);
+    }
+
     /// Brings to register `LEVEL` the level of the pid namespace that the reader is in: the kernel runs the program while
     /// that reads, and counts tasks by its pid namespace.
     fn level_of_reader(&mut self, layout: &Layout) {
         self.call(GET_CURRENT_TASK_BTF);
-        self.pointer(FIRST, ANSWER, layout.thread_pid);
-        self.push(LOAD_WORD, LEVEL, FIRST, layout.numbers.level, 0);
+        self.follow(NEXT, 4, ANSWER, &Way(vec![layout.thread_pid, layout.numbers.level]));
+        self.push(LOAD_WORD, LEVEL, FRAME, NEXT, 0);
     }
 
-    /// Copies from the `struct pid` in register `SECOND` the numbers at the level in `level` to the stack; zeros, where
-    /// there is none.
+    /// Copies the number at the level in register `level`, of the `struct pid` whose address is in register `THIRD`.
     fn upid(&mut self, layout: &Layout, level: u8) {
         let numbers = &layout.numbers;
-        if level != FOURTH {
-            self.push(MOVE, FOURTH, level, 0, 0);
-        }
+        self.push(MOVE, FOURTH, level, 0, 0);
         self.push(AND_NUMBER, FOURTH, 0, 0, LEVELS);
         self.push(MULTIPLY_NUMBER, FOURTH, 0, 0, numbers.size.into());
-        self.push(MOVE, THIRD, SECOND, 0, 0);
-        self.push(ADD_NUMBER, THIRD, 0, 0, numbers.first.into());
         self.push(ADD, THIRD, FOURTH, 0, 0);
-        self.probe(UPID, numbers.size);
+        self.probe(UPID, numbers.size, THIRD, numbers.first);
     }
 
-    /// Copies `size` bytes from the address in register `THIRD` to this place on the stack.
-    fn probe(&mut self, place: i16, size: i16) {
-        self.push(MOVE, FIRST, FRAME, 0, 0);
-        self.push(ADD_NUMBER, FIRST, 0, 0, place.into());
-        self.push(MOVE_NUMBER, SECOND, 0, 0, size.into());
-        self.call(PROBE_READ_KERNEL);
-    }
-
-    /// Writes what the reader calls the task in register `of` to this place in the record, and goes to `out` where that
-    /// has no number any more.
+    /// Writes what the reader calls the task at the address in register `of` to this place in the record, and goes to
+    /// `out` where that has no number any more.
     fn number(&mut self, layout: &Layout, of: u8, place: usize, out: Label) {
-        self.pointer(SECOND, of, layout.thread_pid);
+        self.probe(NEXT, 8, of, layout.thread_pid);
+        self.push(LOAD_DOUBLE, THIRD, FRAME, NEXT, 0);
         self.upid(layout, LEVEL);
         self.push(LOAD_WORD, FIRST, FRAME, UPID + layout.numbers.number, 0);
         self.jump(JUMP_IF_NUMBER, FIRST, 0, 0, out);
@@ -220,52 +222,54 @@ impl Code {
 /// `struct bpf_iter__task`: two pointers, to the iterator and to the task.
 pub(super) fn tasks(layout: &Layout) -> Vec<Insn> {
     let mut code = Code::default();
-    let (out, tell, ending, nowhere, same) = (code.label(), code.label(), code.label(), code.label(), code.label());
-    code.pointer(TASK, CONTEXT, 8);
-    code.jump(JUMP_IF_NUMBER, TASK, 0, 0, out);
-    code.pointer(SEQ, CONTEXT, 0);
-    code.pointer(SEQ, SEQ, 0);
-    code.pointer(KEPT, TASK, layout.nsproxy);
-
-    // A thread is where its process is, unless it went elsewhere by itself: then it has another list of namespaces. The
-    // user namespace is not in there, but only a process without other threads can change that.
+    let (out, tell, same) = (code.label(), code.label(), code.label());
+    code.begin(out);
+    code.clear(TASK_RECORD);
+    code.probe(NEXT, 8, TASK, layout.nsproxy);
+    code.push(LOAD_DOUBLE, KEPT, FRAME, NEXT, 0);
+    code.level_of_reader(layout);
+    code.number(layout, TASK, task::TID, out);
+    code.push(STORE_WORD, FRAME, FIRST, RECORD + task::TGID as i16, 0);
     code.push(LOAD_WORD, FIRST, TASK, layout.pid, 0);
     code.push(LOAD_WORD, SECOND, TASK, layout.tgid, 0);
     code.jump(JUMP_IF_EQUAL, FIRST, SECOND, 0, tell);
-    code.pointer(THIRD, TASK, layout.leader);
-    code.pointer(FOURTH, THIRD, layout.nsproxy);
-    code.jump(JUMP_IF_EQUAL, FOURTH, KEPT, 0, out);
+
+    // A thread is where its process is, unless it went elsewhere by itself: then it has another list of namespaces. The
+    // user namespace is not in there, but only a process without other threads can change that.
+    code.follow(NEXT, 8, TASK, &Way(vec![layout.leader, layout.nsproxy]));
+    code.push(LOAD_DOUBLE, FIRST, FRAME, NEXT, 0);
+    code.jump(JUMP_IF_EQUAL, FIRST, KEPT, 0, out);
+    code.probe(NEXT, 8, TASK, layout.leader);
+    code.push(LOAD_DOUBLE, THIRD, FRAME, NEXT, 0);
+    code.number(layout, THIRD, task::TGID, out);
+
     code.place(tell);
-
-    code.clear(TASK_RECORD);
-    // A task that is ending has left all but its pid and its user namespace.
-    code.jump(JUMP_IF_NUMBER, KEPT, 0, 0, ending);
-    for (kind, way) in layout.namespaces.iter().enumerate() {
-        code.record(KEPT, way.as_ref(), task::NAMESPACES + 4 * kind);
+    // Of a task that is ending there is none, which gives zeros: it has left all but its pid and its user namespace.
+    code.probe(LIST, layout.list, KEPT, 0);
+    let namespaces = layout.namespaces.iter().enumerate().map(|(kind, way)| (task::NAMESPACES + 4 * kind, way));
+    let for_children = layout.for_children.iter().enumerate().map(|(which, way)| (task::FOR_CHILDREN + 4 * which, way));
+    for (place, way) in namespaces.chain(for_children) {
+        let Some([member, inode]) = way else { continue };
+        code.push(LOAD_DOUBLE, THIRD, FRAME, LIST + member, 0);
+        code.probe(RECORD + place as i16, 4, THIRD, *inode);
     }
-    for (which, way) in layout.for_children.iter().enumerate() {
-        code.record(KEPT, way.as_ref(), task::FOR_CHILDREN + 4 * which);
-    }
-    code.place(ending);
-    code.record(TASK, Some(&layout.user), task::NAMESPACES + 4 * Kind::User as usize);
+    code.follow(RECORD + (task::NAMESPACES + 4 * Kind::User as usize) as i16, 4, TASK, &layout.user);
 
-    code.level_of_reader(layout);
-    code.number(layout, TASK, task::TID, out);
-    code.pointer(FIRST, TASK, layout.leader);
-    code.number(layout, FIRST, task::TGID, out);
     // The pid namespace that a task is in is the innermost that it has a number in.
-    code.pointer(SECOND, TASK, layout.thread_pid);
-    code.push(LOAD_WORD, FOURTH, SECOND, layout.numbers.level, 0);
-    code.upid(layout, FOURTH);
-    code.pointer(THIRD, FRAME, UPID + layout.numbers.namespace);
-    code.jump(JUMP_IF_NUMBER, THIRD, 0, 0, nowhere);
-    code.push(ADD_NUMBER, THIRD, 0, 0, layout.numbers.inode.into());
-    code.probe(RECORD + (task::NAMESPACES + 4 * Kind::Pid as usize) as i16, 4);
-    code.place(nowhere);
+    let numbers = &layout.numbers;
+    code.probe(NEXT, 8, TASK, layout.thread_pid);
+    code.push(LOAD_DOUBLE, LEVEL, FRAME, NEXT, 0);
+    code.probe(NEXT, 4, LEVEL, numbers.level);
+    code.push(MOVE, THIRD, LEVEL, 0, 0);
+    code.push(LOAD_WORD, LEVEL, FRAME, NEXT, 0);
+    code.upid(layout, LEVEL);
+    code.push(LOAD_DOUBLE, THIRD, FRAME, UPID + numbers.namespace, 0);
+    code.probe(RECORD + (task::NAMESPACES + 4 * Kind::Pid as usize) as i16, 4, THIRD, numbers.inode);
 
     // As soon as a task has another list of namespaces, the kernel gives the old one's memory away: what was read is
     // the task's if it has the same list still.
-    code.pointer(FIRST, TASK, layout.nsproxy);
+    code.probe(NEXT, 8, TASK, layout.nsproxy);
+    code.push(LOAD_DOUBLE, FIRST, FRAME, NEXT, 0);
     code.jump(JUMP_IF_EQUAL, FIRST, KEPT, 0, same);
     code.push(STORE_NUMBER, FRAME, 0, RECORD + task::MOVED as i16, 1);
     code.place(same);
@@ -278,9 +282,8 @@ pub(super) fn tasks(layout: &Layout) -> Vec<Insn> {
 pub(super) fn files(layout: &Layout) -> Vec<Insn> {
     let mut code = Code::default();
     let (out, socket, tell) = (code.label(), code.label(), code.label());
-    code.pointer(TASK, CONTEXT, 8);
-    code.jump(JUMP_IF_NUMBER, TASK, 0, 0, out);
-    code.pointer(KEPT, CONTEXT, 24);
+    code.begin(out);
+    code.push(LOAD_DOUBLE, KEPT, CONTEXT, 24, 0);
     code.jump(JUMP_IF_NUMBER, KEPT, 0, 0, out);
     // Threads come as well that have descriptors of their own.
     code.push(LOAD_WORD, SECOND, TASK, layout.pid, 0);
@@ -288,26 +291,24 @@ pub(super) fn files(layout: &Layout) -> Vec<Insn> {
     code.jump(JUMP_IF_NOT_EQUAL, SECOND, THIRD, 0, out);
 
     code.clear(FILE_RECORD);
-    code.pointer(SEQ, CONTEXT, 0);
-    code.pointer(SEQ, SEQ, 0);
     code.push(LOAD_WORD, SECOND, CONTEXT, 16, 0);
     code.push(STORE_WORD, FRAME, SECOND, RECORD + file::FD as i16, 0);
-    code.follow(LOAD_DOUBLE, FIRST, KEPT, &layout.magic, out);
+    code.follow(NEXT, 8, KEPT, &layout.magic);
+    code.push(LOAD_DOUBLE, FIRST, FRAME, NEXT, 0);
     code.jump(JUMP_IF_NUMBER, FIRST, 0, SOCKFS, socket);
     code.jump(JUMP_IF_NUMBER, FIRST, 0, NSFS, tell);
     code.jump(JUMP, 0, 0, 0, out);
 
     code.place(socket);
     code.push(STORE_NUMBER, FRAME, 0, RECORD + file::IS_SOCKET as i16, 1);
-    if layout.socket.is_some() {
+    if let Some(net) = &layout.socket {
         code.push(MOVE, FIRST, KEPT, 0, 0);
         code.call(SOCK_FROM_FILE);
         code.jump(JUMP_IF_NUMBER, ANSWER, 0, 0, tell);
-        code.record(ANSWER, layout.socket.as_ref(), file::NET);
+        code.follow(RECORD + file::NET as i16, 4, ANSWER, net);
     }
     code.place(tell);
-    code.follow(LOAD_DOUBLE, FIRST, KEPT, &layout.inode, out);
-    code.push(STORE_DOUBLE, FRAME, FIRST, RECORD + file::INODE as i16, 0);
+    code.follow(RECORD + file::INODE as i16, 8, KEPT, &layout.inode);
     code.level_of_reader(layout);
     code.number(layout, TASK, file::TGID, out);
     code.write(FILE_RECORD);
