@@ -27,10 +27,10 @@ pub(super) use mounts::unescape;
 
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 
-use rustix::fs::{Mode, OFlags, PROC_SUPER_MAGIC};
+use rustix::fs::{Mode, OFlags, PROC_SUPER_MAGIC, SeekFrom};
 
 use super::model::Snapshot;
-use crate::error::{Attempt, Error, Result};
+use crate::error::{Attempt, Errno, Error, Result};
 use crate::namespace::Kinds;
 
 /// Which mount namespaces' bind mounts are looked at.
@@ -112,6 +112,15 @@ struct Survey<'a> {
 impl Survey<'_> {
     fn proc(&self) -> BorrowedFd<'_> {
         self.proc.as_fd()
+    }
+
+    /// The processes that `/proc` shows now.
+    fn pids(&self) -> std::result::Result<Vec<i32>, Errno> {
+        // The directory may have been read before.
+        rustix::fs::seek(&self.proc, SeekFrom::Start(0))?;
+        let mut pids = Vec::new();
+        processes::for_each_number(&self.proc, |pid| pids.push(pid))?;
+        Ok(pids)
     }
 }
 

@@ -214,11 +214,10 @@ impl Visit {
 
 /// All processes, or the one that is asked for.
 pub(super) fn survey(survey: &mut Survey<'_>) -> Result<()> {
-    let mut pids = Vec::new();
-    match survey.scope.only {
-        Some(pid) => pids.push(pid),
-        None => for_each_number(survey.proc(), |pid| pids.push(pid)).attempt(|| "read /proc")?,
-    }
+    let pids = match survey.scope.only {
+        Some(pid) => vec![pid],
+        None => survey.pids().attempt(|| "read /proc")?,
+    };
     survey.snapshot.processes.reserve(pids.len());
     let mut visit = Visit::new(survey.scope);
     let _journey = Journey::begin()?;

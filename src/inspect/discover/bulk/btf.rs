@@ -111,7 +111,7 @@ impl<'a> Btf<'a> {
         let mut found = [None; N];
         let mut at = 0;
         while at < btf.types.len() {
-            if btf.count % STRIDE == 0 {
+            if btf.count.is_multiple_of(STRIDE) {
                 btf.places.push(at as u32);
             }
             btf.count += 1;
@@ -198,7 +198,7 @@ impl<'a> Btf<'a> {
             let (bits, id) = self.member_in(id, name, DEPTH)?;
             // A member of so and so many bits cannot be loaded as such.
             let offset = offset.checked_add(bits / 8)?;
-            (bits % 8 == 0).then_some((offset, id))
+            bits.is_multiple_of(8).then_some((offset, id))
         })
     }
 
@@ -216,5 +216,171 @@ impl<'a> Btf<'a> {
             }
             (width == 0 && self.is_named(called, name)).then_some((bits, id))
         })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    /// A description while it is written.
+    #[derive(Default)]
+    struct Written {
+        types: Vec<u8>,
+        names: Vec<u8>,
+        count: Id,
+    }
+
+    const FLAG: u32 = 1 << 31;
+
+    impl Written {
+        fn name(&mut self, name: &str) -> u32 {
+            if self.names.is_empty() {
+                self.names.push(0);
+            }
+            let place = self.names.len() as u32;
+            self.names.extend(name.bytes().chain([0]));
+            if name.is_empty() { 0 } else { place }
+        }
+
+        fn add(&mut self, name: &str, info: u32, size_or_type: u32, tail: &[u32]) -> Id {
+            let name = self.name(name);
+            let words = [name, info, size_or_type];
+            self.types.extend(words.iter().chain(tail).flat_map(|word| word.to_ne_bytes()));
+            self.count += 1;
+            self.count
+        }
+
+        fn int(&mut self, size: u32) -> Id {
+            self.add("int", INT << 24, size, &[32])
+        }
+
+        fn of(&mut self, kind: u32, id: Id) -> Id {
+            self.add("", kind << 24, id, &[])
+        }
+
+        /// A structure of members by name, type and place in bits.
+        fn structure(&mut self, name: &str, kind: u32, members: &[(&str, Id, u32)]) -> Id {
+            let tail: Vec<u32> = members.iter().flat_map(|&(name, id, bits)| [self.name(name), id, bits]).collect();
+            self.add(name, kind << 24 | members.len() as u32, 64, &tail)
+        }
+
+        fn function(&mut self, name: &str, returned: Id, parameters: &[Id]) -> Id {
+            let tail: Vec<u32> = parameters.iter().flat_map(|&id| [0, id]).collect();
+            let prototype = self.add("", FUNC_PROTO << 24 | parameters.len() as u32, returned, &tail);
+            self.add(name, FUNC << 24, prototype, &[])
+        }
+
+        fn bytes(&self) -> Vec<u8> {
+            let mut bytes = 0xeb9f_u16.to_ne_bytes().to_vec();
+            bytes.extend([1, 0]);
+            let (types, names) = (self.types.len() as u32, self.names.len() as u32);
+            bytes.extend([24, 0, types, types, names].iter().flat_map(|word| word.to_ne_bytes()));
+            bytes.extend(&self.types);
+            bytes.extend(&self.names);
+            bytes
+        }
+    }
+
+    /// `look(struct task *)`, of which a member is in a union without a name in a structure without one, and a pointer is
+    /// behind a typedef and a const.
+    fn example() -> (Written, Id) {
+        let mut written = Written::default();
+        let int = written.int(4);
+        let inner = written.structure("inner", STRUCT, &[("other", int, 0), ("inum", int, 64)]);
+        let space = written.structure("space", STRUCT, &[("first", int, 0), ("ns", inner, 128)]);
+        let pointer = written.of(POINTER, space);
+        let constant = written.of(CONST, pointer);
+        let typedef = written.add("space_t", TYPEDEF << 24, constant, &[]);
+        // Types may tell of others that come later.
+        let array = written.count + 4;
+        let either = written.structure("", UNION, &[("one", int, 0), ("two", typedef, 0)]);
+        let nameless = written.structure("", STRUCT, &[("before", int, 0), ("", either, 64)]);
+        let task = written.structure("task", STRUCT, &[("", nameless, 192), ("list", array, 512)]);
+        assert_eq!(written.add("", ARRAY << 24, 0, &[inner, int, 7]), array);
+        let argument = written.of(POINTER, task);
+        let function = written.function("look", argument, &[int, argument]);
+        (written, function)
+    }
+
+    #[test]
+    fn members_are_found_through_what_has_no_name_and_by_other_names() {
+        let (mut written, function) = example();
+        // So many that not every place is kept.
+        (0..200).for_each(|_| assert_ne!(written.int(8), 0));
+        let last = written.function("look_again", 0, &[]);
+        let bytes = written.bytes();
+        let (btf, found) = Btf::read(&bytes, ["look", "nobody", "look_again"]).unwrap();
+        assert_eq!(found, [Some(function), None, Some(last)]);
+        let task = btf.pointee(btf.parameter(function, 1).unwrap()).unwrap();
+        assert_eq!(btf.pointee(btf.returned(function).unwrap()), Some(task));
+        let (offset, two) = btf.member(task, "two").unwrap();
+        assert_eq!((offset, btf.size(two)), (24 + 8, Some(8)));
+        let (offset, inum) = btf.member(btf.pointee(two).unwrap(), "ns.inum").unwrap();
+        assert_eq!((offset, btf.size(inum)), (16 + 8, Some(4)));
+        let (offset, list) = btf.member(task, "list").unwrap();
+        assert_eq!((offset, btf.size(btf.element(list).unwrap())), (64, Some(64)));
+        assert_eq!(btf.size(last - 2), Some(8));
+        assert!(btf.member(task, "three").is_none() && btf.member(task, "two.ns").is_none());
+        assert!(btf.parameter(function, 2).is_none() && btf.pointee(task).is_none() && btf.size(last + 1).is_none());
+    }
+
+    #[test]
+    fn bits_are_no_member_to_load() {
+        let mut written = Written::default();
+        let int = written.int(4);
+        let names: Vec<u32> = ["whole", "some"].map(|name| written.name(name)).into();
+        let tail = [names[0], int, 32, names[1], int, 3 << 24 | 64];
+        let of = written.add("bits", FLAG | STRUCT << 24 | 2, 16, &tail);
+        let odd = written.structure("odd", STRUCT, &[("odd", int, 3)]);
+        let bytes = written.bytes();
+        let (btf, []) = Btf::read(&bytes, []).unwrap();
+        assert_eq!(btf.member(of, "whole"), Some((4, int)));
+        assert_eq!(btf.member(of, "some"), None);
+        assert_eq!(btf.member(odd, "odd"), None);
+    }
+
+    #[test]
+    fn circles_end() {
+        let mut written = Written::default();
+        let own = written.count + 1;
+        written.of(TYPEDEF, own);
+        let nameless = written.count + 1;
+        written.structure("", STRUCT, &[("", nameless, 8)]);
+        let bytes = written.bytes();
+        let (btf, []) = Btf::read(&bytes, []).unwrap();
+        assert_eq!((btf.size(own), btf.pointee(own), btf.member(nameless, "x")), (None, None, None));
+    }
+
+    /// Asks all that can be asked of all types.
+    fn ask(bytes: &[u8]) {
+        let Some((btf, found)) = Btf::read(bytes, ["look"]) else { return };
+        for id in found.into_iter().flatten().chain(0..40) {
+            let _ = (btf.size(id), btf.pointee(id), btf.element(id), btf.parameter(id, 1), btf.returned(id));
+            let _ = (btf.member(id, "two"), btf.member(id, "ns.inum"));
+        }
+    }
+
+    #[test]
+    fn what_is_cut_off_is_refused() {
+        let bytes = example().0.bytes();
+        assert!(Btf::read(&bytes, ["look"]).is_some());
+        for len in 0..bytes.len() {
+            assert!(Btf::read(&bytes[..len], ["look"]).is_none(), "{len}");
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn no_description_is_too_wrong(changes in prop::collection::vec((any::<prop::sample::Index>(), any::<u8>()), 1..6)) {
+            let mut bytes = example().0.bytes();
+            for (place, byte) in changes {
+                let place = place.index(bytes.len());
+                bytes[place] = byte;
+            }
+            ask(&bytes);
+        }
     }
 }

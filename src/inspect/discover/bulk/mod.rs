@@ -24,7 +24,7 @@ use self::layout::Layout;
 use self::program::{FILE_RECORD, TASK_RECORD, file, task};
 use super::super::model::Process;
 use super::super::pids;
-use super::processes::{ProcPath, Visit, for_each_number, inode_of};
+use super::processes::{ProcPath, Visit, inode_of};
 use super::{Scope, Survey, descriptors, sockets, threads};
 use crate::namespace::Kind;
 use crate::sys::bpf::{self, Insn};
@@ -41,10 +41,7 @@ pub(super) fn survey(survey: &mut Survey<'_>) -> bool {
     }
     let Some(found) = Found::gather(survey.scope) else { return false };
     // After that, so that whoever has started since is listed.
-    let mut pids = Vec::new();
-    if for_each_number(survey.proc(), |pid| pids.push(pid)).is_err() || !pids.is_sorted() {
-        return false;
-    }
+    let Some(pids) = survey.pids().ok().filter(|pids| pids.is_sorted()) else { return false };
     let mut visit = Visit::new(survey.scope);
     let visited = found.processes(survey, &pids, &mut visit);
     if survey.scope.threads {
@@ -67,8 +64,7 @@ fn is_worth(survey: &Survey<'_>) -> bool {
     if own.is_ok_and(|status| status.st_ino == Kind::Pid.initial_inode()) {
         return true;
     }
-    let mut count = 0;
-    for_each_number(survey.proc(), |_| count += 1).is_ok() && count >= enough
+    survey.pids().is_ok_and(|pids| pids.len() >= enough)
 }
 
 /// Whether `/proc` shows the caller everything, and numbers processes as the kernel does for it.
