@@ -15,6 +15,7 @@ mod program;
 
 use std::fs::File;
 use std::os::fd::{AsFd, AsRawFd, OwnedFd};
+use std::os::unix::net::UnixDatagram;
 
 use rustix::fs::{Mode, OFlags};
 use rustix::io::Errno;
@@ -36,7 +37,7 @@ pub(super) const WORTH: usize = 200;
 
 /// Looks at all processes, where that is worth it and allowed. `false` where it is not: then nothing has been looked at.
 pub(super) fn survey(survey: &mut Survey<'_>) -> bool {
-    if !(is_worth(survey) && is_shown_all()) {
+    if !is_worth(survey) || !is_shown_all() || is_filtered() {
         return false;
     }
     let Some(found) = Found::gather(survey.scope) else { return false };
@@ -79,6 +80,13 @@ fn is_shown_all() -> bool {
     is_initial && may && pids::are_own()
 }
 
+/// Whether a filter of system calls is in force: some answer bpf(2) by killing.
+fn is_filtered() -> bool {
+    let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
+    // Linux 3.8; a kernel without the line has no filters.
+    status.lines().filter_map(|line| line.strip_prefix("Seccomp:")).any(|mode| mode.trim() != "0")
+}
+
 /// What the kernel said.
 struct Found {
     tasks: Vec<u8>,
@@ -90,7 +98,7 @@ impl Found {
     fn gather(scope: &Scope) -> Option<Found> {
         let layout = Layout::read(&KernelTypes::open().ok()?)?;
         let found = Found {
-            tasks: read(&program::tasks(&layout), layout.tasks)?,
+            tasks: read(&program::tasks(&layout), layout.tasks, TASK_RECORD)?,
             files: if scope.descriptors { files(&layout)? } else { Vec::new() },
         };
         found.is_credible().then_some(found)
@@ -287,26 +295,34 @@ fn link(name: &str) -> u64 {
     link.ok().and_then(|link| inode_of(link.as_os_str().as_encoded_bytes())).unwrap_or(0)
 }
 
-/// What the kernel says of open files, among which must be one that is open here.
+/// What the kernel says of open files, among which must be a namespace and a socket that are open here.
 fn files(layout: &Layout) -> Option<Vec<u8>> {
-    let ours = File::open("/proc/self/ns/user").ok()?;
-    let files = read(&program::files(layout), layout.files)?;
-    let (fd, inode) = (ours.as_raw_fd(), rustix::fs::fstat(&ours).ok()?.st_ino);
+    let namespace = OwnedFd::from(File::open("/proc/self/ns/user").ok()?);
+    let socket = OwnedFd::from(UnixDatagram::unbound().ok()?);
+    let files = read(&program::files(layout), layout.files, FILE_RECORD)?;
     let own = std::process::id() as i32;
-    let is_ours = |open: &[u8]| {
-        signed(open, file::TGID) == own && signed(open, file::FD) == fd && double(open, file::INODE) == inode
-    };
-    files.chunks_exact(FILE_RECORD).any(is_ours).then_some(files)
+    // A socket's namespace may be unknown.
+    for (fd, is_socket, nets) in [(namespace, 0, [0, 0]), (socket, 1, [0, link("net")])] {
+        let inode = rustix::fs::fstat(&fd).ok()?.st_ino;
+        let said = files
+            .chunks_exact(FILE_RECORD)
+            .find(|open| (signed(open, file::TGID), signed(open, file::FD)) == (own, fd.as_raw_fd()))?;
+        let net = u64::from(word(said, file::NET));
+        if (double(said, file::INODE), word(said, file::IS_SOCKET)) != (inode, is_socket) || !nets.contains(&net) {
+            return None;
+        }
+    }
+    Some(files)
 }
 
-/// Lets the kernel run the program on all that there is, and gives back what that wrote.
-fn read(program: &[Insn], function: btf::Id) -> Option<Vec<u8>> {
+/// Lets the kernel run the program on all that there is, and gives back the records that it wrote.
+fn read(program: &[Insn], function: btf::Id, record: usize) -> Option<Vec<u8>> {
     let iterator = bpf::iterate(program, function, None).ok()?;
     let mut written = Vec::with_capacity(64 << 10);
     loop {
         written.reserve(32 << 10); // the kernel's own buffer
         match rustix::io::read(&iterator, rustix::buffer::spare_capacity(&mut written)) {
-            Ok(0) => return Some(written),
+            Ok(0) => return written.len().is_multiple_of(record).then_some(written),
             // The kernel rests after a million of files that nothing was written of.
             Ok(_) | Err(Errno::INTR | Errno::AGAIN) => {}
             Err(_) => return None,

@@ -23,7 +23,6 @@ const AND_NUMBER: u8 = 0x57;
 const MULTIPLY_NUMBER: u8 = 0x27;
 const JUMP: u8 = 0x05;
 const JUMP_IF_EQUAL: u8 = 0x1d;
-const JUMP_IF_NOT_EQUAL: u8 = 0x5d;
 const JUMP_IF_NUMBER: u8 = 0x15;
 const CALL: u8 = 0x85;
 const EXIT: u8 = 0x95;
@@ -168,6 +167,13 @@ impl Code {
         self.push(LOAD_DOUBLE, SEQ, SEQ, 0, 0);
     }
 
+    /// Goes to `to` if the task is the first of its process.
+    fn jump_if_first(&mut self, layout: &Layout, to: Label) {
+        self.push(LOAD_WORD, SECOND, TASK, layout.pid, 0);
+        self.push(LOAD_WORD, THIRD, TASK, layout.tgid, 0);
+        self.jump(JUMP_IF_EQUAL, SECOND, THIRD, 0, to);
+    }
+
     /// Brings to register `LEVEL` the level of the pid namespace that the reader is in: the kernel runs the program while
     /// that reads, and counts tasks by its pid namespace.
     fn level_of_reader(&mut self, layout: &Layout) {
@@ -222,23 +228,24 @@ impl Code {
 /// `struct bpf_iter__task`: two pointers, to the iterator and to the task.
 pub(super) fn tasks(layout: &Layout) -> Vec<Insn> {
     let mut code = Code::default();
-    let (out, tell, same) = (code.label(), code.label(), code.label());
+    let (out, number, tell, same) = (code.label(), code.label(), code.label(), code.label());
     code.begin(out);
-    code.clear(TASK_RECORD);
     code.probe(NEXT, 8, TASK, layout.nsproxy);
     code.push(LOAD_DOUBLE, KEPT, FRAME, NEXT, 0);
-    code.level_of_reader(layout);
-    code.number(layout, TASK, task::TID, out);
-    code.push(STORE_WORD, FRAME, FIRST, RECORD + task::TGID as i16, 0);
-    code.push(LOAD_WORD, FIRST, TASK, layout.pid, 0);
-    code.push(LOAD_WORD, SECOND, TASK, layout.tgid, 0);
-    code.jump(JUMP_IF_EQUAL, FIRST, SECOND, 0, tell);
 
     // A thread is where its process is, unless it went elsewhere by itself: then it has another list of namespaces. The
     // user namespace is not in there, but only a process without other threads can change that.
+    code.jump_if_first(layout, number);
     code.follow(NEXT, 8, TASK, &Way(vec![layout.leader, layout.nsproxy]));
     code.push(LOAD_DOUBLE, FIRST, FRAME, NEXT, 0);
     code.jump(JUMP_IF_EQUAL, FIRST, KEPT, 0, out);
+    code.place(number);
+
+    code.clear(TASK_RECORD);
+    code.level_of_reader(layout);
+    code.number(layout, TASK, task::TID, out);
+    code.push(STORE_WORD, FRAME, FIRST, RECORD + task::TGID as i16, 0);
+    code.jump_if_first(layout, tell);
     code.probe(NEXT, 8, TASK, layout.leader);
     code.push(LOAD_DOUBLE, THIRD, FRAME, NEXT, 0);
     code.number(layout, THIRD, task::TGID, out);
@@ -281,14 +288,14 @@ pub(super) fn tasks(layout: &Layout) -> Vec<Insn> {
 /// `struct bpf_iter__task_file`: pointers to the iterator and to the task, the descriptor, a pointer to the file.
 pub(super) fn files(layout: &Layout) -> Vec<Insn> {
     let mut code = Code::default();
-    let (out, socket, tell) = (code.label(), code.label(), code.label());
+    let (out, first, socket, tell) = (code.label(), code.label(), code.label(), code.label());
     code.begin(out);
     code.push(LOAD_DOUBLE, KEPT, CONTEXT, 24, 0);
     code.jump(JUMP_IF_NUMBER, KEPT, 0, 0, out);
     // Threads come as well that have descriptors of their own.
-    code.push(LOAD_WORD, SECOND, TASK, layout.pid, 0);
-    code.push(LOAD_WORD, THIRD, TASK, layout.tgid, 0);
-    code.jump(JUMP_IF_NOT_EQUAL, SECOND, THIRD, 0, out);
+    code.jump_if_first(layout, first);
+    code.jump(JUMP, 0, 0, 0, out);
+    code.place(first);
 
     code.clear(FILE_RECORD);
     code.push(LOAD_WORD, SECOND, CONTEXT, 16, 0);
