@@ -321,3 +321,40 @@ pub(super) fn files(layout: &Layout) -> Vec<Insn> {
     code.write(FILE_RECORD);
     code.end(out)
 }
+
+#[cfg(test)]
+mod tests {
+    use rustix::io::Errno;
+
+    use super::*;
+    use crate::sys::bpf;
+    use crate::sys::btf::KernelTypes;
+
+    #[test]
+    fn the_verifier_takes_both() {
+        let Ok(types) = KernelTypes::open() else {
+            return eprintln!("skipped: this kernel does not describe its types");
+        };
+        let layout = Layout::read(&types).unwrap();
+        for (program, function) in [(tasks(&layout), layout.tasks), (files(&layout), layout.files)] {
+            let mut log = Vec::new();
+            match bpf::iterate(&program, function, Some(&mut log)) {
+                Err(Errno::PERM) => return eprintln!("skipped: bpf(2) is denied"),
+                taken => assert!(taken.is_ok(), "{taken:?}\n{}", String::from_utf8_lossy(&log)),
+            }
+        }
+    }
+
+    #[test]
+    fn jumps_lead_to_their_labels() {
+        let mut code = Code::default();
+        let (near, far) = (code.label(), code.label());
+        code.jump(JUMP_IF_NUMBER, FIRST, 0, 0, far);
+        code.jump(JUMP, 0, 0, 0, near);
+        code.push(MOVE, FIRST, SECOND, 0, 0);
+        code.place(near);
+        code.push(MOVE, SECOND, FIRST, 0, 0);
+        let offsets: Vec<i16> = code.end(far).iter().map(|insn| insn.off).collect();
+        assert_eq!(offsets, [3, 1, 0, 0, 0, 0]);
+    }
+}
