@@ -249,6 +249,8 @@ pub struct Snapshot {
     pub namespaces: Vec<Namespace>,
     /// What could not be looked at.
     pub gaps: Vec<Gap>,
+    /// Whether the kernel told of all processes at once, by a program of ours that it ran. What it told is the same.
+    pub at_once: bool,
     by_inode: HashMap<u64, u32>,
 }
 

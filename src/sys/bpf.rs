@@ -1,7 +1,9 @@
-//! bpf(2) for device programs: load one, attach it to a cgroup, see what is attached.
+//! bpf(2) for device programs: load one, attach it to a cgroup, see what is attached; and for iterators: load one, read
+//! what it writes.
 //!
-//! Only what `BPF_PROG_TYPE_CGROUP_DEVICE` needs (Linux 4.15; `BPF_F_REPLACE` Linux 5.6). See bpf(2) and
-//! `include/uapi/linux/bpf.h`.
+//! Only what `BPF_PROG_TYPE_CGROUP_DEVICE` needs (Linux 4.15; `BPF_F_REPLACE` Linux 5.6), and `BPF_TRACE_ITER` of
+//! `BPF_PROG_TYPE_TRACING` (Linux 5.8). See bpf(2), `include/uapi/linux/bpf.h` and the kernel's
+//! Documentation/bpf/bpf_iterators.rst.
 
 use std::mem::size_of;
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, FromRawFd, OwnedFd};
@@ -13,9 +15,13 @@ const BPF_PROG_ATTACH: i32 = 8;
 const BPF_PROG_DETACH: i32 = 9;
 const BPF_PROG_GET_FD_BY_ID: i32 = 13;
 const BPF_PROG_QUERY: i32 = 16;
+const BPF_LINK_CREATE: i32 = 28;
+const BPF_ITER_CREATE: i32 = 33;
 
 const BPF_PROG_TYPE_CGROUP_DEVICE: u32 = 15;
 const BPF_CGROUP_DEVICE: u32 = 6;
+const BPF_PROG_TYPE_TRACING: u32 = 26;
+const BPF_TRACE_ITER: u32 = 28;
 
 const BPF_F_ALLOW_MULTI: u32 = 1 << 1;
 const BPF_F_REPLACE: u32 = 1 << 2;
@@ -62,6 +68,41 @@ struct LoadAttr {
     kern_version: u32,
     prog_flags: u32,
     prog_name: [u8; 16],
+}
+
+/// `struct` of `BPF_PROG_LOAD`, on to what says where in the kernel the program belongs.
+#[derive(Default)]
+#[repr(C)]
+struct TracingLoadAttr {
+    load: LoadAttr,
+    prog_ifindex: u32,
+    expected_attach_type: u32,
+    prog_btf_fd: u32,
+    func_info_rec_size: u32,
+    func_info: u64,
+    func_info_cnt: u32,
+    line_info_rec_size: u32,
+    line_info: u64,
+    line_info_cnt: u32,
+    attach_btf_id: u32,
+}
+
+/// `struct` of `BPF_LINK_CREATE` in `union bpf_attr`.
+#[derive(Default)]
+#[repr(C)]
+struct LinkAttr {
+    prog_fd: u32,
+    target_fd: u32,
+    attach_type: u32,
+    flags: u32,
+}
+
+/// `struct` of `BPF_ITER_CREATE` in `union bpf_attr`.
+#[derive(Default)]
+#[repr(C)]
+struct IterAttr {
+    link_fd: u32,
+    flags: u32,
 }
 
 /// `struct` of `BPF_PROG_ATTACH` and `BPF_PROG_DETACH` in `union bpf_attr`.
@@ -118,6 +159,16 @@ fn raw(fd: BorrowedFd<'_>) -> u32 {
     fd.as_raw_fd().cast_unsigned()
 }
 
+/// Takes what a bpf(2) command that makes a descriptor returned.
+///
+/// # Safety
+/// It must be a descriptor that the kernel has just made (close-on-exec, as every BPF descriptor) and nothing else owns.
+unsafe fn owned(returned: i64) -> Result<OwnedFd, Errno> {
+    let fd = i32::try_from(returned).map_err(|_| Errno::BADF)?;
+    // SAFETY: nothing else owns it, as the caller says.
+    Ok(unsafe { OwnedFd::from_raw_fd(fd) })
+}
+
 /// Loads a device program. On a kernel that refuses it, `log` (when there is one) is filled with what its verifier says.
 pub fn load_device_program(program: &[Insn], log: Option<&mut Vec<u8>>) -> Result<OwnedFd, Errno> {
     let mut attr = LoadAttr {
@@ -130,21 +181,71 @@ pub fn load_device_program(program: &[Insn], log: Option<&mut Vec<u8>>) -> Resul
     };
     let mut log = log;
     if let Some(log) = log.as_deref_mut() {
-        log.resize(64 << 10, 0);
-        attr.log_level = 1;
-        attr.log_size = log.len() as u32;
-        attr.log_buf = log.as_mut_ptr() as u64;
+        empty_log(log, &mut attr);
     }
     // SAFETY: `insns` points to `insn_cnt` instructions, `license` to a terminated string, `log_buf` to `log_size`
     // writable bytes; all outlive the call. `LoadAttr` has no padding.
     let loaded = unsafe { bpf(BPF_PROG_LOAD, &mut attr) };
     if let Some(log) = log {
-        let end = log.iter().position(|byte| *byte == 0).unwrap_or(log.len());
-        log.truncate(end);
+        cut_log(log);
     }
-    let fd = i32::try_from(loaded?).map_err(|_| Errno::BADF)?;
-    // SAFETY: the kernel has just made this descriptor (close-on-exec, as every BPF descriptor) and nothing else owns it.
-    Ok(unsafe { OwnedFd::from_raw_fd(fd) })
+    // SAFETY: the kernel has just made this descriptor.
+    unsafe { owned(loaded?) }
+}
+
+/// A log of the verifier, filled when the kernel refuses a program.
+fn empty_log(log: &mut Vec<u8>, attr: &mut LoadAttr) {
+    log.resize(64 << 10, 0);
+    attr.log_level = 1;
+    attr.log_size = log.len() as u32;
+    attr.log_buf = log.as_mut_ptr() as u64;
+}
+
+fn cut_log(log: &mut Vec<u8>) {
+    let end = log.iter().position(|byte| *byte == 0).unwrap_or(log.len());
+    log.truncate(end);
+}
+
+/// Loads a program that the kernel runs on each object of an iterator, whose function (`bpf_iter_task`) has this number
+/// among the kernel's types; and opens the iterator. Reading from it runs the program, which ends with it. Linux 5.8.
+///
+/// # Errors
+/// `EPERM` without CAP_BPF and CAP_PERFMON (before Linux 5.11 also where the limit of locked memory is low); `EINVAL` on
+/// a kernel without the iterator; `EACCES` and others where the verifier refuses the program, and `log` says why.
+pub fn iterate(program: &[Insn], function: u32, log: Option<&mut Vec<u8>>) -> Result<OwnedFd, Errno> {
+    let mut attr = TracingLoadAttr {
+        load: LoadAttr {
+            prog_type: BPF_PROG_TYPE_TRACING,
+            insn_cnt: program.len().try_into().map_err(|_| Errno::TOOBIG)?,
+            insns: program.as_ptr() as u64,
+            // What the program says of itself, and not this one's licence: the kernel lets no other call
+            // bpf_seq_write() and bpf_probe_read_kernel().
+            license: c"GPL".as_ptr() as u64,
+            prog_name: *b"nskit_iterator\0\0",
+            ..LoadAttr::default()
+        },
+        expected_attach_type: BPF_TRACE_ITER,
+        attach_btf_id: function,
+        ..TracingLoadAttr::default()
+    };
+    let mut log = log;
+    if let Some(log) = log.as_deref_mut() {
+        empty_log(log, &mut attr.load);
+    }
+    // SAFETY: `insns` points to `insn_cnt` instructions, `license` to a terminated string, `log_buf` to `log_size`
+    // writable bytes; all outlive the call. `TracingLoadAttr` has no padding.
+    let loaded = unsafe { bpf(BPF_PROG_LOAD, &mut attr) };
+    if let Some(log) = log {
+        cut_log(log);
+    }
+    // SAFETY: the kernel has just made this descriptor.
+    let program = unsafe { owned(loaded?) }?;
+    let mut attr = LinkAttr { prog_fd: raw(program.as_fd()), attach_type: BPF_TRACE_ITER, ..LinkAttr::default() };
+    // SAFETY: `LinkAttr` holds no pointers and no padding; the descriptor that is returned was just made.
+    let link = unsafe { owned(bpf(BPF_LINK_CREATE, &mut attr)?) }?;
+    let mut attr = IterAttr { link_fd: raw(link.as_fd()), ..IterAttr::default() };
+    // SAFETY: `IterAttr` holds no pointers and no padding; the descriptor that is returned was just made.
+    unsafe { owned(bpf(BPF_ITER_CREATE, &mut attr)?) }
 }
 
 /// Attaches a device program to a cgroup of the unified hierarchy, beside those that are there already (a process must
@@ -205,10 +306,8 @@ pub fn device_programs(cgroup: BorrowedFd<'_>) -> Result<Vec<OwnedFd>, Errno> {
 
 fn program_by_id(id: u32) -> Result<OwnedFd, Errno> {
     let mut attr = IdAttr { id, ..IdAttr::default() };
-    // SAFETY: `IdAttr` holds no pointers and no hidden padding.
-    let fd = unsafe { bpf(BPF_PROG_GET_FD_BY_ID, &mut attr) }?;
-    // SAFETY: the kernel has just made this descriptor and nothing else owns it.
-    Ok(unsafe { OwnedFd::from_raw_fd(i32::try_from(fd).map_err(|_| Errno::BADF)?) })
+    // SAFETY: `IdAttr` holds no pointers and no hidden padding; the descriptor that is returned was just made.
+    unsafe { owned(bpf(BPF_PROG_GET_FD_BY_ID, &mut attr)?) }
 }
 
 /// Puts `program` in the place of all device programs attached to `cgroup`, or just attaches it when `fresh` says that

@@ -4,6 +4,7 @@
 
 pub mod ahead;
 pub mod bpf;
+pub mod btf;
 pub mod clone;
 pub mod early;
 pub mod fd;

@@ -379,6 +379,7 @@ impl Options {
             relations: related,
             netnsids: needs(Field::Netnsid),
             lists: wide && self.looks_at("lists"),
+            ..Scope::EVERYTHING
         }
     }
 }

@@ -87,6 +87,16 @@ impl Look {
         }
     }
 
+    /// Looks at one descriptor. One that was closed since holds nothing any more.
+    pub(super) fn at_one(&mut self, survey: &mut Survey<'_>, process: &Process, fd: i32) {
+        let _ = look(survey, process, fd, self);
+    }
+
+    /// Whether no socket with this inode number was looked at before.
+    pub(super) fn is_new_socket(&mut self, inode: u64) -> bool {
+        self.sockets.insert(inode)
+    }
+
     /// Whether the process has the very file that was looked at before: kcmp(2) costs a third of a lookup by path. Says
     /// no where it cannot tell.
     fn is_known(&mut self, pid: i32, usual: &mut Usual) -> bool {

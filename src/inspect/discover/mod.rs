@@ -5,13 +5,17 @@
 //! | [`processes`] | what processes are in | nine system calls a process |
 //! | [`threads`] | what single threads moved to, and where children will be born | one and two a process, 10 a thread beyond the first |
 //! | [`descriptors`] | what is open, and (with [`sockets`]) where sockets came from | one a process and one a descriptor, where these are few: kcmp(2), for files shared with the process before |
+//! | [`bulk`] | what these three find, where there are many processes and the kernel may be asked for all at once | two milliseconds, and half a system call a process |
 //! | [`mounts`] | what is bound to a file, in every mount namespace | three a mount namespace |
 //! | [`relations`] | parents and owners, up to the root | six a namespace |
 //! | [`lists`] | the kernel's own lists: mount namespaces (Linux 6.12), all (6.19) | three a namespace |
 //!
+//! [`discover()`] chooses between the first three and [`bulk`], which fills the same [`Snapshot`] with the same.
+//!
 //! Everything can go away while it is looked at. What is gone is left out; what may not be looked at is told as a
 //! [`Gap`](super::Gap).
 
+mod bulk;
 mod descriptors;
 mod lists;
 mod mounts;
@@ -26,10 +30,10 @@ pub(super) use mounts::unescape;
 
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 
-use rustix::fs::{Mode, OFlags, PROC_SUPER_MAGIC};
+use rustix::fs::{Mode, OFlags, PROC_SUPER_MAGIC, SeekFrom};
 
 use super::model::Snapshot;
-use crate::error::{Attempt, Error, Result};
+use crate::error::{Attempt, Errno, Error, Result};
 use crate::namespace::Kinds;
 
 /// Which mount namespaces' bind mounts are looked at.
@@ -64,6 +68,9 @@ pub struct Scope {
     pub netnsids: bool,
     /// Whether to ask the kernel for its lists, and to tell what may be missing.
     pub lists: bool,
+    /// How many processes there must be for the kernel to be asked for all of them at once, which costs much to begin.
+    /// What is found is the same.
+    pub bulk_from: usize,
 }
 
 impl Scope {
@@ -78,6 +85,7 @@ impl Scope {
         relations: true,
         netnsids: true,
         lists: true,
+        bulk_from: bulk::WORTH,
     };
 
     /// What one process is in, and nothing else.
@@ -107,6 +115,15 @@ struct Survey<'a> {
 impl Survey<'_> {
     fn proc(&self) -> BorrowedFd<'_> {
         self.proc.as_fd()
+    }
+
+    /// The processes that `/proc` shows now.
+    fn pids(&self) -> std::result::Result<Vec<i32>, Errno> {
+        // The directory may have been read before.
+        rustix::fs::seek(&self.proc, SeekFrom::Start(0))?;
+        let mut pids = Vec::new();
+        processes::for_each_number(&self.proc, |pid| pids.push(pid))?;
+        Ok(pids)
     }
 }
 
@@ -144,7 +161,10 @@ pub fn discover(scope: &Scope) -> Result<Snapshot> {
     let proc = open_proc()?;
     let netnsid = if scope.netnsids { netnsid::Query::open().ok() } else { None };
     let mut survey = Survey { scope, proc, snapshot: Snapshot::default(), netnsid };
-    processes::survey(&mut survey)?;
+    survey.snapshot.at_once = bulk::survey(&mut survey);
+    if !survey.snapshot.at_once {
+        processes::survey(&mut survey)?;
+    }
     survey.snapshot.arrange();
     mounts::survey(&mut survey);
     if scope.lists {

@@ -13,7 +13,7 @@ use rustix::fs::{CWD, Mode, OFlags, RawDir};
 use rustix::io::Errno;
 
 use super::super::model::{Process, Snapshot};
-use super::{Survey, descriptors, threads};
+use super::{Scope, Survey, descriptors, threads};
 use crate::error::{Attempt, Result};
 use crate::namespace::Kind;
 
@@ -164,28 +164,30 @@ impl Drop for Journey {
     }
 }
 
-/// All processes, or the one that is asked for; of each everything at once, while what the kernel has to look up for it
-/// is at hand.
-pub(super) fn survey(survey: &mut Survey<'_>) -> Result<()> {
-    let mut pids = Vec::new();
-    match survey.scope.only {
-        Some(pid) => pids.push(pid),
-        None => for_each_number(survey.proc(), |pid| pids.push(pid)).attempt(|| "read /proc")?,
-    }
-    survey.snapshot.processes.reserve(pids.len());
-    let wanted: Vec<Kind> = survey.scope.kinds.iter().collect();
-    let mut reader = Reader::new();
-    let mut threads = survey.scope.threads.then(threads::Look::new);
-    let mut descriptors = if survey.scope.descriptors { descriptors::Look::new() } else { None };
-    let _journey = Journey::begin()?;
-    for pid in pids {
-        let ns = ProcPath::EMPTY.text("/proc/").number(pid).text("/ns");
-        if rustix::process::chdir(ns.as_c_str()).is_err() {
-            continue;
+/// Visits processes, one after the other; of each everything at once, while what the kernel has to look up for it is at
+/// hand.
+pub(super) struct Visit {
+    pub(super) wanted: Vec<Kind>,
+    reader: Reader,
+    threads: Option<threads::Look>,
+    pub(super) descriptors: Option<descriptors::Look>,
+}
+
+impl Visit {
+    pub(super) fn new(scope: &Scope) -> Visit {
+        Visit {
+            wanted: scope.kinds.iter().collect(),
+            reader: Reader::new(),
+            threads: scope.threads.then(threads::Look::new),
+            descriptors: if scope.descriptors { descriptors::Look::new() } else { None },
         }
+    }
+
+    /// Visits a process, whose links are in the directory `ns`.
+    pub(super) fn at(&mut self, survey: &mut Survey<'_>, pid: i32, ns: BorrowedFd<'_>) {
         let mut process = Process::new(pid);
-        match reader.read(CWD, &wanted, &mut survey.snapshot) {
-            Answer::Gone => continue,
+        match self.reader.read(ns, &self.wanted, &mut survey.snapshot) {
+            Answer::Gone => return,
             Answer::Refused(errno) => survey.snapshot.gap_of(pid, "processes", crate::error::strerror(errno)),
             Answer::Read(found) => {
                 for kind in Kind::ALL {
@@ -197,15 +199,32 @@ pub(super) fn survey(survey: &mut Survey<'_>) -> Result<()> {
         }
         survey.snapshot.add(process);
         if !process.is_opaque() {
-            if let Some(threads) = &mut threads {
-                threads.at(survey, &process, &wanted);
+            if let Some(threads) = &mut self.threads {
+                threads.at(survey, &process, &self.wanted);
             }
             if survey.scope.for_children {
-                threads::for_children(survey, &process, CWD);
+                threads::for_children(survey, &process, ns);
             }
         }
-        if let Some(descriptors) = &mut descriptors {
+        if let Some(descriptors) = &mut self.descriptors {
             descriptors.at(survey, &process);
+        }
+    }
+}
+
+/// All processes, or the one that is asked for.
+pub(super) fn survey(survey: &mut Survey<'_>) -> Result<()> {
+    let pids = match survey.scope.only {
+        Some(pid) => vec![pid],
+        None => survey.pids().attempt(|| "read /proc")?,
+    };
+    survey.snapshot.processes.reserve(pids.len());
+    let mut visit = Visit::new(survey.scope);
+    let _journey = Journey::begin()?;
+    for pid in pids {
+        let ns = ProcPath::EMPTY.text("/proc/").number(pid).text("/ns");
+        if rustix::process::chdir(ns.as_c_str()).is_ok() {
+            visit.at(survey, pid, CWD);
         }
     }
     Ok(())

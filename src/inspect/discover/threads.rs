@@ -41,13 +41,22 @@ impl Look {
             let flags = OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC;
             let Ok(ns) = rustix::fs::openat(&directory, path.as_c_str(), flags, Mode::empty()) else { continue };
             let Answer::Read(found) = self.reader.read(ns.as_fd(), wanted, &mut survey.snapshot) else { continue };
-            for &kind in wanted {
-                if let Some(index) = found[kind as usize]
-                    && process.namespace(kind) != Some(index)
-                {
-                    survey.snapshot.keep(index, Keeper::Thread { pid: process.pid, tid });
-                }
-            }
+            let found = wanted.iter().filter_map(|&kind| Some((kind, found[kind as usize]?)));
+            keep(survey, process, tid, found);
+        }
+    }
+}
+
+/// Enters a thread of the process into those of the namespaces that it is in which the process is not in.
+pub(super) fn keep(
+    survey: &mut Survey<'_>,
+    process: &Process,
+    tid: i32,
+    found: impl IntoIterator<Item = (Kind, usize)>,
+) {
+    for (kind, index) in found {
+        if process.namespace(kind) != Some(index) {
+            survey.snapshot.keep(index, Keeper::Thread { pid: process.pid, tid });
         }
     }
 }

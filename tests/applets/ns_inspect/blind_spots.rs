@@ -15,7 +15,10 @@ use super::{everything, inode, keepers, linked, lsns, namespace, ns_inspect};
 use crate::harness::{TempDir, eventually, nskit, program};
 
 /// What `make` gives back from a thread that moved to a new namespace and has ended since.
-fn from_a_thread_that_is_gone<T: Send + 'static>(flags: CloneFlags, make: impl FnOnce() -> T + Send + 'static) -> T {
+pub(super) fn from_a_thread_that_is_gone<T: Send + 'static>(
+    flags: CloneFlags,
+    make: impl FnOnce() -> T + Send + 'static,
+) -> T {
     let thread = thread::spawn(move || {
         unshare(flags).expect("unshare a thread");
         make()

@@ -61,7 +61,7 @@ fn finds_all_that_a_plain_reading_of_proc_and_the_systems_lsns_find() {
 }
 
 /// Runs a script in a pid namespace with a `/proc` of its own, so that nothing but the script shows.
-fn alone(script: &str) -> Output {
+pub(super) fn alone(script: &str) -> Output {
     let words = ["unshare", "--pid", "--fork", "--mount-proc", "--kill-child", "sh", "-c", script];
     program(nskit()).args(words).env("NSKIT", nskit()).run()
 }

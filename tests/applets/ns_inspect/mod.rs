@@ -1,5 +1,6 @@
 //! `ns-inspect` and `lsns`: what they find, what they say that they cannot find, and how they show it.
 
+mod at_once;
 mod bad_input;
 mod blind_spots;
 mod containers;
