@@ -42,7 +42,7 @@ macro_rules! needs_veth {
     () => {
         skip_on!(Runc | Crun, "their packaged versions do not know netDevices");
         if !is_ready() {
-            skip!("no veth devices can be made here");
+            skip!("no virtual network devices in this kernel");
         }
     };
 }
