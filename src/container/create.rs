@@ -74,6 +74,7 @@ pub struct Created<'a> {
     placement: Placement,
     ahead: Option<Ahead>,
     signals: &'a Signals,
+    starts_at_once: bool,
     done: bool,
 }
 
@@ -95,6 +96,14 @@ impl Created<'_> {
     /// `error` with what the cgroup knows of the end of the first process.
     pub(super) fn explain(&self, error: Error) -> Error {
         explain(error, self.placement.cgroup())
+    }
+
+    /// Lets its program start, where it waits for that.
+    pub(super) fn let_start(&mut self) -> Result<()> {
+        if self.starts_at_once {
+            return Ok(());
+        }
+        self.child.proceed().map_err(|error| self.explain(error))
     }
 
     /// Its program runs: what helped to make its namespaces is no longer needed.
@@ -248,6 +257,12 @@ pub fn begin<'a>(
     let reported = state.reported(Status::Creating);
     // Here, not in the child, for which the names may mean something else.
     let hook_output = hooks::Output::open(&state.annotations)?;
+    let starts_at_once = start != Start::AtGate
+        && process.is_some()
+        && !wants_terminal
+        && options.pid_file.is_none()
+        && options.pidfd_socket.is_none()
+        && !sd_notify::is_expected();
     let is_free = !kinds.contains(Kind::User) && !joins.iter().any(|joined| joined.contains(Kind::Mount));
     let own_cgroups = placement.paths_to_join(is_free);
     let init = Init {
@@ -262,6 +277,7 @@ pub fn begin<'a>(
         state: &reported,
         console: console.as_ref().map(|console| &console.inner),
         gate: gate.as_ref(),
+        starts_at_once,
         keyring: keyring(id, options)?,
         parent_is_due,
         hook_output: &hook_output,
@@ -306,6 +322,7 @@ pub fn begin<'a>(
         placement,
         ahead,
         signals,
+        starts_at_once,
         done: false,
     };
     let spec = &created.bundle.spec;

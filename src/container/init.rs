@@ -48,6 +48,8 @@ pub struct Init<'a> {
     pub console: Option<&'a OwnedFd>,
     /// The socket on which to wait for `start`; without one the parent itself says when.
     pub gate: Option<&'a OwnedFd>,
+    /// The parent has nothing to do any more before the program starts, and does not say when.
+    pub starts_at_once: bool,
     /// The name of the session keyring to join.
     pub keyring: Option<CString>,
     /// The parent has something to do before pivot_root(2): hooks to run, network devices to move.
@@ -268,7 +270,9 @@ fn name_host(spec: &Spec) -> Result<()> {
 
 /// Waits for leave to start: from the parent, or from whoever connects to the gate.
 fn wait_for_start(init: &Init<'_>, born: &mut Born) -> Result<()> {
-    let Some(gate) = init.gate else { return born.link.wait() };
+    let Some(gate) = init.gate else {
+        return if init.starts_at_once { Ok(()) } else { born.link.wait() };
+    };
     loop {
         let starter = match rustix::net::accept_with(gate, SocketFlags::CLOEXEC) {
             Err(Errno::INTR | Errno::CONNABORTED) => continue,

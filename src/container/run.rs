@@ -34,7 +34,7 @@ pub fn run(runtime: &Runtime, id: &str, options: &Options, how: &RunOptions) -> 
     let signals = Signals::hold()?;
     let mut created = begin(runtime, id, options, start, &signals)?;
     let notify = Notify::open(&created.folder)?;
-    created.child.proceed().map_err(|error| created.explain(error))?;
+    created.let_start()?;
     let pidfd = std::os::fd::AsFd::as_fd(&created.child.pidfd);
     notify::wait_for_exec(
         &mut created.child.link,

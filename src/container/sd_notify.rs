@@ -33,6 +33,11 @@ fn host_socket() -> Option<PathBuf> {
     std::env::var_os(VARIABLE).filter(|path| !path.is_empty()).map(PathBuf::from)
 }
 
+/// Whether somebody waits for this runtime's container to be ready.
+pub fn is_expected() -> bool {
+    host_socket().is_some()
+}
+
 fn directory(folder: &Folder) -> PathBuf {
     folder.path().join("notify")
 }
@@ -42,7 +47,10 @@ fn directory(folder: &Folder) -> PathBuf {
 /// # Errors
 /// As mkdir(2).
 pub fn prepare(folder: &Folder, spec: &mut Spec) -> Result<()> {
-    let Some(mut process) = spec.process().clone().filter(|_| host_socket().is_some()) else { return Ok(()) };
+    if !is_expected() {
+        return Ok(());
+    }
+    let Some(mut process) = spec.process().clone() else { return Ok(()) };
     let source = directory(folder);
     std::fs::DirBuilder::new().mode(0o755).create(&source).attempt(|| format!("create {}", source.display()))?;
     let mut mount = Mount::default();

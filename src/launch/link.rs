@@ -11,7 +11,7 @@
 //! child   ── Reached(Ready) ─────> parent     only for create: nothing is left but to start the program
 //! child   ── Reached(Ready) ─────> starter    only for create: `start` has connected to the container's socket,
 //!                                              and is the other side from here on
-//! child   <────────── Proceed ──── parent     start it
+//! child   <────────── Proceed ──── parent     start it; but for run where it has nothing to do before that
 //! child   ── Listener(fd) ───────> parent     only with a seccomp filter that notifies
 //! child   <──────── HandedOver ─── parent     somebody answers there now; a Proceed may have come before it
 //! child   ── end of file                      the program was executed: the socket is close-on-exec

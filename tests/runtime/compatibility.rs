@@ -158,7 +158,11 @@ fn a_path_is_masked_once_however_often_it_is_listed() {
 fn the_default_memory_policy_needs_no_nodes() {
     skip_on!(Runc | Crun, "their packaged versions do not know memoryPolicy");
     let container = Container::new().args(&["true"]).set("/linux/memoryPolicy", json!({"mode": "MPOL_DEFAULT"}));
-    container.run().ok();
+    let output = container.run();
+    if output.stderr().contains("function not implemented") {
+        crate::harness::skip!("this kernel has no memory policies");
+    }
+    output.ok();
     for (policy, what) in [(json!({}), "mode"), (json!({"mode": "MPOL_DEFAULT", "flags": ["x"]}), "flag")] {
         let container = Container::new().args(&["true"]).set("/linux/memoryPolicy", policy);
         container.run().exits(1).complains(&format!("invalid memory policy {what}")).in_one_line();
