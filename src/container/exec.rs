@@ -119,6 +119,7 @@ pub fn exec(
     let outer = console.and_then(|console| console.outer);
     let mut shown = None;
     let pid = child.pid;
+    log::debug!("container {id}: process {} joins {kinds:?}", pid.as_raw_nonzero());
     let started = (|| {
         process.set_initial_affinity(pid)?;
         if let Some(cgroup) = &mut cgroup {

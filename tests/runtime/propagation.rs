@@ -39,6 +39,14 @@ fn the_root_is_shared_when_asked() {
 }
 
 #[test]
+fn the_root_is_a_slave_of_a_shared_host_when_asked() {
+    skip_on!(Crun, "it is private");
+    let container = shower("/").set("/linux/rootfsPropagation", "slave");
+    let output = run_after(&container, "mount --make-rshared /").ok();
+    assert!(output.stdout().contains("master:") && !output.stdout().contains("shared:"), "{}", output.stdout());
+}
+
+#[test]
 fn an_unknown_propagation_is_refused_and_named() {
     let container = Container::new().set("/linux/rootfsPropagation", "sideways");
     container.run().exits(1).complains("sideways").in_one_line();

@@ -13,7 +13,7 @@ mod protect;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::path::{Path, PathBuf};
 
-use rustix::fs::{FileType, Mode, OFlags};
+use rustix::fs::{AtFlags, FileType, Mode, OFlags, StatxAttributes, StatxFlags};
 use rustix::io::Errno;
 use rustix::mount::UnmountFlags;
 
@@ -168,7 +168,7 @@ pub fn build<'a>(plan: &'a Rootfs, before_cgroup: &mut dyn FnMut() -> Result<()>
     let under = place(&plan.path, OFlags::DIRECTORY)?;
     if propagation == Propagation::Shared || plan.propagation.is_some_and(|(_, recursive)| !recursive) {
         // pivot_root(2) refuses a shared parent, and the root itself must not appear on the host.
-        make_parent_private(&plan.path)?;
+        make_shared_parent_private(&plan.path)?;
     }
     let root =
         cloned(under.as_fd(), Path::new(""), true, true).attempt(|| format!("bind root {}", plan.path.display()))?;
@@ -189,17 +189,37 @@ pub fn build<'a>(plan: &'a Rootfs, before_cgroup: &mut dyn FnMut() -> Result<()>
     Ok(built)
 }
 
-/// The mount that `path` is in becomes private: found from below, as the first folder that is the root of a mount.
-fn make_parent_private(path: &Path) -> Result<()> {
+/// The mount that `path` is in becomes private, if it is shared: found from below, as the first folder that is the root of
+/// a mount.
+fn make_shared_parent_private(path: &Path) -> Result<()> {
     for folder in path.ancestors() {
         let fd = rustix::fs::open(folder, OFlags::PATH | OFlags::CLOEXEC, Mode::empty())
             .attempt(|| format!("open {}", folder.display()))?;
-        match set_propagation(fd.as_fd(), Propagation::Private, false) {
-            Err(Errno::INVAL) => {}
-            other => return other.attempt(|| format!("make the mount at {} private", folder.display())),
+        if let Some(is_shared) = shares(fd.as_fd()).attempt(|| format!("look at {}", folder.display()))? {
+            return if is_shared { set_propagation(fd.as_fd(), Propagation::Private, false) } else { Ok(()) }
+                .attempt(|| format!("make the mount at {} private", folder.display()));
         }
     }
     Err(Error::invalid(format!("no mount holds {}", path.display())))
+}
+
+/// Whether the mount that has its root here is shared with others; `None` where no mount has.
+fn shares(folder: BorrowedFd<'_>) -> Result<Option<bool>, Errno> {
+    let status = rustix::fs::statx(folder, "", AtFlags::EMPTY_PATH, StatxFlags::MNT_ID)?;
+    if !status.stx_attributes.contains(StatxAttributes::MOUNT_ROOT) {
+        return Ok(None);
+    }
+    let mounts = std::fs::read_to_string("/proc/self/mountinfo")
+        .map_err(|error| Errno::from_io_error(&error).unwrap_or(Errno::IO))?;
+    // proc_pid_mountinfo(5): the optional fields are from the seventh on to a hyphen.
+    let is_shared = mounts
+        .lines()
+        .map(|line| line.split(' '))
+        .find_map(|mut fields| (fields.next()?.parse() == Ok(status.stx_mnt_id)).then_some(fields))
+        .is_some_and(|fields| {
+            fields.skip(5).take_while(|field| *field != "-").any(|field| field.starts_with("shared:"))
+        });
+    Ok(Some(is_shared))
 }
 
 impl Source {
