@@ -13,9 +13,10 @@
 //! | `devices` | device rules: v1 files and a BPF program for v2 |
 //! | `stats` | what is being used |
 //! | `freezer`, `processes`, `remove`, `oom` | the rest of a life |
+//! | `systemd` | the other driver: directories and limits are asked of systemd |
 //!
-//! A driver that asks systemd for the directories ends in [`Cgroup::open`] with the paths that systemd chose; limits
-//! that systemd lacks, statistics, freezing, killing go the same way from there.
+//! [`systemd`] asks systemd for the directory instead, and ends in [`Cgroup::adopt`]; limits that systemd lacks,
+//! statistics, freezing, killing go the same way from there.
 //!
 //! See cgroups(7) and the kernel's `Documentation/admin-guide/cgroup-v1/` and `cgroup-v2.rst`.
 
@@ -31,6 +32,7 @@ mod remove;
 mod resources;
 mod stats;
 mod sub;
+pub mod systemd;
 mod v1;
 mod v2;
 
@@ -162,6 +164,27 @@ impl Cgroup {
         Ok(cgroup)
     }
 
+    /// The cgroup that somebody else has made at `path` in the unified hierarchy, for a container that is to have
+    /// `resources`: sees to it that controllers reach it which its maker does not know.
+    ///
+    /// # Errors
+    /// It is not there, or cannot have the controllers that limits ask for.
+    pub fn adopt(layout: &Layout, path: &Path, resources: &Resources) -> Result<Cgroup> {
+        let mount = layout.hierarchies.first().map(|hierarchy| hierarchy.mount.as_path()).unwrap_or(Path::new("/"));
+        let path = mount.join(path);
+        let mut cgroup = Cgroup::open(&[(Controller::Unified.name().to_owned(), path.clone())].into())?;
+        // Not kept: where it was missing, it is to be missing again.
+        let made = &mut Made(Vec::new());
+        let found = v2::create(mount, &path, resources, made)?;
+        if found.fresh {
+            return Err(Error::new(Kind::NotFound, format!("there is no cgroup {}", path.display())));
+        }
+        cgroup.not_enabled = found.not_enabled;
+        // Device rules that its maker may have set hold beside those of the container.
+        cgroup.dirs[0].fresh = true;
+        Ok(cgroup)
+    }
+
     /// The cgroup of a container that runs already, from what [`Cgroup::paths`] gave when it was created. Nothing is
     /// opened yet.
     ///
@@ -196,6 +219,12 @@ impl Cgroup {
     #[must_use]
     pub fn rootless(self, rootless: bool) -> Cgroup {
         Cgroup { rootless, lenient: rootless, ..self }
+    }
+
+    /// As [`Cgroup::rootless`], but to be in it is what was asked for.
+    #[must_use]
+    pub fn rootless_but_there(self, rootless: bool) -> Cgroup {
+        Cgroup { rootless, lenient: false, ..self }
     }
 
     /// The directories, to be saved for later commands. Empty when there are none (rootless).
