@@ -40,7 +40,10 @@ pub fn delete(runtime: &Runtime, id: &str, force: bool) -> Result<()> {
     let status = container.status()?;
     let unit = Held::look_for(container.state.systemd_unit.as_ref());
     let cgroup = match &unit {
-        Some(unit) if unit.is_other() => Cgroup::open(&Paths::new())?,
+        Some(unit) if unit.is_other() => {
+            log::warn!("the systemd unit of container {id} is gone, and another one has its name: that is left alone");
+            Cgroup::open(&Paths::new())?
+        }
         _ => container.cgroup()?,
     };
     match status {

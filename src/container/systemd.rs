@@ -14,7 +14,7 @@ use crate::cgroup::systemd::properties::{self, Property};
 use crate::cgroup::systemd::wire::Value;
 use crate::cgroup::systemd::{Found, Manager, Unit, text};
 use crate::cgroup::{Cgroup, Layout, Resources};
-use crate::error::{Error, Result};
+use crate::error::{Error, Kind, Result};
 
 /// The annotations that set properties of the unit.
 const PROPERTY: &str = "org.systemd.property.";
@@ -27,6 +27,8 @@ pub struct Planned {
     unit: SystemdUnit,
     name: Name,
     properties: Vec<Property>,
+    /// Which properties annotations set.
+    annotated: Vec<String>,
     /// Where its cgroup will be, below the mount point.
     place: PathBuf,
 }
@@ -48,6 +50,7 @@ impl Planned {
             annotated.iter().rfind(|(name, _)| name == "Description").and_then(|(_, value)| value.as_text());
         let description =
             described.map_or_else(|| format!("container {id} of nskit in {}", runtime.root.display()), str::to_owned);
+        let names = annotated.iter().map(|(name, _)| name.clone()).collect();
         let manager = Manager::connect(user, wait)?;
         // In the order in which runc has them: the last one of a name counts.
         let mut properties = annotated;
@@ -56,6 +59,7 @@ impl Planned {
             unit: SystemdUnit { name: name.unit.clone(), description, user },
             place: manager.place_of(&name),
             manager: Some(manager),
+            annotated: names,
             name,
             properties,
         })
@@ -80,7 +84,9 @@ impl Planned {
         let Some(mut manager) = self.manager.take() else {
             return Err(Error::invalid("a systemd unit cannot be started twice"));
         };
-        manager.start(&(&self.unit).into(), &self.name.slice, pid, &self.properties, wait)?;
+        manager
+            .start(&(&self.unit).into(), &self.name.slice, pid, &self.properties, wait)
+            .map_err(|error| self.blame_annotations(error))?;
         if self.name.is_slice() {
             let mut cgroup = Cgroup::adopt(layout, &self.place, resources)?;
             cgroup.join(Some(pid))?;
@@ -94,9 +100,18 @@ impl Planned {
                 pid.as_raw_nonzero(),
                 place.display()
             );
-            return Err(Error::new(crate::error::Kind::State, message));
+            return Err(Error::new(Kind::State, message));
         }
         Cgroup::adopt(layout, &place, resources)
+    }
+
+    /// systemd does not always say which property it refuses.
+    fn blame_annotations(&self, error: Error) -> Error {
+        if error.kind() != Kind::Invalid || self.annotated.is_empty() {
+            return error;
+        }
+        let names = self.annotated.join(", ");
+        Error::new(error.kind(), format!("{} (annotations {PROPERTY}* set {names})", error.message()))
     }
 
     /// Whether [`Planned::start`] was called.
@@ -163,18 +178,14 @@ impl Held {
         self.found == Found::Other
     }
 
-    /// Stops it and whatever is in it, if it is still there.
+    /// Stops it and whatever is in it, if it is still there. Another one is left alone.
     ///
     /// # Errors
     /// systemd cannot be asked, or does not come to an end.
     pub fn remove(mut self) -> Result<()> {
         match self.found {
             Found::Own => self.manager.remove(&self.unit, &wait_alone),
-            Found::Nothing => Ok(()),
-            Found::Other => {
-                log::warn!("systemd unit {} is another one by now, and left alone", self.unit.name);
-                Ok(())
-            }
+            Found::Nothing | Found::Other => Ok(()),
         }
     }
 }

@@ -33,6 +33,7 @@ mod sigkill;
 mod spec;
 mod state;
 mod sysctl;
+mod systemd;
 mod update;
 mod user_namespaces;
 mod users;

@@ -263,6 +263,7 @@ impl Bus {
 mod tests {
     use std::io::{Read, Write};
     use std::os::unix::net::UnixListener;
+    use std::sync::atomic::{AtomicU32, Ordering};
     use std::thread::JoinHandle;
 
     use super::super::address::endpoints;
@@ -270,7 +271,9 @@ mod tests {
 
     /// Somebody who answers each line or message with the next of `answers`.
     fn other_side(answers: &'static [&'static [u8]]) -> (Endpoint, JoinHandle<Vec<u8>>) {
-        let dir = std::env::temp_dir().join(format!("nskit-test-bus-{}-{:p}", std::process::id(), answers));
+        static NEXT: AtomicU32 = AtomicU32::new(0);
+        let number = NEXT.fetch_add(1, Ordering::Relaxed);
+        let dir = std::env::temp_dir().join(format!("nskit-test-bus-{}-{number}", std::process::id()));
         std::fs::create_dir(&dir).unwrap();
         let path = dir.join("socket");
         let listener = UnixListener::bind(&path).unwrap();

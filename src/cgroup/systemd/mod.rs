@@ -36,6 +36,7 @@ use wire::Value;
 
 const SERVICE: &str = "org.freedesktop.systemd1";
 const MANAGER: &str = "org.freedesktop.systemd1.Manager";
+const UNIT: &str = "org.freedesktop.systemd1.Unit";
 const OBJECT: &str = "/org/freedesktop/systemd1";
 
 /// A container's unit.
@@ -145,13 +146,13 @@ impl Manager {
     /// # Errors
     /// systemd cannot be asked.
     pub fn find(&mut self, unit: &Unit, wait: &Wait<'_>) -> Result<Found> {
-        const UNIT: &str = "org.freedesktop.systemd1.Unit";
         let path = name::object_path(&unit.name);
         if self.property(&path, UNIT, "Description", wait)? == unit.description {
             return Ok(Found::Own);
         }
-        let state = self.property(&path, UNIT, "LoadState", wait)?;
-        Ok(if state == "not-found" { Found::Nothing } else { Found::Other })
+        // One that is not active has no cgroup. Whether it is loaded says less: a slice always is.
+        let state = self.property(&path, UNIT, "ActiveState", wait)?;
+        Ok(if state == "inactive" { Found::Nothing } else { Found::Other })
     }
 
     /// Starts the unit, in the slice that `name` says, with `pid` in it if it is a scope, and returns when it is started.
@@ -186,7 +187,7 @@ impl Manager {
 
     fn has_failed(&mut self, unit: &Unit, wait: &Wait<'_>) -> Result<bool> {
         let path = name::object_path(&unit.name);
-        Ok(self.property(&path, "org.freedesktop.systemd1.Unit", "ActiveState", wait)? == "failed")
+        Ok(self.property(&path, UNIT, "ActiveState", wait)? == "failed")
     }
 
     fn reset_failed(&mut self, unit: &Unit, wait: &Wait<'_>) {

@@ -69,8 +69,11 @@ pub fn rounded(resources: &Resources) -> Resources {
     let cpu = &mut resources.cpu;
     if let Some(quota) = cpu.quota.and_then(|quota| u64::try_from(quota).ok()).filter(|quota| *quota > 0) {
         let period = cpu.period.filter(|period| *period != 0).unwrap_or(PERIOD);
-        let rounded = u128::from(quota_a_second(quota, period)) * u128::from(period) / 1_000_000;
-        cpu.quota = i64::try_from(rounded).ok().or(cpu.quota);
+        let a_second = quota_a_second(quota, period);
+        if a_second != INFINITY {
+            let rounded = u128::from(a_second) * u128::from(period) / 1_000_000;
+            cpu.quota = i64::try_from(rounded).ok().or(cpu.quota);
+        }
     }
     resources
 }
