@@ -214,10 +214,8 @@ impl Placement {
                 log::warn!("{}", error.as_go_prints_it());
             }
         }
-        if let Some(cgroup) = &self.cgroup {
-            if let Err(error) = cgroup.remove() {
-                log::warn!("{}", error.as_go_prints_it());
-            }
+        if let Some(Err(error)) = self.cgroup.as_ref().map(Cgroup::remove) {
+            log::warn!("{}", error.as_go_prints_it());
         }
     }
 }

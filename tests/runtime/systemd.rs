@@ -441,8 +441,8 @@ struct UserManager {
 }
 
 impl UserManager {
-    /// A user whom nothing but this knows.
-    const ID: &str = "63210";
+    /// `daemon`: systemd wants a user that there is.
+    const ID: &str = "1";
 
     #[track_caller]
     fn start() -> UserManager {
@@ -499,7 +499,7 @@ fn a_user_asks_their_own_systemd() {
     let (id, bundle) = (unique_name(), manager.dir.join("bundle"));
     fs::create_dir(&bundle).expect("make a bundle");
     make_rootfs(&bundle.join("rootfs"));
-    let map = json!([{"containerID": 0, "hostID": 63_210, "size": 1}]);
+    let map = json!([{"containerID": 0, "hostID": 1, "size": 1}]);
     let mut config = default_config();
     for (pointer, value) in [
         ("/linux/namespaces/-", json!({"type": "user"})),
@@ -542,7 +542,7 @@ fn a_user_asks_their_own_systemd() {
 fn a_machine_with_cgroup_v1_is_refused() {
     skip_on!(Runc | Crun, "the peers have a driver for it");
     if hierarchy() == Hierarchy::V2 {
-        skip!("no freezer hierarchy");
+        skip!("the systemd cgroup driver is for cgroup v2, as this machine has it");
     }
     for option in ["--systemd-cgroup", "--cgroup-manager=systemd"] {
         let container = Container::new().option(option);
