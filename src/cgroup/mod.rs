@@ -14,12 +14,14 @@
 //! | `stats` | what is being used |
 //! | `freezer`, `processes`, `remove`, `oom` | the rest of a life |
 //! | `systemd` | the other driver: directories and limits are asked of systemd |
+//! | `adopt` | a directory that it has made |
 //!
 //! [`systemd`] asks systemd for the directory instead, and ends in [`Cgroup::adopt`]; limits that systemd lacks,
 //! statistics, freezing, killing go the same way from there.
 //!
 //! See cgroups(7) and the kernel's `Documentation/admin-guide/cgroup-v1/` and `cgroup-v2.rst`.
 
+mod adopt;
 mod apply;
 mod controller;
 mod devices;
@@ -161,27 +163,6 @@ impl Cgroup {
         }
         cgroup.check_new()?;
         made.keep();
-        Ok(cgroup)
-    }
-
-    /// The cgroup that somebody else has made at `path` in the unified hierarchy, for a container that is to have
-    /// `resources`: sees to it that controllers reach it which its maker does not know.
-    ///
-    /// # Errors
-    /// It is not there, or cannot have the controllers that limits ask for.
-    pub fn adopt(layout: &Layout, path: &Path, resources: &Resources) -> Result<Cgroup> {
-        let mount = layout.hierarchies.first().map(|hierarchy| hierarchy.mount.as_path()).unwrap_or(Path::new("/"));
-        let path = mount.join(path);
-        let mut cgroup = Cgroup::open(&[(Controller::Unified.name().to_owned(), path.clone())].into())?;
-        // Not kept: where it was missing, it is to be missing again.
-        let made = &mut Made(Vec::new());
-        let found = v2::create(mount, &path, resources, made)?;
-        if found.fresh {
-            return Err(Error::new(Kind::NotFound, format!("there is no cgroup {}", path.display())));
-        }
-        cgroup.not_enabled = found.not_enabled;
-        // Device rules that its maker may have set hold beside those of the container.
-        cgroup.dirs[0].fresh = true;
         Ok(cgroup)
     }
 

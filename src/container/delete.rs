@@ -156,7 +156,7 @@ pub fn destroy(
         if shares_pids {
             match cgroup.kill(Signal::KILL) {
                 // systemd removes the cgroup of a unit with the last process in it.
-                Err(error) if unit.is_some() && error.is_not_found() => {}
+                Err(error) if container.state.systemd_unit.is_some() && error.is_not_found() => {}
                 killed => killed?,
             }
         }

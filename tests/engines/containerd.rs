@@ -2,7 +2,7 @@
 
 use serde_json::json;
 
-use crate::harness::{Containerd, Hierarchy, Peer, Pty, cgroup_dir, hierarchy, nskit, peer, program, skip};
+use crate::harness::{Containerd, Peer, Pty, cgroup_dir, has_systemd, hierarchy, nskit, peer, program, skip};
 
 /// An engine, or the end of the test when containerd is not installed.
 macro_rules! engine {
@@ -220,7 +220,7 @@ fn nsenter_finds_containers_by_id_and_unique_beginning() {
 
 #[test]
 fn systemd_makes_the_cgroup_when_it_is_asked_to() {
-    if hierarchy() != Hierarchy::V2 || !std::path::Path::new("/run/systemd/private").exists() {
+    if !has_systemd() {
         skip!("systemd with cgroup v2 is not what runs this machine");
     }
     let engine = engine!();

@@ -6,7 +6,7 @@
 //! | `name` | which unit `linux.cgroupsPath` means, and where its cgroup is: pure |
 //! | `properties` | limits as properties of the unit: pure |
 //! | `text` | properties as annotations have them: pure |
-//! | `wire`, `message` | D-Bus values and messages as bytes: pure |
+//! | `signature`, `wire`, `message` | D-Bus types, values and messages as bytes: pure |
 //! | `address`, `bus` | where systemd is reached, and a connection to it |
 //!
 //! A unit's name may be somebody else's by the time it is to be changed or stopped: another unit of that name may have been
@@ -20,6 +20,7 @@ pub mod bus;
 pub mod message;
 pub mod name;
 pub mod properties;
+pub mod signature;
 pub mod text;
 pub mod wire;
 

@@ -4,7 +4,8 @@
 //! `b'bytes'`. A number without a type is an `int32`, or with a point a `double`. See the documentation of GLib,
 //! "GVariant Text Format".
 
-use super::wire::{Value, first_type, is_object_path};
+use super::signature::{first_type, is_object_path};
+use super::wire::Value;
 
 /// How deep values may be in each other.
 const DEEPEST: usize = 16;
