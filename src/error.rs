@@ -116,6 +116,11 @@ impl Error {
         self.kind
     }
 
+    /// Whether what was named is not there, or no more.
+    pub fn is_not_found(&self) -> bool {
+        self.kind == Kind::NotFound || matches!(self.errno, Some(Errno::NOENT | Errno::NODEV))
+    }
+
     /// The errno of the system call that failed, if one did.
     pub fn errno(&self) -> Option<Errno> {
         self.errno

@@ -16,9 +16,7 @@ impl Cgroup {
     /// with the file, the value and the reason. What was written before stays.
     pub fn apply(&mut self, resources: &Resources) -> Result<()> {
         let writes = resources.writes(self.unified)?;
-        if self.unified && resources.memory.check_before_update {
-            self.check_memory(resources)?;
-        }
+        self.check_memory(resources)?;
         // A limit that is set must hold: from now on no hierarchy may be left out.
         self.lenient &= writes.is_empty();
         let mut again: Vec<&Write> = Vec::new();
@@ -35,8 +33,15 @@ impl Cgroup {
         resources.devices.as_ref().map_or(Ok(()), |rules| self.apply_devices(rules))
     }
 
-    /// Refuses a limit that is in use already. Where usage cannot be read there is nothing to check.
-    fn check_memory(&self, resources: &Resources) -> Result<()> {
+    /// Refuses a limit that is in use already, on v2 and when that is asked for. Where usage cannot be read there is
+    /// nothing to check.
+    ///
+    /// # Errors
+    /// Of kind [`crate::error::Kind::Invalid`], with limit and usage.
+    pub fn check_memory(&self, resources: &Resources) -> Result<()> {
+        if !self.unified || !resources.memory.check_before_update {
+            return Ok(());
+        }
         let usage = self.path(Controller::Memory).and_then(|dir| file::read(dir, "memory.current").ok());
         match usage.and_then(|usage| usage.trim().parse().ok()) {
             Some(usage) => resources.check_memory_usage(usage),

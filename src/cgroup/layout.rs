@@ -152,6 +152,18 @@ impl Layout {
         Ok(self.hierarchies.iter().zip(paths).map(place).collect())
     }
 
+    /// The cgroup of a process in the unified hierarchy, below its mount point.
+    ///
+    /// # Errors
+    /// The process is gone, or outside of this process's cgroup namespace.
+    pub fn place_of_process(pid: rustix::process::Pid) -> Result<PathBuf> {
+        let own = own_unified(&format!("/proc/{}/cgroup", pid.as_raw_pid()))?;
+        if leads_out(&own) {
+            return Err(Error::unsupported(format!("cgroup {} is outside this cgroup namespace", own.display())));
+        }
+        Ok(own.strip_prefix("/").map(Path::to_owned).unwrap_or(own))
+    }
+
     /// Leaves the unified hierarchy of a hybrid machine out, where nothing is limited.
     pub fn leave_unified_out(&mut self) {
         if self.mode == Mode::Hybrid {

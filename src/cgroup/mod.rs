@@ -13,12 +13,15 @@
 //! | `devices` | device rules: v1 files and a BPF program for v2 |
 //! | `stats` | what is being used |
 //! | `freezer`, `processes`, `remove`, `oom` | the rest of a life |
+//! | `systemd` | the other driver: directories and limits are asked of systemd |
+//! | `adopt` | a directory that it has made |
 //!
-//! A driver that asks systemd for the directories ends in [`Cgroup::open`] with the paths that systemd chose; limits
-//! that systemd lacks, statistics, freezing, killing go the same way from there.
+//! [`systemd`] asks systemd for the directory instead, and ends in [`Cgroup::adopt`]; limits that systemd lacks,
+//! statistics, freezing, killing go the same way from there.
 //!
 //! See cgroups(7) and the kernel's `Documentation/admin-guide/cgroup-v1/` and `cgroup-v2.rst`.
 
+mod adopt;
 mod apply;
 mod controller;
 mod devices;
@@ -31,6 +34,7 @@ mod remove;
 mod resources;
 mod stats;
 mod sub;
+pub mod systemd;
 mod v1;
 mod v2;
 
@@ -196,6 +200,12 @@ impl Cgroup {
     #[must_use]
     pub fn rootless(self, rootless: bool) -> Cgroup {
         Cgroup { rootless, lenient: rootless, ..self }
+    }
+
+    /// As [`Cgroup::rootless`], but to be in it is what was asked for.
+    #[must_use]
+    pub fn rootless_but_there(self, rootless: bool) -> Cgroup {
+        Cgroup { rootless, lenient: false, ..self }
     }
 
     /// The directories, to be saved for later commands. Empty when there are none (rootless).

@@ -1,13 +1,17 @@
 //! The cgroup of a container while it is created: where it will be, made, limited, joined, and taken back.
 
 use std::os::fd::BorrowedFd;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use oci_spec::runtime::Spec;
 use rustix::process::{Pid, Signal};
 
 use super::rootfs::CgroupView;
 use super::runtime::{CgroupDriver, Runtime};
+use super::state::SystemdUnit;
+use super::systemd::{Held, Planned};
+use crate::cgroup::systemd::bus::Wait;
+use crate::cgroup::systemd::properties;
 use crate::cgroup::{self, Cgroup, Layout, Location, Paths, Place, Resources};
 use crate::error::{Error, Result};
 use crate::mount::rootfs::Hierarchy;
@@ -21,24 +25,24 @@ pub struct Placement {
     places: Vec<Place>,
     resources: Resources,
     rootless: bool,
+    /// The unit that is to be started around the container, whose cgroup it will be in.
+    systemd: Option<Planned>,
     cgroup: Option<Cgroup>,
 }
 
 impl Placement {
-    /// Plans the cgroup of the container `id`; nothing is made yet.
+    /// Plans the cgroup of the container `id`; nothing is made yet. `wait` is for systemd's answers, if it is asked.
     ///
     /// # Errors
-    /// When there are no cgroups on this machine, and for resources that are not valid.
-    pub fn plan(runtime: &Runtime, spec: &Spec, id: &str) -> Result<Placement> {
+    /// When there are no cgroups on this machine, or no systemd that is to make them, and for resources that are not valid.
+    pub fn plan(runtime: &Runtime, spec: &Spec, id: &str, wait: &Wait<'_>) -> Result<Placement> {
         let linux = spec.linux().as_ref();
+        if runtime.cgroups == CgroupDriver::Systemd {
+            return Placement::plan_unit(runtime, spec, id, wait);
+        }
         let mut layout = match runtime.cgroups {
-            CgroupDriver::Disabled => None,
-            CgroupDriver::Systemd => {
-                return Err(Error::unsupported(
-                    "the systemd cgroup driver is not supported by this version: do without --systemd-cgroup and --cgroup-manager=systemd",
-                ));
-            }
             CgroupDriver::Cgroupfs => Some(Layout::detect()?),
+            _ => None,
         };
         let location = super::resources::location(linux, id);
         let mut places = layout.as_ref().map_or(Ok(Vec::new()), |layout| layout.places(&location))?;
@@ -55,14 +59,46 @@ impl Placement {
             resources: super::resources::for_creation(linux)?,
             rootless: runtime.rootless(),
             layout,
+            systemd: None,
             cgroup: None,
         })
     }
 
-    /// Where the directories are or will be.
+    fn plan_unit(runtime: &Runtime, spec: &Spec, id: &str, wait: &Wait<'_>) -> Result<Placement> {
+        let layout = Layout::detect()?;
+        if !layout.is_unified() {
+            return Err(Error::unsupported(
+                "the systemd cgroup driver needs a machine with cgroup v2 alone, and this one has v1: do without \
+                 --systemd-cgroup and --cgroup-manager=systemd",
+            ));
+        }
+        let resources = properties::rounded(&super::resources::for_creation(spec.linux().as_ref())?);
+        // What the files refuse, no unit need be started for.
+        resources.check()?;
+        let planned = Planned::new(runtime, spec, id, &resources, wait)?;
+        let location = Location::new(Some(&Path::new("/").join(planned.place())), id);
+        Ok(Placement {
+            places: layout.places(&location)?,
+            location,
+            resources,
+            rootless: runtime.rootless(),
+            layout: Some(layout),
+            systemd: Some(planned),
+            cgroup: None,
+        })
+    }
+
+    /// The unit that will be or was started.
+    pub fn unit(&self) -> Option<&SystemdUnit> {
+        self.systemd.as_ref().map(Planned::unit)
+    }
+
+    /// Where the directories are or will be. That of a unit is the container's only once the unit is started: until then
+    /// there may be somebody else's.
     pub fn paths(&self) -> Paths {
         match &self.cgroup {
             Some(cgroup) => cgroup.paths(),
+            None if self.systemd.is_some() => Paths::new(),
             None => self.places.iter().flat_map(Place::names).collect(),
         }
     }
@@ -124,7 +160,7 @@ impl Placement {
     /// # Errors
     /// As [`Cgroup::create`].
     pub fn make(&mut self) -> Result<()> {
-        let Some(layout) = &self.layout else { return Ok(()) };
+        let (Some(layout), None) = (&self.layout, &self.systemd) else { return Ok(()) };
         self.cgroup = Some(Cgroup::create(layout, &self.location, &self.resources, self.rootless)?);
         Ok(())
     }
@@ -143,11 +179,15 @@ impl Placement {
     }
 
     /// Sets the limits, while the child makes its namespaces, and moves it in: but for where it `is_born`, and where it
-    /// `moves_itself` to once it is told to go on.
+    /// `moves_itself` to once it is told to go on. With systemd, has its unit started first.
     ///
     /// # Errors
-    /// As [`Cgroup::apply`] and [`Cgroup::join`].
-    pub fn limit_and_join(&mut self, pid: Pid, is_born: bool, moves_itself: bool) -> Result<()> {
+    /// As [`Planned::start`], [`Cgroup::apply`] and [`Cgroup::join`].
+    pub fn limit_and_join(&mut self, pid: Pid, is_born: bool, moves_itself: bool, wait: &Wait<'_>) -> Result<()> {
+        if let (Some(planned), Some(layout)) = (&mut self.systemd, &self.layout) {
+            let cgroup = planned.start(pid, layout, &self.resources, wait)?;
+            return self.cgroup.insert(cgroup.rootless_but_there(self.rootless)).apply(&self.resources);
+        }
         let Some(cgroup) = &mut self.cgroup else { return Ok(()) };
         cgroup.apply(&self.resources)?;
         cgroup.join_rest(pid, is_born, moves_itself)
@@ -167,9 +207,15 @@ impl Placement {
     pub fn remove_quietly(&self) {
         if let Some(cgroup) = &self.cgroup {
             let _ = cgroup.kill(Signal::KILL);
-            if let Err(error) = cgroup.remove() {
+        }
+        if let Some(planned) = self.systemd.as_ref().filter(|planned| planned.was_started()) {
+            let removed = Held::look_for(Some(planned.unit())).map_or(Ok(()), Held::remove);
+            if let Err(error) = removed {
                 log::warn!("{}", error.as_go_prints_it());
             }
+        }
+        if let Some(Err(error)) = self.cgroup.as_ref().map(Cgroup::remove) {
+            log::warn!("{}", error.as_go_prints_it());
         }
     }
 }

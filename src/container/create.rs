@@ -218,7 +218,8 @@ pub fn begin<'a>(
     let wants_terminal = process.as_ref().is_some_and(|process| process.terminal);
     let console = Console::open(options.console_socket.as_deref(), wants_terminal, start == Start::Attached)?;
 
-    let mut placement = Placement::plan(runtime, spec, id)?;
+    let wait = |fd: BorrowedFd<'_>, deadline| signals.until_readable(fd, Some(deadline));
+    let mut placement = Placement::plan(runtime, spec, id, &wait)?;
     let root = rootfs::plan(
         &bundle,
         options.no_pivot,
@@ -233,6 +234,7 @@ pub fn begin<'a>(
         created: state::now(),
         config: state::Config { rootfs: root.path.clone(), labels: labels(&bundle) },
         cgroup_paths: placement.paths(),
+        systemd_unit: placement.unit().cloned(),
         namespace_paths: Default::default(),
         oci_version: spec.version().clone(),
         bundle: bundle.path.clone(),
@@ -338,10 +340,10 @@ pub fn begin<'a>(
         created.folder.save(&state)?;
         created.folder.save_config(&created.bundle.text)?;
         created.lock.release();
-        created.placement.limit_and_join(pid, is_born_in_cgroup, own_cgroups.is_some())?;
+        created.placement.limit_and_join(pid, is_born_in_cgroup, own_cgroups.is_some(), &wait)?;
         let cgroup_paths = created.placement.paths();
         if cgroup_paths != state.cgroup_paths {
-            // Hierarchies that may be done without, and are.
+            // Hierarchies that may be done without, and are; or the cgroup of a unit that was not started before.
             state.cgroup_paths = cgroup_paths;
             created.folder.save(&state)?;
         }

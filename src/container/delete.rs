@@ -10,10 +10,12 @@ use super::cgroups::Placement;
 use super::folder::Folder;
 use super::hooks::{self, Point};
 use super::instance::Container;
-use super::runtime::Runtime;
+use super::runtime::{CgroupDriver, Runtime};
 use super::state::Status;
+use super::systemd::Held;
 use super::wait::Signals;
-use crate::cgroup::Cgroup;
+use crate::cgroup::systemd::bus::wait_alone;
+use crate::cgroup::{Cgroup, Paths};
 use crate::error::{Error, Kind, Result};
 
 /// How long a killed process may take to be gone.
@@ -36,22 +38,29 @@ pub fn delete(runtime: &Runtime, id: &str, force: bool) -> Result<()> {
         other => other?,
     };
     let status = container.status()?;
+    let unit = Held::look_for(container.state.systemd_unit.as_ref());
+    let cgroup = match &unit {
+        Some(unit) if unit.is_other() => {
+            log::warn!("the systemd unit of container {id} is gone, and another one has its name: that is left alone");
+            Cgroup::open(&Paths::new())?
+        }
+        _ => container.cgroup()?,
+    };
     match status {
         Status::Stopped => {}
-        _ if force => kill_all(&container)?,
+        _ if force => kill_all(&container, &cgroup)?,
         // A container that was never started has nothing to lose.
-        Status::Created => kill_all(&container)?,
+        Status::Created => kill_all(&container, &cgroup)?,
         other => {
             return Err(Error::new(Kind::State, format!("cannot delete container {id} that is not stopped: {other}")));
         }
     }
-    let cgroup = container.cgroup()?;
     if force || container.state.init_process_pid == 0 {
         // What a dying runtime left may have no pid on record but processes in its cgroup.
         let _ = cgroup.kill(Signal::KILL);
     }
     let spec = container.folder.load_config().ok();
-    destroy(&container, Some(cgroup), spec.as_ref(), None)
+    destroy(&container, Some(cgroup), unit, spec.as_ref(), None)
 }
 
 /// Deletes a container whose state is damaged by what its configuration says of its cgroup, which holds its processes.
@@ -68,20 +77,36 @@ fn delete_damaged(runtime: &Runtime, folder: &Folder, id: &str, damaged: Error) 
     if !named {
         return Err(keep("its configuration does not say where its cgroup is"));
     }
-    let cgroup = || Cgroup::open(&Placement::plan(runtime, &spec, id)?.paths());
-    let first = cgroup()?;
-    first.kill(Signal::KILL)?;
-    first.remove()?;
-    // A place in the unified hierarchy of a hybrid machine is no part of it as long as there are processes.
-    cgroup()?.remove()?;
+    let mut runtime = runtime.clone();
+    if names_unit(&spec) {
+        // Whatever this command was told: nobody writes a path of directories so.
+        runtime.cgroups = CgroupDriver::Systemd;
+    }
+    let placement = || Placement::plan(&runtime, &spec, id, &wait_alone);
+    let first = placement()?;
+    if let Some(unit) = first.unit() {
+        let unit = Held::look_for(Some(unit)).ok_or_else(|| keep("systemd does not tell of its unit"))?;
+        unit.remove()?;
+    } else {
+        let cgroup = Cgroup::open(&first.paths())?;
+        cgroup.kill(Signal::KILL)?;
+        cgroup.remove()?;
+        // A place in the unified hierarchy of a hybrid machine is no part of it as long as there are processes.
+        Cgroup::open(&placement()?.paths())?.remove()?;
+    }
     folder.remove()?;
     log::warn!("{damaged}: what its configuration names was deleted");
     Ok(())
 }
 
+/// Whether `linux.cgroupsPath` is SLICE:PREFIX:NAME, of the systemd cgroup driver.
+fn names_unit(spec: &Spec) -> bool {
+    let path = spec.linux().as_ref().and_then(|linux| linux.cgroups_path().as_ref()?.to_str());
+    path.is_some_and(|path| path.split(':').count() == 3 && !path.contains('/'))
+}
+
 /// Kills every process of the container and waits until its first is gone.
-fn kill_all(container: &Container) -> Result<()> {
-    let cgroup = container.cgroup()?;
+fn kill_all(container: &Container, cgroup: &Cgroup) -> Result<()> {
     let init = container.state.open_init().ok();
     if let Some(init) = &init {
         let _ = rustix::process::pidfd_send_signal(init, Signal::KILL);
@@ -113,14 +138,15 @@ fn kill_all(container: &Container) -> Result<()> {
     }
 }
 
-/// Removes what is left of a container whose first process is gone: processes, cgroups, state; then runs its poststop
-/// hooks, each of which one of `signals` can end.
+/// Removes what is left of a container whose first process is gone: processes, its systemd unit, cgroups, state; then runs
+/// its poststop hooks, each of which one of `signals` can end.
 ///
 /// # Errors
 /// When a cgroup or the folder cannot be removed.
 pub fn destroy(
     container: &Container,
     cgroup: Option<Cgroup>,
+    unit: Option<Held>,
     spec: Option<&Spec>,
     signals: Option<&Signals>,
 ) -> Result<()> {
@@ -128,7 +154,14 @@ pub fn destroy(
         // Without a pid namespace of its own, the first process's end is not everybody's.
         let shares_pids = !container.state.has_own_pids();
         if shares_pids {
-            cgroup.kill(Signal::KILL)?;
+            match cgroup.kill(Signal::KILL) {
+                // systemd removes the cgroup of a unit with the last process in it.
+                Err(error) if container.state.systemd_unit.is_some() && error.is_not_found() => {}
+                killed => killed?,
+            }
+        }
+        if let Some(unit) = unit {
+            unit.remove()?;
         }
         match cgroup.remove() {
             // Somebody's exec may have come in since.

@@ -127,6 +127,9 @@ pub fn exec(
                 Err(error) if error.errno() == Some(Errno::BUSY) && options.cgroup.is_empty() => {
                     below(&container, cgroup)?.ok_or(error)?.join(Some(pid))?;
                 }
+                Err(error) if is_denied(&error) && options.cgroup.is_empty() => {
+                    container.state.systemd_unit.as_ref().ok_or(error)?.attach(pid)?;
+                }
                 joined => joined?,
             }
         }
@@ -243,6 +246,14 @@ fn start(
             let below = below(container, cgroup)?.ok_or(error)?;
             Ok((launch(plan, targets, below.fd_for_clone()?, &body)?, true))
         }
+        // A user may move processes within what is theirs; systemd can bring one there.
+        Err(error) if container.state.systemd_unit.is_some() && is_denied(&error) => {
+            Ok((launch(plan, targets, None, &body)?, false))
+        }
         launched => Ok((launched?, true)),
     }
+}
+
+fn is_denied(error: &Error) -> bool {
+    matches!(error.errno(), Some(Errno::ACCESS | Errno::PERM))
 }

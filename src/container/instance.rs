@@ -32,7 +32,11 @@ impl Container {
     /// # Errors
     /// When what was saved of them is damaged.
     pub fn cgroup(&self) -> Result<Cgroup> {
-        Ok(Cgroup::open(&self.state.cgroup_paths)?.rootless(self.state.rootless))
+        let cgroup = Cgroup::open(&self.state.cgroup_paths)?;
+        Ok(match &self.state.systemd_unit {
+            Some(_) => cgroup.rootless_but_there(self.state.rootless),
+            None => cgroup.rootless(self.state.rootless),
+        })
     }
 
     /// For what only a cgroup tells.

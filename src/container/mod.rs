@@ -30,5 +30,6 @@ pub mod spec;
 pub mod start;
 pub mod state;
 pub mod strict;
+pub mod systemd;
 pub mod update;
 pub mod wait;

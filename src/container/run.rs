@@ -6,6 +6,7 @@ use super::hooks::Point;
 use super::runtime::Runtime;
 use super::sd_notify::Notify;
 use super::state::Status;
+use super::systemd::Held;
 use super::wait::Signals;
 use super::{instance::Container, notify};
 use crate::error::{Attempt, Result};
@@ -68,7 +69,8 @@ pub fn run(runtime: &Runtime, id: &str, options: &Options, how: &RunOptions) -> 
         return Ok(status);
     }
     if let Some((cgroup, spec)) = created.take_parts() {
-        delete::destroy(&container, cgroup, Some(&spec), Some(&signals))?;
+        let unit = Held::look_for(container.state.systemd_unit.as_ref());
+        delete::destroy(&container, cgroup, unit, Some(&spec), Some(&signals))?;
         std::mem::forget(spec);
     }
     // This process ends now, and the kernel takes back what it has.

@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 
 use rustix::thread::CapabilitySet;
 
+use crate::cgroup::systemd::address::owns_system_manager;
 use crate::error::{Error, Result};
 
 /// Who makes and limits cgroups.
@@ -55,11 +56,12 @@ impl Runtime {
         })
     }
 
-    /// Whether a cgroup that may not be made is done without: as the caller says, else as its privileges suggest.
+    /// Whether a cgroup that may not be made is done without, and the systemd that is asked for one is the calling user's:
+    /// as the caller says, else as its privileges suggest.
     pub fn rootless(&self) -> bool {
         self.rootless.unwrap_or_else(|| {
-            self.cgroups != CgroupDriver::Systemd
-                && (!self.is_root || *self.in_user_namespace.get_or_init(in_user_namespace))
+            let may_not = !self.is_root || *self.in_user_namespace.get_or_init(in_user_namespace);
+            may_not && !(self.cgroups == CgroupDriver::Systemd && self.is_root && owns_system_manager())
         })
     }
 

@@ -51,6 +51,17 @@ pub struct Config {
     pub labels: Vec<String>,
 }
 
+/// The systemd unit of a container.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct SystemdUnit {
+    /// Its name.
+    pub name: String,
+    /// Its description, by which it is told from another unit of that name.
+    pub description: String,
+    /// It is one of its owner's service manager, not of the system's.
+    pub user: bool,
+}
+
 /// The content of state.json.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct State {
@@ -67,6 +78,9 @@ pub struct State {
     /// Its cgroups, as [`crate::cgroup`] keeps them.
     #[serde(default)]
     pub cgroup_paths: BTreeMap<String, PathBuf>,
+    /// Its unit, when systemd has made its cgroup: on record before it is started, and its cgroup only once it is.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub systemd_unit: Option<SystemdUnit>,
     /// Its namespaces: `NEWNET` and so on, to files in /proc.
     #[serde(default)]
     pub namespace_paths: BTreeMap<String, PathBuf>,

@@ -6,6 +6,7 @@ use super::instance::Container;
 use super::resources;
 use super::runtime::Runtime;
 use super::state::Status;
+use crate::cgroup::systemd::properties;
 use crate::error::{Error, Kind, Result};
 
 /// Sets `change` on the container `id`, and keeps it for later updates. What it leaves out stays.
@@ -23,9 +24,18 @@ pub fn update(runtime: &Runtime, id: &str, change: &LinuxResources) -> Result<()
     let mut merged = before.clone();
     resources::merge(&mut merged, change);
     let mut cgroup = container.cgroup()?;
-    if let Err(error) = cgroup.apply(&resources::limits(&merged)?) {
+    let mut apply = |wanted: &LinuxResources| {
+        let Some(unit) = &container.state.systemd_unit else { return cgroup.apply(&resources::limits(wanted)?) };
+        let wanted = properties::rounded(&resources::limits(wanted)?);
+        wanted.check()?;
+        // The kernel would kill before the files are looked at.
+        cgroup.check_memory(&wanted)?;
+        unit.set(&wanted)?;
+        cgroup.apply(&wanted)
+    };
+    if let Err(error) = apply(&merged) {
         // Some limits may be set already: all or none.
-        if let Err(again) = resources::limits(&before).and_then(|before| cgroup.apply(&before)) {
+        if let Err(again) = apply(&before) {
             log::warn!("the limits from before the update could not be set again: {}", again.as_go_prints_it());
         }
         return Err(error);

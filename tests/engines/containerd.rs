@@ -2,7 +2,7 @@
 
 use serde_json::json;
 
-use crate::harness::{Containerd, Peer, Pty, cgroup_dir, hierarchy, nskit, peer, program, skip};
+use crate::harness::{Containerd, Peer, Pty, cgroup_dir, has_systemd, hierarchy, nskit, peer, program, skip};
 
 /// An engine, or the end of the test when containerd is not installed.
 macro_rules! engine {
@@ -216,4 +216,25 @@ fn nsenter_finds_containers_by_id_and_unique_beginning() {
     nsenter(&[&common, "true"]).exits(1).complains("could be any of: ").complains(&ids[1]);
     ids.iter().for_each(|id| engine.remove(id));
     nsenter(&[&ids[0], "true"]).exits(1).complains("no namespace specified");
+}
+
+#[test]
+fn systemd_makes_the_cgroup_when_it_is_asked_to() {
+    if !has_systemd() {
+        skip!("systemd with cgroup v2 is not what runs this machine");
+    }
+    let engine = engine!();
+    let path = format!("system.slice:{}:scoped", engine.namespace);
+    let options = ["--detach", "--runc-systemd-cgroup", "--cgroup", &path, "--memory-limit", "67108864"];
+    engine.run(&options, "scoped", &["sleep", "1000"]).run().ok();
+    let unit = format!("{}-scoped.scope", engine.namespace);
+    let shown =
+        |property: &str| program("systemctl").args(["show", "--value", "-p", property, &unit]).run().ok().stdout();
+    assert_eq!((shown("ActiveState").trim(), shown("MemoryMax").trim()), ("active", "67108864"));
+    let metrics = engine.ctr(&["task", "metrics", "scoped"]).run().ok().stdout();
+    assert!(metrics.contains("memory.usage"), "{metrics}");
+    engine.ctr(&["task", "exec", "--exec-id", "one", "scoped", "cat", "/proc/self/cgroup"]).run().ok().mentions(&unit);
+    engine.remove("scoped");
+    engine.assert_nothing_left("scoped");
+    crate::harness::eventually("the unit is gone", || shown("LoadState").trim() == "not-found");
 }

@@ -19,6 +19,11 @@ pub(crate) fn hierarchy() -> Hierarchy {
     if Path::new("/sys/fs/cgroup/cgroup.controllers").exists() { Hierarchy::V2 } else { Hierarchy::V1 }
 }
 
+/// Whether systemd runs the machine and its version 2 hierarchy.
+pub(crate) fn has_systemd() -> bool {
+    hierarchy() == Hierarchy::V2 && Path::new("/run/systemd/private").exists()
+}
+
 /// The folder of the cgroup of the process `pid` for a controller.
 #[track_caller]
 pub(crate) fn cgroup_dir(pid: i32, controller: &str) -> PathBuf {

@@ -19,7 +19,7 @@ mod engine;
 mod leaks;
 mod skips;
 
-pub(crate) use cgroups::{Hierarchy, cgroup_dir, has_controller, hierarchy};
+pub(crate) use cgroups::{Hierarchy, cgroup_dir, has_controller, has_systemd, hierarchy};
 pub(crate) use command::{Invocation, Output, Running, program};
 pub(crate) use config::{busybox, copy_program, default_config, make_rootfs, set};
 pub(crate) use console::{Pty, Socket};

@@ -415,8 +415,6 @@ fn what_a_terminal_would_obey_is_not_shown_as_it_is() {
 fn a_property_that_is_not_supported_is_refused_by_its_name() {
     skip_on!(Runc | Crun, "they know other properties");
     refused(&Container::new().set("/linux/intelRdt", json!({"closID": "x"})), &["intelRdt"]);
-    let container = Container::new().option("--systemd-cgroup");
-    refused(&container, &["systemd"]);
 }
 
 #[test]

@@ -34,6 +34,7 @@ mod sigkill;
 mod spec;
 mod state;
 mod sysctl;
+mod systemd;
 mod update;
 mod user_namespaces;
 mod users;

@@ -187,6 +187,14 @@ impl Resources {
         if unified { v2::writes(self) } else { v1::writes(self) }
     }
 
+    /// Refuses what v2 could not be told.
+    ///
+    /// # Errors
+    /// What the specification or the kernel does not know.
+    pub fn check(&self) -> Result<()> {
+        self.writes(true).map(drop)
+    }
+
     /// Whether a v2 controller is asked for that cannot live in a threaded cgroup.
     pub(super) fn need_a_domain(&self) -> bool {
         let memory = &self.memory;

@@ -39,7 +39,7 @@ fn max(limit: i64) -> String {
 }
 
 /// `memory.swap.max`: v1 limits memory and swap together, v2 swap alone. `None` leaves it alone.
-fn swap_max(limit: Option<i64>, swap: Option<i64>) -> Result<Option<i64>> {
+pub(in crate::cgroup) fn swap_max(limit: Option<i64>, swap: Option<i64>) -> Result<Option<i64>> {
     match (limit, swap) {
         // Unlimited memory means unlimited swap, as v1 has it, unless something else is said.
         (Some(-1), None) | (_, Some(-1)) => Ok(Some(-1)),

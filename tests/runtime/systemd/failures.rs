@@ -1,0 +1,175 @@
+//! What goes wrong with units: nothing is left, and nothing of others is touched.
+
+use std::fs;
+
+use nix::sys::signal::Signal;
+use serde_json::json;
+
+use super::{assert_not_loaded, scope, shown, systemd, with_unit};
+use crate::harness::{
+    Container, Hierarchy, Output, Running, eventually, hierarchy, program, runtime_words, skip, skip_on,
+};
+
+/// A scope of somebody else's, with a process in it.
+#[track_caller]
+fn scope_of_another(unit: &str) -> Running {
+    let other = program("systemd-run").args(["--quiet", "--scope", "--unit", unit, "sleep", "1000"]).start();
+    eventually("the other unit is there", || shown(unit, "ActiveState") == "active");
+    other
+}
+
+/// Ends it.
+fn end(other: Running) {
+    other.signal(Signal::SIGKILL);
+    drop(other.wait());
+}
+
+#[test]
+fn a_path_that_names_no_unit_is_refused() {
+    systemd!();
+    for path in ["/docker/x", "a:b", "system.slice:a:b:c", "nonsense:a:b", "a/b.slice:c:d", "system.slice:a/b:c"] {
+        let container = Container::new().option("--systemd-cgroup").set("/linux/cgroupsPath", path);
+        container.run().exits(1).in_one_line().complains("cgroupsPath");
+        container.assert_gone();
+    }
+}
+
+#[test]
+fn a_unit_that_exists_is_left_alone() {
+    systemd!();
+    let container = Container::sleeper();
+    let unit = scope(&container);
+    let other = scope_of_another(&unit);
+    let container = with_unit(container);
+    container.run().exits(1).in_one_line().complains("unit already exists").complains(&unit);
+    assert_eq!(shown(&unit, "ActiveState"), "active");
+    // What a runtime leaves that is killed just before it starts the unit.
+    traced_create(&container, &["-e", "inject=rename,renameat,renameat2:signal=SIGKILL:when=2"]);
+    assert!(container.state_root().join(&container.id).join("state.json").exists());
+    container.verb(&["delete", "--force"]).ok();
+    assert_eq!(shown(&unit, "ActiveState"), "active");
+    end(other);
+}
+
+/// `create` under strace.
+fn traced_create(container: &Container, options: &[&str]) -> Output {
+    container.write_config();
+    program("strace")
+        .args(["-qq", "-o"])
+        .arg(container.dir.join("trace"))
+        .args(options)
+        .args(runtime_words())
+        .arg("--root")
+        .arg(container.state_root())
+        .args(["--systemd-cgroup", "create", "--bundle"])
+        .arg(container.bundle())
+        .arg(&container.id)
+        .run()
+}
+
+#[test]
+fn a_failed_creation_leaves_no_unit() {
+    systemd!();
+    let hook = json!([{"path": "/bin/false"}]);
+    let container = with_unit(Container::new()).set("/hooks/createRuntime", hook);
+    container.run().exits(1);
+    container.assert_gone();
+    assert_not_loaded(&scope(&container));
+    let container = with_unit(Container::new()).set("/linux/resources/unified", json!({"pids.nonsense": "1"}));
+    container.run().exits(1).in_one_line().complains("pids.nonsense");
+    container.assert_gone();
+    assert_not_loaded(&scope(&container));
+    let container = with_unit(Container::new().args(&["/no/such/program"]));
+    container.run().exits(1);
+    container.assert_gone();
+    assert_not_loaded(&scope(&container));
+}
+
+#[test]
+fn a_bus_that_is_not_there_is_named() {
+    systemd!();
+    let container = with_unit(Container::new());
+    let run = container.launch(&["run"]).env("DBUS_SYSTEM_BUS_ADDRESS", "unix:path=/no/such/socket").run();
+    run.exits(1).in_one_line().complains("connect to /no/such/socket: no such file or directory: is systemd running?");
+    container.assert_gone();
+    let run = container.launch(&["run"]).env("DBUS_SYSTEM_BUS_ADDRESS", "tcp:host=localhost").run();
+    run.exits(1).in_one_line().complains("DBUS_SYSTEM_BUS_ADDRESS");
+    container.assert_gone();
+}
+
+#[test]
+fn a_bad_annotation_is_named() {
+    systemd!();
+    for (name, value) in [
+        ("TimeoutStopSec", "'soon'"),
+        ("TimeoutStopSec", "plain"),
+        // Fit to be sent, but not of the type that systemd wants, or unknown to it.
+        ("TimeoutStopUSec", "'soon'"),
+        ("NoSuchProperty", "true"),
+        ("X", "true"),
+    ] {
+        let key = format!("org.systemd.property.{name}");
+        let container = with_unit(Container::new()).set("/annotations", json!({ &key: value }));
+        container.run().exits(1).in_one_line().complains(name);
+        container.assert_gone();
+        assert_not_loaded(&scope(&container));
+    }
+}
+
+#[test]
+fn sigkill_of_create_at_any_system_call_leaves_what_delete_can_remove() {
+    systemd!();
+    if program("strace").args(["-qq", "-o", "/dev/null", "true"]).run().code() != 0 {
+        skip!("strace does not work here");
+    }
+    let container = with_unit(Container::sleeper());
+    traced_create(&container, &[]).ok();
+    let trace = fs::read_to_string(container.dir.join("trace")).expect("read the trace");
+    let (first, all) = (trace.lines().position(|line| line.contains("AUTH")), trace.lines().count());
+    container.verb(&["delete", "--force"]).ok();
+    let unit = scope(&container);
+    for step in (first.expect("it authenticates")..=all).step_by(3) {
+        let inject = format!("inject=all:signal=SIGKILL:when={step}");
+        traced_create(&container, &["-e", &inject]);
+        let deleted = container.verb(&["delete", "--force"]);
+        assert!(deleted.code() == 0, "killed at call {step}: {}", deleted.stderr());
+        container.assert_gone();
+        assert_not_loaded(&unit);
+    }
+}
+
+#[test]
+fn a_container_whose_state_is_damaged_is_deleted_by_its_configuration() {
+    systemd!();
+    let container = with_unit(Container::sleeper()).started();
+    fs::write(container.state_root().join(&container.id).join("state.json"), "{").expect("damage the state");
+    container.verb(&["delete", "--force"]).ok();
+    container.assert_gone();
+    assert_not_loaded(&scope(&container));
+}
+
+#[test]
+fn another_unit_of_its_name_is_not_stopped_with_it() {
+    systemd!();
+    let container = with_unit(Container::new().args(&["true"])).started();
+    container.wait_stopped();
+    let unit = scope(&container);
+    assert_not_loaded(&unit);
+    let other = scope_of_another(&unit);
+    container.verb(&["delete", "--force"]).ok();
+    assert_eq!(shown(&unit, "ActiveState"), "active");
+    end(other);
+}
+
+#[test]
+fn a_machine_with_cgroup_v1_is_refused() {
+    skip_on!(Runc | Crun, "the peers have a driver for it");
+    if hierarchy() == Hierarchy::V2 {
+        skip!("the systemd cgroup driver is for cgroup v2, as this machine has it");
+    }
+    for option in ["--systemd-cgroup", "--cgroup-manager=systemd"] {
+        let container = Container::new().option(option);
+        container.run().exits(1).in_one_line().complains("systemd cgroup driver needs a machine with cgroup v2");
+        container.assert_gone();
+    }
+}
