@@ -248,9 +248,10 @@ pub fn begin<'a>(
         Start::AtGate => Some(open_gate(&folder)?),
         Start::Detached | Start::Attached => None,
     };
+    let (creator, ignored_signals) = state::creator();
     if placement.is_wanted() {
         // Where the cgroup will be must be on record before any of it is there.
-        state.creator = state::creator();
+        state.creator = creator;
         folder.save(&state)?;
     }
 
@@ -280,6 +281,7 @@ pub fn begin<'a>(
         console: console.as_ref().map(|console| &console.inner),
         gate: gate.as_ref(),
         starts_at_once,
+        ignored_signals,
         keyring: keyring(id, options)?,
         parent_is_due,
         hook_output: &hook_output,

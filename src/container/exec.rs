@@ -87,11 +87,13 @@ pub fn exec(
         Some(cgroup) if !cgroup.is_unified() && !process.has_affinity() => Some(cgroup.entrances()?),
         _ => None,
     };
+    let (_, ignored_signals) = super::state::creator();
     let body = |born: &mut Born| -> Result<Infallible> {
         if let Some(entrances) = &entrances {
             entrances.enter()?;
         }
         crate::sys::signal::unblock_all();
+        crate::sys::signal::heed(ignored_signals);
         rustix::process::setsid().attempt(|| "start a new session")?;
         init::protect_from_container()?;
         // runc has no keyring of its own for every exec: it shares the container's by name.

@@ -50,6 +50,8 @@ pub struct Init<'a> {
     pub gate: Option<&'a OwnedFd>,
     /// The parent has nothing to do any more before the program starts, and does not say when.
     pub starts_at_once: bool,
+    /// Signals that the runtime's caller ignores, a bit for each from SIGHUP on; the container does not.
+    pub ignored_signals: u32,
     /// The name of the session keyring to join.
     pub keyring: Option<CString>,
     /// The parent has something to do before pivot_root(2): hooks to run, network devices to move.
@@ -66,6 +68,7 @@ pub struct Init<'a> {
 /// What was attempted, on what, and why it failed; [`crate::launch::launch`] takes it to the parent.
 pub fn run(init: &Init<'_>, born: &mut Born) -> Result<Infallible> {
     sys::signal::unblock_all();
+    sys::signal::heed(init.ignored_signals);
     rustix::process::setsid().attempt(|| "start a new session")?;
     if init.new.contains(Kind::User) {
         born.link.wait()?;

@@ -44,8 +44,8 @@ pub fn is_device_name(name: &str) -> bool {
 /// Moves the devices of `linux.netDevices` into the network namespace of `pid`, which has it already, and brings them up.
 ///
 /// # Errors
-/// When a device is not there or cannot be moved, or when the container has one of that name. A device that cannot be set up
-/// in the container goes back.
+/// When a device is not there or cannot be moved, or when the container has one of that name. Those that have moved by then
+/// go back.
 pub fn move_devices(spec: &Spec, pid: Pid) -> Result<()> {
     let Some(devices) = spec.linux().as_ref().and_then(|linux| linux.net_devices().as_ref()) else { return Ok(()) };
     if devices.is_empty() {
@@ -54,33 +54,92 @@ pub fn move_devices(spec: &Spec, pid: Pid) -> Result<()> {
     let mut host = Side::host()?;
     let mut container = Side::of(pid)?;
     // Always in the same order, for templates.
-    let mut devices: Vec<_> = devices.iter().collect();
-    devices.sort_by_key(|(name, _)| name.as_str());
-    for (name, device) in devices {
-        let wanted = device.name().as_deref().filter(|wanted| !wanted.is_empty()).unwrap_or(name);
-        let what = || format!("move network device {name} to the container as {wanted}");
-        let before = host.find(name).attempt(what)?;
-        let Some(before) = before else { return Err(Error::os(Errno::NODEV, what())) };
-        if !is_template(wanted) && container.find(wanted).attempt(what)?.is_some() {
-            let message = format!("{}: the network namespace has a device of that name", what());
-            return Err(Error::new(Kind::State, message));
+    let mut wanted: Vec<(&str, &str)> = devices
+        .iter()
+        .map(|(name, device)| {
+            (name.as_str(), device.name().as_deref().filter(|wanted| !wanted.is_empty()).unwrap_or(name))
+        })
+        .collect();
+    wanted.sort_unstable();
+    // What can be known to fail does so before anything has moved.
+    for (number, (name, wanted_name)) in wanted.iter().enumerate() {
+        let what = || attempted(name, wanted_name);
+        if host.find(name).attempt(what)?.is_none() {
+            return Err(Error::os(Errno::NODEV, what()));
         }
-        let addresses = host.addresses(before.index).attempt(what)?;
-        let moved = host.hand_over(&before, wanted, &mut container).attempt(what)?;
-        let set_up = addresses.iter().try_for_each(|address| container.add(address, moved.index));
-        if let Err(errno) = set_up.and_then(|()| container.bring_up(moved.index)) {
-            // As it was, as far as that goes.
-            if let Ok(back) = container.hand_over(&moved, name, &mut host) {
-                let _ = addresses.iter().try_for_each(|address| host.add(address, back.index));
-                if before.up {
-                    let _ = host.bring_up(back.index);
-                }
+        let twice = wanted[..number].iter().any(|(_, other)| other == wanted_name);
+        if !is_template(wanted_name) && (twice || container.find(wanted_name).attempt(what)?.is_some()) {
+            let who = if twice {
+                "another one is to have that name"
+            } else {
+                "the network namespace has a device of that name"
+            };
+            return Err(Error::new(Kind::State, format!("{}: {who}", what())));
+        }
+    }
+    let mut moved = Vec::with_capacity(wanted.len());
+    for (name, wanted_name) in wanted {
+        let one = Moving { name, wanted: wanted_name }.go(&mut host, &mut container);
+        match one.attempt(|| attempted(name, wanted_name)) {
+            Ok(one) => moved.push(one),
+            Err(error) => {
+                moved.into_iter().rev().for_each(|moved: Moved<'_>| moved.go_back(&mut host, &mut container));
+                return Err(error);
             }
-            return Err(Error::os(errno, what()));
         }
-        log::debug!("network device {name} is {} in the container, with {} address(es)", moved.name, addresses.len());
     }
     Ok(())
+}
+
+fn attempted(name: &str, wanted: &str) -> String {
+    format!("move network device {name} to the container as {wanted}")
+}
+
+/// A device that is to be moved.
+struct Moving<'a> {
+    name: &'a str,
+    wanted: &'a str,
+}
+
+/// One that was, and how it was before.
+struct Moved<'a> {
+    name: &'a str,
+    was_up: bool,
+    addresses: Vec<Address>,
+    device: Device,
+}
+
+impl<'a> Moving<'a> {
+    fn go(self, host: &mut Side, container: &mut Side) -> Result<Moved<'a>, Errno> {
+        let before = host.find(self.name)?.ok_or(Errno::NODEV)?;
+        let addresses = host.addresses(before.index)?;
+        let device = host.hand_over(&before, self.wanted, container)?;
+        let moved = Moved { name: self.name, was_up: before.up, addresses, device };
+        let set_up = moved.addresses.iter().try_for_each(|address| container.add(address, moved.device.index));
+        if let Err(errno) = set_up.and_then(|()| container.bring_up(moved.device.index)) {
+            moved.go_back(host, container);
+            return Err(errno);
+        }
+        log::debug!(
+            "network device {} is {} in the container, with {} address(es)",
+            self.name,
+            moved.device.name,
+            moved.addresses.len()
+        );
+        Ok(moved)
+    }
+}
+
+impl Moved<'_> {
+    /// As it was, as far as that goes.
+    fn go_back(self, host: &mut Side, container: &mut Side) {
+        if let Ok(back) = container.hand_over(&self.device, self.name, host) {
+            let _ = self.addresses.iter().try_for_each(|address| host.add(address, back.index));
+            if self.was_up {
+                let _ = host.bring_up(back.index);
+            }
+        }
+    }
 }
 
 /// Whether the kernel is to complete the name with a number.

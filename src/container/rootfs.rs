@@ -193,8 +193,16 @@ fn check_proc(target: &Path, fstype: &str) -> Result<()> {
 /// The user namespace for an id-mapped mount: of its own maps, else of the container's.
 fn userns_of(mount: &SpecMount, spec: &Spec) -> Result<OwnedFd> {
     let linux = spec.linux().as_ref();
-    let users = mount.uid_mappings().as_ref().or_else(|| linux?.uid_mappings().as_ref());
-    let groups = mount.gid_mappings().as_ref().or_else(|| linux?.gid_mappings().as_ref());
+    let given = |maps: Option<&'_ Vec<LinuxIdMapping>>| maps.is_some_and(|maps| !maps.is_empty());
+    let (users, groups) = (mount.uid_mappings().as_ref(), mount.gid_mappings().as_ref());
+    let (users, groups) = match (given(users), given(groups)) {
+        (false, false) => (
+            linux.and_then(|linux| linux.uid_mappings().as_ref()),
+            linux.and_then(|linux| linux.gid_mappings().as_ref()),
+        ),
+        // One alone does not take the other from the container.
+        (has_users, has_groups) => (users.filter(|_| has_users), groups.filter(|_| has_groups)),
+    };
     if let (None, None, Some(path)) = (users, groups, joined_userns(spec)) {
         return rustix::fs::open(path, OFlags::RDONLY | OFlags::CLOEXEC, Mode::empty())
             .attempt(|| format!("open {}", path.display()));

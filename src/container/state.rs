@@ -149,6 +149,8 @@ pub(super) struct Stat {
     pub(super) executed: bool,
     /// When it started, in clock ticks after boot.
     started: u64,
+    /// Signals that it ignores, a bit for each from SIGHUP on.
+    ignored: u32,
 }
 
 /// Whether a process still runs, and when it started, in clock ticks after boot.
@@ -173,8 +175,9 @@ pub(super) fn process_stat(pid: i32) -> Option<Stat> {
     let alive = !matches!(fields.next()?, "Z" | "X" | "x");
     // PF_FORKNOEXEC of linux/sched.h, in field 9; the state was 3.
     let executed = fields.nth(5)?.parse::<u32>().ok()? & 0x40 == 0;
-    // Field 22.
-    Some(Stat { alive, executed, started: fields.nth(12)?.parse().ok()? })
+    // Fields 22 and 33.
+    let (started, ignored) = (fields.nth(12)?.parse().ok()?, fields.nth(10)?.parse().ok()?);
+    Some(Stat { alive, executed, started, ignored })
 }
 
 /// Whether `pid`, which has let go of its close-on-exec descriptors, did so by execve(2) and not by its end.
@@ -245,10 +248,10 @@ impl State {
     }
 }
 
-/// This process, as [`State::creator`] keeps it.
-pub fn creator() -> (i32, u64) {
+/// This process, as [`State::creator`] keeps it, and which signals it ignores, a bit for each from SIGHUP on.
+pub fn creator() -> ((i32, u64), u32) {
     let pid = std::process::id() as i32;
-    (pid, process_start(pid).map_or(0, |(_, start)| start))
+    process_stat(pid).map_or(((pid, 0), 0), |stat| ((pid, stat.started), stat.ignored))
 }
 
 /// The time now, RFC 3339 with nanoseconds, UTC.

@@ -15,7 +15,7 @@ pub fn unblock_all() {
 }
 
 /// Has the kernel kill what `command` will start when this process ends (`PR_SET_PDEATHSIG`, prctl(2)); processes that it
-/// starts in turn are not meant.
+/// starts in turn are not meant. And it hears of signals, whatever this process holds back for itself.
 pub fn die_with_parent(command: &mut std::process::Command) {
     use std::os::unix::process::CommandExt;
     // SAFETY: no arguments.
@@ -23,6 +23,7 @@ pub fn die_with_parent(command: &mut std::process::Command) {
     // SAFETY: between fork and exec the closure makes system calls only, and allocates nothing.
     unsafe {
         command.pre_exec(move || {
+            unblock_all();
             libc::prctl(libc::PR_SET_PDEATHSIG, libc::SIGKILL);
             // It may have ended before the call.
             if libc::getppid() != parent {
@@ -117,6 +118,14 @@ pub fn is_ignored(signal: i32) -> bool {
 pub fn set_default(signal: i32) {
     // SAFETY: SIG_DFL installs no code of ours.
     unsafe { libc::signal(signal, libc::SIG_DFL) };
+}
+
+/// Gives signals their default actions again that were ignored, a bit for each from SIGHUP on: but for SIGPIPE, which
+/// [`default_sigpipe`] is for.
+pub fn heed(ignored: u32) {
+    for signal in (1..32).filter(|signal| ignored & (1 << (signal - 1)) != 0 && *signal != libc::SIGPIPE) {
+        set_default(signal);
+    }
 }
 
 /// Has this process sent `signal` when its parent ends; `PR_SET_PDEATHSIG` of prctl(2). Changing credentials undoes it.

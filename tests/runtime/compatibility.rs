@@ -191,3 +191,43 @@ fn an_idmapped_mount_comes_to_a_container_with_a_user_namespace() {
     // The host's root, which the container's map has no name for, is its own here.
     output.ok().says("0:0");
 }
+
+#[test]
+fn hooks_hear_of_signals() {
+    let hook = |script: &str| json!([{"path": "/bin/bash", "args": ["bash", "-c", script]}]);
+    let container = Container::new().args(&["true"]);
+    let note = container.dir.join("ended");
+    // A shell that cannot hear of its child's end waits for ever.
+    let script = format!("sleep 0.1 & wait; sleep 100 & kill $!; wait; echo ended >> {}", note.display());
+    let points = ["prestart", "createRuntime", "createContainer", "poststart", "poststop"];
+    let hooks: serde_json::Map<_, _> = points.iter().map(|point| ((*point).to_owned(), hook(&script))).collect();
+    let container = container.set("/hooks", hooks);
+    run_by_shell(&container, "timeout 20 RUNTIME").ok();
+    assert_eq!(fs::read_to_string(note).expect("read what hooks wrote").lines().count(), points.len());
+}
+
+#[test]
+fn the_container_ignores_no_signal_that_the_caller_ignores() {
+    skip_on!(Crun, "it does");
+    let script = "trap 'exit 4' INT; kill -INT $$; sleep 0.2; exit 5";
+    let container = Container::script(script);
+    run_by_shell(&container, "trap '' HUP INT QUIT TERM USR1; RUNTIME").exits(4);
+    let container = Container::running();
+    let exec = [runtime_words().join(" "), "--root".into(), container.state_root().display().to_string()].join(" ");
+    let command = format!("trap '' INT; {exec} exec {} sh -c \"{}\"", container.id, script.replace('$', "\\$"));
+    program("bash").args(["-c", &command]).run().exits(4);
+}
+
+#[test]
+fn a_mount_with_one_map_alone_is_refused() {
+    skip_on!(Crun, "it takes it");
+    let map = json!([{"containerID": 0, "hostID": 100_000, "size": 65_536}]);
+    for (users, groups) in [(map.clone(), json!(null)), (json!(null), map), (json!([]), json!([]))] {
+        let mount = json!({
+            "destination": "/data", "type": "bind", "source": "/usr", "options": ["bind", "idmap"],
+            "uidMappings": users, "gidMappings": groups
+        });
+        let container = Container::new().set("/mounts/-", mount);
+        container.run().exits(1).complains("both uid and gid mappings").in_one_line();
+    }
+}

@@ -105,3 +105,18 @@ fn a_name_that_no_device_can_have_is_refused() {
     let container = with(&json!({"nskt0": {}}), &["true"]).without_namespace("network");
     container.run().exits(1).complains("NET namespace").in_one_line();
 }
+
+#[test]
+fn what_another_device_keeps_from_moving_stays_or_comes_back() {
+    needs_veth!();
+    for (devices, why) in [
+        (json!({"nskt0": {}, "zz": {}}), "zz"),
+        (json!({"nskt0": {"name": "x"}, "nskt1": {"name": "x"}}), "nskt1"),
+        // Which name the template gives is known only when it has been moved.
+        (json!({"nskt0": {"name": "eth%d"}, "nskt1": {"name": "eth0"}}), "nskt1"),
+    ] {
+        let container = with(&devices, &["true"]);
+        run(&container).exits(1).complains(why).complains("10.9.8.7/24").complains("fd00:9::7/64");
+        container.assert_gone();
+    }
+}
