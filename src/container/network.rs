@@ -113,8 +113,17 @@ impl<'a> Moving<'a> {
     fn go(self, host: &mut Side, container: &mut Side) -> Result<Moved<'a>, Errno> {
         let before = host.find(self.name)?.ok_or(Errno::NODEV)?;
         let addresses = host.addresses(before.index)?;
-        let device = host.hand_over(&before, self.wanted, container)?;
-        let moved = Moved { name: self.name, was_up: before.up, addresses, device };
+        let name = self.name;
+        let handed_over = host.hand_over(&before, self.wanted, container);
+        if handed_over.is_err()
+            && host.find(name)?.is_none()
+            && let Some(device) = container.find(name)?
+        {
+            // It moved, and could not have its new name.
+            Moved { name, was_up: before.up, addresses, device }.go_back(host, container);
+            return Err(handed_over.err().unwrap_or(Errno::EXIST));
+        }
+        let moved = Moved { name, was_up: before.up, addresses, device: handed_over? };
         let set_up = moved.addresses.iter().try_for_each(|address| container.add(address, moved.device.index));
         if let Err(errno) = set_up.and_then(|()| container.bring_up(moved.device.index)) {
             moved.go_back(host, container);
