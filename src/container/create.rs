@@ -202,9 +202,9 @@ pub fn begin<'a>(
     let ahead = Ahead::start(&mut plan);
     plan.time_offsets = idmaps::time_offsets(spec)?;
 
-    let seccomp = super::seccomp::profile_of(spec)?;
+    let has_filter = linux.is_some_and(|linux| linux.seccomp().is_some());
     let mut process = match spec.process() {
-        Some(process) => Some(Process::prepare(process, linux, seccomp.is_some())?),
+        Some(process) => Some(Process::prepare(process, linux, has_filter)?),
         None => None,
     };
     let maps = idmaps::plan(spec, new, runtime)?;
@@ -363,8 +363,9 @@ pub fn begin<'a>(
             }
             created.child.proceed()?;
         }
-        if let (Some(profile), Some(_)) = (&seccomp, &process) {
-            super::seccomp::send_filter(profile, &created.child.link)?;
+        // Looked at now that the child is busy.
+        if let (Some(_), Some(profile)) = (&process, super::seccomp::profile_of(spec)?) {
+            super::seccomp::send_filter(&profile, &created.child.link)?;
         }
         if let Some(outer) = &outer {
             signals.until_readable(outer.as_fd(), None)?;
