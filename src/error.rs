@@ -121,6 +121,11 @@ impl Error {
         self.kind == Kind::NotFound || matches!(self.errno, Some(Errno::NOENT | Errno::NODEV))
     }
 
+    /// Whether this user may not.
+    pub fn is_denied(&self) -> bool {
+        matches!(self.errno, Some(Errno::PERM | Errno::ACCESS))
+    }
+
     /// The errno of the system call that failed, if one did.
     pub fn errno(&self) -> Option<Errno> {
         self.errno

@@ -56,27 +56,29 @@ impl Socket {
         socket_with(AddressFamily::NETLINK, SocketType::RAW, SocketFlags::CLOEXEC, protocol).map(Socket)
     }
 
-    /// In another network namespace. Somebody else goes there to make it, so that the caller stays where it is: a thread, or,
-    /// where the caller's privilege is in the user namespace that owns it, a process that enters that one first.
+    /// One for each protocol, in another network namespace. Somebody else goes there to make them, so that the caller stays
+    /// where it is: a thread, or, where the caller's privilege is in the user namespace that owns it, a process that enters
+    /// that one first.
     ///
     /// # Errors
     /// `EPERM` without `CAP_SYS_ADMIN` over it or over its owner, but for the caller's own.
-    pub(crate) fn open_in(ns: BorrowedFd<'_>, protocol: Protocol) -> Result<Socket, Errno> {
+    pub(crate) fn open_in(ns: BorrowedFd<'_>, protocols: &[Protocol]) -> Result<Vec<Socket>, Errno> {
         let inode = |ns: BorrowedFd<'_>| rustix::fs::fstat(ns).map(|status| status.st_ino);
+        let open = || protocols.iter().map(|protocol| Socket::open(*protocol)).collect();
         if rustix::fs::stat("/proc/thread-self/ns/net").map(|status| status.st_ino) == inode(ns) {
-            return Socket::open(protocol);
+            return open();
         }
         let entered = std::thread::scope(|scope| {
             let thread = scope.spawn(|| {
                 move_into_link_name_space(ns, Some(LinkNameSpaceType::Network))?;
-                Socket::open(protocol)
+                open()
             });
             thread.join().unwrap_or(Err(Errno::AGAIN))
         });
         match entered {
             Err(Errno::PERM) => match ioctl::namespace_owner(ns) {
                 Ok(owner) if rustix::fs::stat("/proc/self/ns/user")?.st_ino != inode(owner.as_fd())? => {
-                    Socket::open_through(owner.as_fd(), ns, protocol)
+                    Socket::open_through(owner.as_fd(), ns, protocols)
                 }
                 _ => Err(Errno::PERM),
             },
@@ -84,23 +86,24 @@ impl Socket {
         }
     }
 
-    /// In the network namespace, by a child that enters its owner first and hands the socket over. A user namespace can
+    /// In the network namespace, by a child that enters its owner first and hands the sockets over. A user namespace can
     /// only be entered by a process with one thread, and not be left again.
-    fn open_through(owner: BorrowedFd<'_>, ns: BorrowedFd<'_>, protocol: Protocol) -> Result<Socket, Errno> {
+    fn open_through(owner: BorrowedFd<'_>, ns: BorrowedFd<'_>, protocols: &[Protocol]) -> Result<Vec<Socket>, Errno> {
         let flags = SocketFlags::CLOEXEC;
         let (ours, theirs) = rustix::net::socketpair(AddressFamily::UNIX, SocketType::SEQPACKET, flags, None)?;
         let child = match clone3(&Clone3::default())? {
             Forked::Child => {
+                let hand_over = |protocol: &Protocol| send_fd(theirs.as_fd(), b"+", Socket::open(*protocol)?.0.as_fd());
                 let made = setns(owner, Kind::User.flag())
                     .and_then(|()| setns(ns, Kind::Net.flag()))
-                    .and_then(|()| Socket::open(protocol))
-                    .and_then(|socket| send_fd(theirs.as_fd(), b"+", socket.0.as_fd()));
+                    .and_then(|()| protocols.iter().try_for_each(hand_over));
                 exit_now(made.err().map_or(0, Errno::raw_os_error));
             }
             Forked::Parent(child, _) => child,
         };
         drop(theirs);
-        let socket = receive_fd(ours.as_fd());
+        let sockets: Result<Option<Vec<Socket>>, Errno> =
+            protocols.iter().map(|_| Ok(receive_fd(ours.as_fd())?.map(Socket))).collect();
         let status = loop {
             match waitpid(Some(child), WaitOptions::empty()) {
                 Err(Errno::INTR) => {}
@@ -108,8 +111,8 @@ impl Socket {
                 other => break other.ok().flatten(),
             }
         };
-        match (socket?, status.and_then(|(_, status)| status.exit_status())) {
-            (Some(socket), _) => Ok(Socket(socket)),
+        match (sockets?, status.and_then(|(_, status)| status.exit_status())) {
+            (Some(sockets), _) => Ok(sockets),
             (None, Some(errno)) if errno != 0 => Err(Errno::from_raw_os_error(errno)),
             (None, _) => Err(Errno::CHILD),
         }

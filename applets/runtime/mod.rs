@@ -157,11 +157,11 @@ fn run(args: Vec<OsString>) -> ExitCode {
     let Some(verb) = VERBS.iter().find(|verb| verb.name == name) else {
         return usage("", &format!("there is no command '{name}': see --help"));
     };
-    // For a caller who ignores it, as some daemons do, the kernel would reap what is waited for here.
-    nskit::sys::signal::set_default(nix::sys::signal::Signal::SIGCHLD as i32);
     // First of all, since everything before it is done twice.
     let protected = if verb.protected { protect::own_image() } else { Ok(()) };
     nskit::sys::start::prepare();
+    // For a caller who ignores it, as some daemons do, the kernel would reap what is waited for here.
+    nskit::sys::signal::set_default(nix::sys::signal::Signal::SIGCHLD as i32);
     let globals = match line.try_get_matches_from(before).and_then(|matches| Globals::from_arg_matches(&matches)) {
         Ok(globals) => globals,
         Err(error) => return usage("", &arguments::explain(&error)),

@@ -433,7 +433,7 @@ fn join_dir(dir: &Path, pid: &str, opened: &mut Vec<OwnedFd>) -> Result<(), Errn
 
 /// Whether a failure means that this user may not, rather than that something is wrong.
 fn is_denial(error: &Error) -> bool {
-    matches!(error.errno(), Some(Errno::PERM | Errno::ACCESS | Errno::ROFS))
+    error.is_denied() || error.errno() == Some(Errno::ROFS)
 }
 
 /// Directories made on the way, removed again unless all went well.

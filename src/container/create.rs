@@ -248,10 +248,10 @@ pub fn begin<'a>(
         Start::AtGate => Some(open_gate(&folder)?),
         Start::Detached | Start::Attached => None,
     };
-    let (creator, ignored_signals) = state::creator();
+    let own = state::own_stat();
     if placement.is_wanted() {
         // Where the cgroup will be must be on record before any of it is there.
-        state.creator = creator;
+        state.creator = (own.pid, own.started);
         folder.save(&state)?;
     }
 
@@ -281,7 +281,7 @@ pub fn begin<'a>(
         console: console.as_ref().map(|console| &console.inner),
         gate: gate.as_ref(),
         starts_at_once,
-        ignored_signals,
+        ignored_signals: own.ignored,
         keyring: keyring(id, options)?,
         parent_is_due,
         hook_output: &hook_output,

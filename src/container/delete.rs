@@ -3,7 +3,7 @@
 use std::time::{Duration, Instant};
 
 use oci_spec::runtime::Spec;
-use rustix::event::{PollFd, PollFlags, Timespec};
+use rustix::event::{PollFd, PollFlags};
 use rustix::process::Signal;
 
 use super::cgroups::Placement;
@@ -16,7 +16,7 @@ use super::systemd::Held;
 use super::wait::Signals;
 use crate::cgroup::systemd::bus::wait_alone;
 use crate::cgroup::{Cgroup, Paths};
-use crate::error::{Error, Kind, Result};
+use crate::error::{Attempt, Error, Kind, Result};
 
 /// How long a killed process may take to be gone.
 const PATIENCE: Duration = Duration::from_secs(10);
@@ -114,28 +114,22 @@ fn kill_all(container: &Container, cgroup: &Cgroup) -> Result<()> {
     // Frozen processes die when they thaw; those of a shared pid namespace are not the first one's to take along.
     let killed = cgroup.kill(Signal::KILL);
     let Some(init) = init else { return Ok(()) };
-    let deadline = Instant::now() + PATIENCE;
-    loop {
-        let left = deadline.saturating_duration_since(Instant::now());
-        let timeout = Timespec { tv_sec: left.as_secs() as i64, tv_nsec: left.subsec_nanos().into() };
-        match rustix::event::poll(&mut [PollFd::new(&init, PollFlags::IN)], Some(&timeout)) {
-            Ok(0) => {
-                killed?;
-                return Err(Error::new(
-                    Kind::State,
-                    format!(
-                        "process {} of container {} does not end within {} s of SIGKILL",
-                        container.state.init_process_pid,
-                        container.state.id,
-                        PATIENCE.as_secs()
-                    ),
-                ));
-            }
-            Ok(_) => return Ok(()),
-            Err(rustix::io::Errno::INTR) => {}
-            Err(errno) => return Err(Error::os(errno, "wait for the container's first process")),
-        }
+    let mut fds = [PollFd::new(&init, PollFlags::IN)];
+    let ended = crate::sys::fd::poll_until(&mut fds, Some(Instant::now() + PATIENCE))
+        .attempt(|| "wait for the container's first process")?;
+    if ended {
+        return Ok(());
     }
+    killed?;
+    Err(Error::new(
+        Kind::State,
+        format!(
+            "process {} of container {} does not end within {} s of SIGKILL",
+            container.state.init_process_pid,
+            container.state.id,
+            PATIENCE.as_secs()
+        ),
+    ))
 }
 
 /// Removes what is left of a container whose first process is gone: processes, its systemd unit, cgroups, state; then runs

@@ -87,7 +87,7 @@ pub fn exec(
         Some(cgroup) if !cgroup.is_unified() && !process.has_affinity() => Some(cgroup.entrances()?),
         _ => None,
     };
-    let (_, ignored_signals) = super::state::creator();
+    let ignored_signals = super::state::own_stat().ignored;
     let body = |born: &mut Born| -> Result<Infallible> {
         if let Some(entrances) = &entrances {
             entrances.enter()?;
@@ -110,7 +110,7 @@ pub fn exec(
         }
         born.link.wait()?;
         if !process.ends_with_affinity() {
-            let _ = crate::sys::sched::lift_affinity();
+            crate::sys::sched::lift_affinity();
         }
         let ready = process.confine(proc.as_ref(), &mut born.link, false, preserve_fds)?;
         ready.execute(&mut born.link)
@@ -129,7 +129,7 @@ pub fn exec(
                 Err(error) if error.errno() == Some(Errno::BUSY) && options.cgroup.is_empty() => {
                     below(&container, cgroup)?.ok_or(error)?.join(Some(pid))?;
                 }
-                Err(error) if is_denied(&error) && options.cgroup.is_empty() => {
+                Err(error) if error.is_denied() && options.cgroup.is_empty() => {
                     container.state.systemd_unit.as_ref().ok_or(error)?.attach(pid)?;
                 }
                 joined => joined?,
@@ -249,13 +249,9 @@ fn start(
             Ok((launch(plan, targets, below.fd_for_clone()?, &body)?, true))
         }
         // A user may move processes within what is theirs; systemd can bring one there.
-        Err(error) if container.state.systemd_unit.is_some() && is_denied(&error) => {
+        Err(error) if container.state.systemd_unit.is_some() && error.is_denied() => {
             Ok((launch(plan, targets, None, &body)?, false))
         }
         launched => Ok((launched?, true)),
     }
-}
-
-fn is_denied(error: &Error) -> bool {
-    matches!(error.errno(), Some(Errno::ACCESS | Errno::PERM))
 }

@@ -182,7 +182,7 @@ fn run_one(
         command.process_group(0);
     }
     // Nobody would wait for it if this process were killed.
-    crate::sys::signal::die_with_parent(&mut command);
+    crate::sys::signal::attend(&mut command);
     let mut child = command.spawn().attempt(|| "start")?;
     if may_end_early {
         let ended = ends_within(child.id(), timeout.map(Duration::from_secs), signals);

@@ -185,7 +185,7 @@ impl Placed<'_> {
             }
             // Its cgroups say where a container may run, not what the runtime was confined to (as runc from 1.3.1 on), nor
             // where this process had to keep out of the runtime's way.
-            let _ = sys::sched::lift_affinity();
+            sys::sched::lift_affinity();
             born.enter_late(Kinds::ALL)?;
         }
         Ok(())

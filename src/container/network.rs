@@ -184,7 +184,7 @@ impl Side {
 
     fn of(pid: Pid) -> Result<Side> {
         Side::open(&format!("/proc/{}/ns/net", pid.as_raw_nonzero()), |namespace| {
-            Socket::open_in(namespace.as_fd(), Protocol::Route)
+            Socket::open_in(namespace.as_fd(), &[Protocol::Route])?.pop().ok_or(Errno::BADF)
         })
     }
 

@@ -143,14 +143,16 @@ pub(super) fn read_once<'a>(path: &str, buffer: &'a mut [u8]) -> Option<&'a [u8]
 /// What /proc/PID/stat tells of a process.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Stat {
+    /// Which process.
+    pub(super) pid: i32,
     /// It still runs.
     alive: bool,
     /// It has executed a program since it was forked.
     pub(super) executed: bool,
     /// When it started, in clock ticks after boot.
-    started: u64,
+    pub(super) started: u64,
     /// Signals that it ignores, a bit for each from SIGHUP on.
-    ignored: u32,
+    pub(super) ignored: u32,
 }
 
 /// Whether a process still runs, and when it started, in clock ticks after boot.
@@ -177,7 +179,7 @@ pub(super) fn process_stat(pid: i32) -> Option<Stat> {
     let executed = fields.nth(5)?.parse::<u32>().ok()? & 0x40 == 0;
     // Fields 22 and 33.
     let (started, ignored) = (fields.nth(12)?.parse().ok()?, fields.nth(10)?.parse().ok()?);
-    Some(Stat { alive, executed, started, ignored })
+    Some(Stat { pid, alive, executed, started, ignored })
 }
 
 /// Whether `pid`, which has let go of its close-on-exec descriptors, did so by execve(2) and not by its end.
@@ -248,10 +250,10 @@ impl State {
     }
 }
 
-/// This process, as [`State::creator`] keeps it, and which signals it ignores, a bit for each from SIGHUP on.
-pub fn creator() -> ((i32, u64), u32) {
+/// What /proc tells of this process; nothing of note where there is no /proc.
+pub(super) fn own_stat() -> Stat {
     let pid = std::process::id() as i32;
-    process_stat(pid).map_or(((pid, 0), 0), |stat| ((pid, stat.started), stat.ignored))
+    process_stat(pid).unwrap_or(Stat { pid, alive: true, executed: true, started: 0, ignored: 0 })
 }
 
 /// The time now, RFC 3339 with nanoseconds, UTC.

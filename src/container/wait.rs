@@ -7,7 +7,7 @@ use std::time::Instant;
 
 use nix::sys::signal::{SigSet, SigmaskHow, Signal, sigprocmask};
 use nix::sys::signalfd::{SfdFlags, SignalFd};
-use rustix::event::{PollFd, PollFlags, Timespec};
+use rustix::event::{PollFd, PollFlags};
 use rustix::io::Errno;
 use rustix::process::{Pid, WaitOptions};
 
@@ -139,15 +139,7 @@ impl Signals {
 /// # Errors
 /// As poll(2).
 pub fn poll_until(fds: &mut [PollFd<'_>], deadline: Option<Instant>) -> Result<bool> {
-    loop {
-        let left = deadline.map(|deadline| deadline.saturating_duration_since(Instant::now()));
-        let timeout = left.map(|left| Timespec { tv_sec: left.as_secs() as i64, tv_nsec: left.subsec_nanos().into() });
-        match rustix::event::poll(fds, timeout.as_ref()) {
-            Ok(ready) => return Ok(ready > 0),
-            Err(Errno::INTR) => {}
-            Err(errno) => return Err(Error::os(errno, "wait for a process")),
-        }
-    }
+    sys::fd::poll_until(fds, deadline).attempt(|| "wait for a process")
 }
 
 fn pass_on(signal: i32, pidfd: &OwnedFd, relay: Option<&Relay>) {

@@ -72,7 +72,12 @@ const IFF_UP: u32 = 1;
 pub fn look(ns: BorrowedFd<'_>) -> Result<Network> {
     let inode = rustix::fs::fstat(ns).attempt(|| "stat the network namespace")?.st_ino;
     let attempted = || format!("look into net:[{inode}]");
-    let mut route = Socket::open_in(ns, Protocol::Route).attempt(attempted)?;
+    // A kernel that cannot list sockets has none to tell of.
+    let mut sockets = Socket::open_in(ns, &[Protocol::Route, Protocol::Diagnosis])
+        .or_else(|_| Socket::open_in(ns, &[Protocol::Route]))
+        .attempt(attempted)?
+        .into_iter();
+    let mut route = sockets.next().ok_or_else(|| Error::invalid(attempted()))?;
     let mut network = Network { namespace: inode, ..Network::default() };
     for message in route.dump(netlink::RTM_GETLINK, &[0; 16]).attempt(attempted)? {
         network.links.extend(read_link(&message));
@@ -84,8 +89,7 @@ pub fn look(ns: BorrowedFd<'_>) -> Result<Network> {
             link.addresses.push(address);
         }
     }
-    // A kernel that cannot list sockets has none to tell of.
-    let Ok(mut diagnosis) = Socket::open_in(ns, Protocol::Diagnosis) else { return Ok(network) };
+    let Some(mut diagnosis) = sockets.next() else { return Ok(network) };
     for (protocol, number, states) in [("tcp", 6, TCP_LISTEN), ("udp", 17, UDP_UNCONNECTED)] {
         for family in [2u8, 10] {
             let mut request = vec![family, number, 0, 0];
@@ -133,7 +137,7 @@ pub fn look_at_all(snapshot: &Snapshot) -> (Vec<Network>, Vec<(u64, Error)>) {
                 let inode = networks[candidate].namespace;
                 let Some(fd) = open(inode) else { continue };
                 if route.is_none() {
-                    route = Socket::open_in(own.as_fd(), Protocol::Route).ok();
+                    route = Socket::open_in(own.as_fd(), &[Protocol::Route]).ok().and_then(|mut sockets| sockets.pop());
                 }
                 if let Some(id) = route.as_mut().and_then(|route| route.netnsid(fd.as_fd())) {
                     ids.insert(id, inode);

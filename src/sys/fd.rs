@@ -1,9 +1,12 @@
-//! File descriptors by number: those that a parent left open for us, and closing ranges of them; and handing them over.
+//! File descriptors by number: those that a parent left open for us, and closing ranges of them; handing them over, and
+//! waiting for them.
 
 use std::io::IoSlice;
 use std::mem::MaybeUninit;
 use std::os::fd::{AsFd, BorrowedFd, FromRawFd, IntoRawFd, OwnedFd, RawFd};
+use std::time::Instant;
 
+use rustix::event::{PollFd, Timespec};
 use rustix::io::Errno;
 use rustix::net::{
     RecvAncillaryBuffer, RecvAncillaryMessage, RecvFlags, SendAncillaryBuffer, SendAncillaryMessage, SendFlags,
@@ -132,6 +135,21 @@ pub fn read_whole(file: impl AsFd, capacity: usize, one_piece: bool) -> Result<V
             Ok(read) if one_piece && read < room => return Ok(content),
             Ok(_) | Err(Errno::INTR) => {}
             Err(errno) => return Err(errno),
+        }
+    }
+}
+
+/// Waits until one of `fds` is ready; false when `deadline` has come first.
+///
+/// # Errors
+/// As poll(2).
+pub fn poll_until(fds: &mut [PollFd<'_>], deadline: Option<Instant>) -> Result<bool, Errno> {
+    loop {
+        let left = deadline.map(|deadline| deadline.saturating_duration_since(Instant::now()));
+        let timeout = left.map(Timespec::try_from).transpose().map_err(|_| Errno::INVAL)?;
+        match rustix::event::poll(fds, timeout.as_ref()) {
+            Err(Errno::INTR) => {}
+            other => return other.map(|ready| ready > 0),
         }
     }
 }

@@ -14,9 +14,9 @@ pub fn unblock_all() {
     }
 }
 
-/// Has the kernel kill what `command` will start when this process ends (`PR_SET_PDEATHSIG`, prctl(2)); processes that it
-/// starts in turn are not meant. And it hears of signals, whatever this process holds back for itself.
-pub fn die_with_parent(command: &mut std::process::Command) {
+/// Has what `command` will start hear of signals, whatever this process holds back for itself, and has the kernel kill it
+/// when this process ends (`PR_SET_PDEATHSIG`, prctl(2)); processes that it starts in turn are not meant.
+pub fn attend(command: &mut std::process::Command) {
     use std::os::unix::process::CommandExt;
     // SAFETY: no arguments.
     let parent = unsafe { libc::getpid() };

@@ -25,6 +25,7 @@ use super::address::Endpoint;
 use super::message::{self, Call, Kind, Message};
 use super::wire::Damaged;
 use crate::error::{Attempt, Error, Kind as ErrorKind, Result};
+use crate::sys::fd::poll_until;
 
 /// How long an answer, or the end of a job, may take. As long as runc waits.
 const PATIENCE: Duration = Duration::from_secs(30);
@@ -42,15 +43,7 @@ pub type Wait<'a> = dyn Fn(BorrowedFd<'_>, Instant) -> Result<bool> + 'a;
 /// # Errors
 /// As poll(2).
 pub fn wait_alone(fd: BorrowedFd<'_>, deadline: Instant) -> Result<bool> {
-    loop {
-        let left = deadline.saturating_duration_since(Instant::now());
-        let timeout = left.try_into().map_err(|_| Error::os(Errno::INVAL, "wait for systemd"))?;
-        match rustix::event::poll(&mut [PollFd::new(&fd, PollFlags::IN)], Some(&timeout)) {
-            Ok(ready) => return Ok(ready > 0),
-            Err(Errno::INTR) => {}
-            Err(errno) => return Err(Error::os(errno, "wait for systemd")),
-        }
-    }
+    poll_until(&mut [PollFd::new(&fd, PollFlags::IN)], Some(deadline)).attempt(|| "wait for systemd")
 }
 
 /// Why a call was refused.
