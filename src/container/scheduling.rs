@@ -8,7 +8,7 @@ use rustix::process::Pid;
 use rustix::thread::CpuSet;
 
 use crate::error::{Attempt, Error, Result};
-use crate::sys::sched::SchedAttr;
+use crate::sys::sched::{SchedAttr, mask_of_list};
 
 /// The processors that a process of `exec` may run on: before and after it is moved to the container's cgroup.
 #[derive(Debug, Default)]
@@ -21,7 +21,7 @@ pub(super) fn affinity(process: &SpecProcess) -> Result<Affinity> {
     let Some(wanted) = process.exec_cpu_affinity() else { return Ok(Affinity::default()) };
     let set = |list: &Option<String>| -> Result<Option<CpuSet>> {
         let Some(list) = list.as_deref().filter(|list| !list.is_empty()) else { return Ok(None) };
-        let mask = number_list(list)
+        let mask = mask_of_list(list)
             .filter(|mask| mask.len() * 64 <= CpuSet::MAX_CPU)
             .ok_or_else(|| Error::invalid(format!("invalid execCPUAffinity: {list:?}")))?;
         let mut cpus = CpuSet::new();
@@ -124,7 +124,7 @@ pub(super) fn memory_policy(policy: &LinuxMemoryPolicy) -> Result<(u32, Vec<u64>
                 MemoryPolicyFlagType::MpolFNumaBalancing => 1 << 13,
             }
     });
-    let nodes = number_list(policy.nodes().as_deref().unwrap_or_default()).ok_or_else(|| {
+    let nodes = mask_of_list(policy.nodes().as_deref().unwrap_or_default()).ok_or_else(|| {
         Error::invalid(format!("invalid memory policy nodes: {:?}", policy.nodes().as_deref().unwrap_or_default()))
     })?;
     if matches!(mode, 0 | 4) && !nodes.is_empty() {
@@ -134,32 +134,15 @@ pub(super) fn memory_policy(policy: &LinuxMemoryPolicy) -> Result<(u32, Vec<u64>
     Ok((mode | flags, nodes))
 }
 
-/// The bit mask of a list such as `0-3,7`.
-fn number_list(text: &str) -> Option<Vec<u64>> {
-    let mut mask = Vec::new();
-    for part in text.split(',').filter(|part| !part.is_empty()) {
-        let (first, last) = part.split_once('-').unwrap_or((part, part));
-        let (first, last): (usize, usize) = (first.trim().parse().ok()?, last.trim().parse().ok()?);
-        if first > last || last >= 8192 {
-            return None;
-        }
-        if mask.len() <= last / 64 {
-            mask.resize(last / 64 + 1, 0);
-        }
-        (first..=last).for_each(|number| mask[number / 64] |= 1 << (number % 64));
-    }
-    Some(mask)
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
 
     #[test]
     fn lists_of_numbers_become_masks() {
-        assert_eq!(number_list("0-2,64"), Some(vec![7, 1]));
-        assert_eq!(number_list(""), Some(vec![]));
-        assert_eq!(number_list("3-1"), None);
-        assert_eq!(number_list("x"), None);
+        assert_eq!(mask_of_list("0-2,64"), Some(vec![7, 1]));
+        assert_eq!(mask_of_list(""), Some(vec![]));
+        assert_eq!(mask_of_list("3-1"), None);
+        assert_eq!(mask_of_list("x"), None);
     }
 }

@@ -76,6 +76,24 @@ pub fn set_personality(domain: u64) -> Result<(), Errno> {
     check(unsafe { libc::syscall(libc::SYS_personality, domain) }).map(drop)
 }
 
+/// The bit mask of a list of processors or memory nodes, as `0-3,7` of cpuset(7); `None` where it is none, or names a number
+/// beyond 8191, the highest that the kernel can be built for.
+pub fn mask_of_list(text: &str) -> Option<Vec<u64>> {
+    let mut mask = Vec::new();
+    for part in text.split(',').filter(|part| !part.trim().is_empty()) {
+        let (first, last) = part.split_once('-').unwrap_or((part, part));
+        let (first, last): (usize, usize) = (first.trim().parse().ok()?, last.trim().parse().ok()?);
+        if first > last || last >= 8192 {
+            return None;
+        }
+        if mask.len() <= last / 64 {
+            mask.resize(last / 64 + 1, 0);
+        }
+        (first..=last).for_each(|number| mask[number / 64] |= 1 << (number % 64));
+    }
+    Some(mask)
+}
+
 /// Has `pid`, a process that this one has just begun and goes on beside, run on another processor than this one, where
 /// there is another that it may use; until [`lift_affinity`], or until it ends.
 ///

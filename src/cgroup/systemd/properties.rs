@@ -13,6 +13,7 @@ use super::wire::Value;
 use crate::cgroup::Resources;
 use crate::cgroup::resources::v2::{cpu_weight, swap_max};
 use crate::error::{Error, Result};
+use crate::sys::sched::mask_of_list;
 
 /// A property: name and value.
 pub type Property = (String, Value);
@@ -23,8 +24,6 @@ const INFINITY: u64 = u64::MAX;
 const PERIOD: u64 = 100_000;
 /// systemd has quotas in whole percents of a processor: in steps of so many microseconds a second.
 const STEP: u64 = 10_000;
-/// The highest number of a processor or memory node that is believed.
-const HIGHEST: usize = 8191;
 
 // The versions of systemd from which on it knows a property.
 const HAS_QUOTA_PERIOD: u32 = 242;
@@ -171,23 +170,11 @@ fn unified(
 
 /// A list of processors or memory nodes (`0-3,7`) as systemd takes it: a bit each, the lowest first.
 fn bits(list: &str) -> Result<Vec<u8>> {
-    let wrong = || Error::invalid(format!("{list:?} is not a list of processors or memory nodes"));
-    let mut bits = Vec::new();
-    for range in list.split(',').map(str::trim).filter(|range| !range.is_empty()) {
-        let (first, last) = range.split_once('-').unwrap_or((range, range));
-        let number = |text: &str| text.trim().parse::<usize>().ok().filter(|n| *n <= HIGHEST).ok_or_else(wrong);
-        let (first, last) = (number(first)?, number(last)?);
-        if first > last {
-            return Err(wrong());
-        }
-        for n in first..=last {
-            if bits.len() <= n / 8 {
-                bits.resize(n / 8 + 1, 0);
-            }
-            bits[n / 8] |= 1 << (n % 8);
-        }
-    }
-    if bits.is_empty() { Err(wrong()) } else { Ok(bits) }
+    let mask = mask_of_list(list).filter(|mask| !mask.is_empty());
+    let mask = mask.ok_or_else(|| Error::invalid(format!("{list:?} is not a list of processors or memory nodes")))?;
+    let mut bits: Vec<u8> = mask.into_iter().flat_map(u64::to_le_bytes).collect();
+    bits.truncate(bits.iter().rposition(|byte| *byte != 0).map_or(0, |last| last + 1));
+    Ok(bits)
 }
 
 #[cfg(test)]
