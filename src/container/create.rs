@@ -179,17 +179,12 @@ pub fn begin<'a>(
 ) -> Result<Created<'a>> {
     let folder = Folder::of(&runtime.root, id)?;
     let mut bundle = Bundle::load(&options.bundle)?;
-    let lock = folder.create()?;
-    let mut unfinished = Unfinished(Some(&folder));
-    sd_notify::prepare(&folder, &mut bundle.spec)?;
-    let spec = &bundle.spec;
-    let linux = spec.linux().as_ref();
 
     let kinds = bundle.kinds();
     let mut targets = Vec::new();
     let mut joins = Vec::new();
     let mut in_own_cgroup_namespace = !kinds.contains(Kind::Cgroup);
-    for (kind, path) in namespaces(spec) {
+    for (kind, path) in namespaces(&bundle.spec) {
         if let Some(path) = path {
             let target = Target::open(path)?;
             in_own_cgroup_namespace |= kind == Kind::Cgroup && is_own_cgroup_namespace(&target)?;
@@ -200,6 +195,12 @@ pub fn begin<'a>(
     let new = kinds - joins.iter().fold(Kinds::NONE, |all, kinds| all | *kinds);
     let mut plan = namespace::plan(new, &joins, runtime.privileged());
     let ahead = Ahead::start(&mut plan);
+
+    let lock = folder.create()?;
+    let mut unfinished = Unfinished(Some(&folder));
+    sd_notify::prepare(&folder, &mut bundle.spec)?;
+    let spec = &bundle.spec;
+    let linux = spec.linux().as_ref();
     plan.time_offsets = idmaps::time_offsets(spec)?;
 
     let has_filter = linux.is_some_and(|linux| linux.seccomp().is_some());

@@ -22,7 +22,7 @@
 //! An end of file before its time means that the other side died; the parent asks waitid(2) what of.
 
 use std::fmt;
-use std::mem::MaybeUninit;
+use std::mem::{ManuallyDrop, MaybeUninit};
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 
 use rustix::event::{PollFd, PollFlags, Timespec};
@@ -210,7 +210,8 @@ impl Link {
     /// # Errors
     /// When the other side is gone.
     pub fn wait_for_filter(&mut self) -> Result<seccomp::Program> {
-        let mut buffer = Vec::with_capacity(LONGEST + seccomp::Program::LONGEST);
+        // Not freed: the program is executed next, and to give memory back before costs a system call.
+        let mut buffer = ManuallyDrop::new(Vec::with_capacity(LONGEST + seccomp::Program::LONGEST));
         match self.receive_into(buffer.spare_capacity_mut())? {
             Some(Message::Filter(program)) => Ok(program),
             Some(other) => Err(Error::new(Kind::Died, format!("{other} came where a seccomp filter was due"))),
