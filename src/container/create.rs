@@ -6,7 +6,7 @@
 
 use std::ffi::CString;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
 use rustix::net::{AddressFamily, SocketFlags, SocketType};
 
@@ -88,7 +88,7 @@ impl Created<'_> {
     /// `None` when it was deleted by somebody else.
     pub fn take_parts(&mut self) -> Option<(Option<crate::cgroup::Cgroup>, oci_spec::runtime::Spec)> {
         self.done = true;
-        self.lock.hold_again().then(|| (self.placement.take_cgroup(), std::mem::take(&mut self.bundle.spec)))
+        self.lock.hold_again().then(|| (self.placement.take_cgroup(), std::mem::take(&mut self.bundle.config.spec)))
     }
 }
 
@@ -138,7 +138,7 @@ impl Drop for Created<'_> {
         self.placement.remove_quietly();
         let _ = self.folder.remove();
         let state = self.state.reported(Status::Stopped);
-        let hooks = hooks::at(&self.bundle.spec, Point::Poststop);
+        let hooks = hooks::at(&self.bundle.config.spec, Point::Poststop);
         if let Err(error) = hooks::run(hooks, Point::Poststop, &state, &[], Some(self.signals)) {
             log::warn!("{}", error.as_go_prints_it());
         }
@@ -184,7 +184,7 @@ pub fn begin<'a>(
     let mut targets = Vec::new();
     let mut joins = Vec::new();
     let mut in_own_cgroup_namespace = !kinds.contains(Kind::Cgroup);
-    for (kind, path) in namespaces(&bundle.spec) {
+    for (kind, path) in namespaces(&bundle.config.spec) {
         if let Some(path) = path {
             let target = Target::open(path)?;
             in_own_cgroup_namespace |= kind == Kind::Cgroup && is_own_cgroup_namespace(&target)?;
@@ -198,14 +198,13 @@ pub fn begin<'a>(
 
     let lock = folder.create()?;
     let mut unfinished = Unfinished(Some(&folder));
-    sd_notify::prepare(&folder, &mut bundle.spec)?;
-    let spec = &bundle.spec;
+    sd_notify::prepare(&folder, &mut bundle.config.spec)?;
+    let spec = &bundle.config.spec;
     let linux = spec.linux().as_ref();
     plan.time_offsets = idmaps::time_offsets(spec)?;
 
-    let has_filter = linux.is_some_and(|linux| linux.seccomp().is_some());
     let mut process = match spec.process() {
-        Some(process) => Some(Process::prepare(process, linux, has_filter)?),
+        Some(process) => Some(Process::prepare(process, linux, bundle.config.has_profile())?),
         None => None,
     };
     let maps = idmaps::plan(spec, new, runtime)?;
@@ -330,7 +329,6 @@ pub fn begin<'a>(
         starts_at_once,
         done: false,
     };
-    let spec = &created.bundle.spec;
     let pid = created.child.pid;
     let set_up: Result<()> = (|| {
         if new.contains(Kind::User) {
@@ -341,7 +339,7 @@ pub fn begin<'a>(
         state.init_process_start = state::process_start(state.init_process_pid).map_or(0, |(_, start)| start);
         state.namespace_paths = namespace_paths(state.init_process_pid);
         created.folder.save(&state)?;
-        created.folder.save_config(&created.bundle.text)?;
+        created.folder.save_config(&created.bundle.config.text)?;
         created.lock.release();
         created.placement.limit_and_join(pid, is_born_in_cgroup, own_cgroups.is_some(), &wait)?;
         let cgroup_paths = created.placement.paths();
@@ -356,6 +354,7 @@ pub fn begin<'a>(
         log::debug!("container {id}: its first process is {}", state.init_process_pid);
         created.child.proceed()?;
         if parent_is_due {
+            let spec = &created.bundle.config.spec;
             notify::wait_for(&mut created.child, Stage::Mounted, spec, &state, signals)?;
             network::move_devices(spec, pid)?;
             let reported = state.reported(Status::Creating);
@@ -365,6 +364,8 @@ pub fn begin<'a>(
             created.child.proceed()?;
         }
         // Looked at now that the child is busy.
+        created.bundle.config.complete()?;
+        let spec = &created.bundle.config.spec;
         if let (Some(_), Some(profile)) = (&process, super::seccomp::profile_of(spec)?) {
             super::seccomp::send_filter(&profile, &created.child.link)?;
         }
@@ -447,7 +448,10 @@ pub fn open_gate_of(folder: &Folder) -> Result<Option<Link>> {
 
 /// How many descriptors from 3 on the program inherits: those of socket activation, and those that the caller asks for.
 pub(super) fn pass_fds(process: Option<&mut Process>, preserve_fds: u32) -> Result<u32> {
-    let listen = std::env::var("LISTEN_FDS").ok().and_then(|text| text.parse::<u32>().ok()).unwrap_or(0);
+    use crate::sys::fd::is_inherited;
+    let listen = std::env::var("LISTEN_FDS").ok().and_then(|text| text.parse::<u32>().ok());
+    // The variable may be a left-over: of a service whose own children do not get its sockets.
+    let listen = listen.filter(|listen| (3..).take(*listen as usize).all(is_inherited)).unwrap_or(0);
     if let (Some(process), true) = (process, listen > 0) {
         process.add_variable(format!("LISTEN_FDS={listen}"))?;
         process.add_variable("LISTEN_PID=1".to_owned())?;
@@ -455,12 +459,11 @@ pub(super) fn pass_fds(process: Option<&mut Process>, preserve_fds: u32) -> Resu
             process.add_variable(format!("LISTEN_FDNAMES={names}"))?;
         }
     }
-    for number in 3 + listen..3 + listen + preserve_fds {
-        if !Path::new(&format!("/proc/self/fd/{number}")).exists() {
-            return Err(Error::invalid(format!(
-                "preserved file descriptor {number} (of {preserve_fds}) is not open: --preserve-fds counts from 3 on"
-            )));
-        }
+    let mut preserved = (3 + listen as i32..).take(preserve_fds as usize);
+    if let Some(number) = preserved.find(|number| !is_inherited(*number)) {
+        return Err(Error::invalid(format!(
+            "preserved file descriptor {number} (of {preserve_fds}) is not open: --preserve-fds counts from 3 on"
+        )));
     }
     Ok(listen + preserve_fds)
 }
@@ -470,7 +473,7 @@ fn keyring(id: &str, options: &Options) -> Result<Option<CString>> {
 }
 
 fn labels(bundle: &Bundle) -> Vec<String> {
-    let annotations = bundle.spec.annotations().iter().flatten().map(|(key, value)| format!("{key}={value}"));
+    let annotations = bundle.config.spec.annotations().iter().flatten().map(|(key, value)| format!("{key}={value}"));
     annotations.chain(std::iter::once(format!("bundle={}", bundle.path.display()))).collect()
 }
 
@@ -491,5 +494,5 @@ fn namespace_paths(pid: i32) -> std::collections::BTreeMap<String, PathBuf> {
 /// Hooks and the state they are told, for verbs beyond this file.
 pub(super) fn run_hooks(created: &Created<'_>, point: Point, status: Status) -> Result<()> {
     let reported: Reported = created.state.reported(status);
-    hooks::run(hooks::at(&created.bundle.spec, point), point, &reported, &[], Some(created.signals))
+    hooks::run(hooks::at(&created.bundle.config.spec, point), point, &reported, &[], Some(created.signals))
 }

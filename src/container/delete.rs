@@ -59,8 +59,8 @@ pub fn delete(runtime: &Runtime, id: &str, force: bool) -> Result<()> {
         // What a dying runtime left may have no pid on record but processes in its cgroup.
         let _ = cgroup.kill(Signal::KILL);
     }
-    let spec = container.folder.load_config().ok();
-    destroy(&container, Some(cgroup), unit, spec.as_ref(), None)
+    let config = container.folder.load_config().ok();
+    destroy(&container, Some(cgroup), unit, config.as_ref().map(|config| &config.spec), None)
 }
 
 /// Deletes a container whose state is damaged by what its configuration says of its cgroup, which holds its processes.
@@ -72,7 +72,7 @@ fn delete_damaged(runtime: &Runtime, folder: &Folder, id: &str, damaged: Error) 
             format!("{damaged}, and {why}: remove {path} yourself when nothing of the container runs any more"),
         )
     };
-    let spec = folder.load_config().map_err(|error| keep(&error.as_go_prints_it()))?;
+    let spec = folder.load_config().map_err(|error| keep(&error.as_go_prints_it()))?.spec;
     let named = spec.linux().as_ref().is_some_and(|linux| linux.cgroups_path().is_some());
     if !named {
         return Err(keep("its configuration does not say where its cgroup is"));

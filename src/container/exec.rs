@@ -58,20 +58,19 @@ pub fn exec(
 ) -> Result<u8> {
     let container = Container::load(runtime, id)?;
     let init_pidfd = check_status(&container, options)?;
-    let spec = container.folder.load_config()?;
-    let specified = choose(&spec)?;
-    let linux = spec.linux().as_ref();
-    let seccomp = super::seccomp::profile_of(&spec)?;
-    let mut process = Process::prepare(&specified, linux, seccomp.is_some())?;
+    let mut config = container.folder.load_config()?;
+    let spec = &config.spec;
+    let specified = choose(spec)?;
+    let mut process = Process::prepare(&specified, spec.linux().as_ref(), config.has_profile())?;
     let preserve_fds = pass_fds(Some(&mut process), options.preserve_fds)?;
 
     let init_pid = container.state.init_process_pid;
-    let kinds = kinds_to_join(&spec, init_pid)?;
+    let kinds = kinds_to_join(spec, init_pid)?;
     let has_userns = kinds.contains(Kind::User);
     if has_userns && setgroups_denied(init_pid) {
         process.keep_groups()?;
     }
-    if annotation(&spec, KEEP_GROUPS).is_some() {
+    if annotation(spec, KEEP_GROUPS).is_some() {
         process.keep_original_groups();
     }
     let targets = [Target::from_fd(init_pidfd, format!("container {id}"))];
@@ -143,14 +142,16 @@ pub fn exec(
             shown.iter().for_each(|shown| terminal::fit(shown.as_fd()));
         }
         child.proceed()?;
-        if let Some(profile) = &seccomp {
-            super::seccomp::send_filter(profile, &child.link)?;
+        // Looked at now that the child is busy.
+        config.complete()?;
+        if let Some(profile) = super::seccomp::profile_of(&config.spec)? {
+            super::seccomp::send_filter(&profile, &child.link)?;
         }
         notify::wait_for_exec(
             &mut child.link,
             child.pidfd.as_fd(),
             pid.as_raw_nonzero().get(),
-            &spec,
+            &config.spec,
             &container.state,
             signals.as_ref(),
         )?;

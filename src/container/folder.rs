@@ -10,6 +10,7 @@ use std::time::{Duration, Instant};
 
 use rustix::fs::FlockOperation;
 
+use super::config::Config;
 use super::state::State;
 use crate::error::{Attempt, Error, Kind, Result};
 
@@ -223,10 +224,10 @@ impl Folder {
     ///
     /// # Errors
     /// As open(2), and when it is damaged.
-    pub fn load_config(&self) -> Result<oci_spec::runtime::Spec> {
+    pub fn load_config(&self) -> Result<Config> {
         let path = self.path.join(Self::CONFIG);
         let text = read_file(&path).attempt(|| format!("read {}", path.display()))?;
-        super::spec::parse(&text).attempt(|| format!("read {}", path.display()))
+        Config::parse(path, text)
     }
 
     /// Keeps a configuration that `update` has changed.

@@ -1,6 +1,7 @@
 //! The OCI runtime: one file a verb. The only reader of oci-spec types.
 
 pub mod cgroups;
+pub mod config;
 pub mod console;
 pub mod create;
 pub mod delete;

@@ -36,7 +36,7 @@ const DEFAULT_DEVICES: [(&str, u32, u32); 6] =
 /// # Errors
 /// Which mount or device is not valid.
 pub fn plan(bundle: &Bundle, no_pivot: bool, cgroup: &CgroupView, clone_sources: bool) -> Result<Rootfs> {
-    let spec = &bundle.spec;
+    let spec = &bundle.config.spec;
     let path = bundle.root()?;
     let linux = spec.linux().as_ref();
     let own_mounts = namespaces(spec).any(|(kind, _)| kind == Kind::Mount);
@@ -109,7 +109,7 @@ fn plan_mount(
             return Err(Error::invalid("id-mapped mounts are only supported for bind-mounts"));
         }
         options.idmap.get_or_insert(false);
-        idmap = Some(userns_of(mount, &bundle.spec)?);
+        idmap = Some(userns_of(mount, &bundle.config.spec)?);
     }
     let source = match fstype {
         _ if options.remount => Source::New { fstype: fstype.to_owned(), device },

@@ -41,7 +41,7 @@ pub fn run(runtime: &Runtime, id: &str, options: &Options, how: &RunOptions) -> 
         &mut created.child.link,
         pidfd,
         created.state.init_process_pid,
-        &created.bundle.spec,
+        &created.bundle.config.spec,
         &created.state,
         Some(&signals),
     )

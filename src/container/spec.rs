@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 
 use oci_spec::runtime::{LinuxNamespaceType, LinuxResources, Process, Spec};
 
+use super::config::Config;
 use super::network::is_device_name;
 use super::{resources, strict};
 use crate::error::{Attempt, Error, Result};
@@ -22,10 +23,8 @@ pub const KEEP_GROUPS: &str = "run.oci.keep_original_groups";
 pub struct Bundle {
     /// Absolute.
     pub path: PathBuf,
-    /// The parsed configuration.
-    pub spec: Spec,
-    /// The configuration as it was read: what is kept of it with the container's state.
-    pub text: Vec<u8>,
+    /// Its configuration.
+    pub config: Config,
 }
 
 impl Bundle {
@@ -40,12 +39,7 @@ impl Bundle {
         }
         let file = path.join("config.json");
         let text = read_regular(&file).attempt(|| format!("read {}", file.display()))?;
-        let spec = parse(&text).attempt(|| format!("read {}", file.display()))?;
-        Ok(Bundle { path, spec, text })
-    }
-
-    fn file(&self) -> PathBuf {
-        self.path.join("config.json")
+        Ok(Bundle { path, config: Config::parse(file, text)? })
     }
 
     /// The folder that becomes the container's root, absolute, as the configuration has it.
@@ -54,15 +48,16 @@ impl Bundle {
     /// When it is not given, not there, or not a folder.
     pub fn root(&self) -> Result<PathBuf> {
         let root = self
+            .config
             .spec
             .root()
             .as_ref()
-            .ok_or_else(|| Error::invalid(format!("{}: root is not given", self.file().display())))?;
+            .ok_or_else(|| Error::invalid(format!("{}: root is not given", self.config.file().display())))?;
         if root.path().as_os_str().is_empty() {
-            return Err(Error::invalid(format!("{}: root.path is empty", self.file().display())));
+            return Err(Error::invalid(format!("{}: root.path is empty", self.config.file().display())));
         }
         let path = self.path.join(root.path());
-        let what = || format!("{}: root.path {}", self.file().display(), path.display());
+        let what = || format!("{}: root.path {}", self.config.file().display(), path.display());
         let stat = rustix::fs::stat(&path).attempt(what)?;
         if rustix::fs::FileType::from_raw_mode(stat.st_mode) != rustix::fs::FileType::Directory {
             return Err(Error::os(rustix::io::Errno::NOTDIR, what()));
@@ -75,7 +70,7 @@ impl Bundle {
 
     /// The kinds of namespace that the configuration lists.
     pub fn kinds(&self) -> Kinds {
-        namespaces(&self.spec).map(|(kind, _)| kind).collect()
+        namespaces(&self.config.spec).map(|(kind, _)| kind).collect()
     }
 }
 

@@ -28,7 +28,7 @@ pub fn start(runtime: &Runtime, id: &str) -> Result<()> {
     };
     let Some(mut link) = open_gate_of(&container.folder)? else { return Err(not_created(container.status()?)) };
     let pidfd = container.state.open_init().map_err(|_| not_created(Status::Stopped))?;
-    let spec = container.folder.load_config()?;
+    let spec = container.folder.load_config()?.into_spec()?;
     // Its greeting tells a process that waits from one that is past it, of whose gate this connection is a left-over.
     match link.receive()? {
         Some(Message::Reached(Stage::Ready)) => {}

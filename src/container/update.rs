@@ -18,7 +18,7 @@ pub fn update(runtime: &Runtime, id: &str, change: &LinuxResources) -> Result<()
     if container.status()? == Status::Stopped {
         return Err(Error::new(Kind::State, format!("container not running: cannot update container {id}")));
     }
-    let mut config = container.folder.load_config()?;
+    let mut config = container.folder.load_config()?.into_spec()?;
     let linux = config.linux_mut().get_or_insert_default();
     let before = linux.resources().clone().unwrap_or_default();
     let mut merged = before.clone();

@@ -29,6 +29,12 @@ pub fn cloexec_from(first: RawFd) {
     }
 }
 
+/// Whether `fd` is a descriptor that whoever executed this program has left open for it: its own are all close-on-exec.
+pub fn is_inherited(fd: RawFd) -> bool {
+    // SAFETY: the number is only looked at; it may be no descriptor.
+    check(unsafe { libc::fcntl(fd, libc::F_GETFD) }.into()).is_ok_and(|flags| flags & i64::from(libc::FD_CLOEXEC) == 0)
+}
+
 /// The highest descriptor that this process can have, unless its limit was lower when it got it.
 fn highest() -> RawFd {
     let limit = rustix::process::getrlimit(rustix::process::Resource::Nofile).current;

@@ -64,3 +64,13 @@ fn sockets_of_the_caller_are_passed_on_with_their_variables() {
     let run = runtime_with(&container, &format!("3<{dir}/three"), &words).env("LISTEN_FDS", "1");
     run.run().ok().says("1 1\nsocket");
 }
+
+#[test]
+fn a_count_of_sockets_that_are_not_there_is_a_left_over() {
+    let container = Container::script("echo ${LISTEN_FDS-none}");
+    let bundle = container.bundle();
+    let words = ["run", "--bundle", bundle.to_str().expect("UTF-8"), &container.id];
+    for count in ["3", "4294967295"] {
+        runtime_with(&container, "3</dev/null", &words).env("LISTEN_FDS", count).run().ok().says("none");
+    }
+}
