@@ -16,10 +16,20 @@ fn main() {
         println!("cargo:rustc-cfg=nskit_libc_start");
     }
     if std::env::var("PROFILE").is_ok_and(|profile| profile == "release") {
+        strip();
         pack_relocations();
         if is_x86_64 {
             order_functions();
         }
+    }
+}
+
+/// Leaves symbols out, unless who measures wants them. Cargo's own setting is part of every function's name, and of those
+/// benches/functions.order would find none.
+fn strip() {
+    println!("cargo:rerun-if-env-changed=NSKIT_SYMBOLS");
+    if std::env::var_os("NSKIT_SYMBOLS").is_none() {
+        println!("cargo:rustc-link-arg-bins=-Wl,--strip-all");
     }
 }
 
