@@ -23,7 +23,7 @@ run: ## build, then start a container that needs no image, and look around in it
 
 build: ## build the binary that is installed
 	@tests/install-deps build
-	$(CARGO) build --release
+	NSKIT_COMMIT="$$(git describe --always --dirty 2>/dev/null)" $(CARGO) build --release
 
 # For what needs the binary rather than a build: that of somebody who has no toolchain (sudo) does, while it is new enough.
 SOURCES := $(shell find src applets vendor .cargo -type f 2>/dev/null) \

@@ -198,7 +198,8 @@ fn version() -> ExitCode {
     crate::print(&format!(
         "nskit-runtime version {}\ncommit: {}\nspec: {}\n",
         env!("CARGO_PKG_VERSION"),
-        option_env!("NSKIT_COMMIT").unwrap_or("unknown"),
+        // The Makefile's doing.
+        option_env!("NSKIT_COMMIT").filter(|commit| !commit.is_empty()).unwrap_or("unknown"),
         nskit::container::spec::SPEC_VERSION
     ))
 }
