@@ -1,11 +1,11 @@
 //! As much of netlink(7) as it takes to ask for lists and to change links and addresses: see rtnetlink(7) and
 //! sock_diag(7).
 
-use std::mem::MaybeUninit;
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
 
 use rustix::io::Errno;
-use rustix::net::{AddressFamily, RecvFlags, SendFlags, SocketFlags, SocketType, netlink, recv, send, socket_with};
+use rustix::net::netlink::{self, SocketAddrNetlink};
+use rustix::net::{AddressFamily, RecvFlags, SendFlags, SocketFlags, SocketType, connect, recvfrom, send, socket_with};
 use rustix::process::{WaitOptions, waitpid};
 use rustix::thread::{LinkNameSpaceType, move_into_link_name_space};
 
@@ -25,10 +25,13 @@ const NETNSA_NSID: u16 = 1;
 const NETNSA_FD: u16 = 3;
 const NLM_F_REQUEST: u16 = 1;
 const NLM_F_ACK: u16 = 4;
+const NLM_F_DUMP_INTR: u16 = 0x10;
 const NLM_F_DUMP: u16 = 0x300;
 const NLMSG_ERROR: u16 = 2;
 const NLMSG_DONE: u16 = 3;
 const HEADER: usize = 16;
+/// How often a list is asked for until it comes without a change meanwhile.
+const TRIES: usize = 8;
 
 /// What a socket is for.
 #[derive(Clone, Copy)]
@@ -53,7 +56,10 @@ impl Socket {
             Protocol::Route => None,
             Protocol::Diagnosis => Some(netlink::SOCK_DIAG),
         };
-        socket_with(AddressFamily::NETLINK, SocketType::RAW, SocketFlags::CLOEXEC, protocol).map(Socket)
+        let socket = socket_with(AddressFamily::NETLINK, SocketType::RAW, SocketFlags::CLOEXEC, protocol)?;
+        // Others with CAP_NET_ADMIN in a container's namespace could answer in the kernel's place, without end.
+        connect(&socket, &SocketAddrNetlink::new(0, 0))?;
+        Ok(Socket(socket))
     }
 
     /// One for each protocol, in another network namespace. Somebody else goes there to make them, so that the caller stays
@@ -69,10 +75,11 @@ impl Socket {
             return open();
         }
         let entered = std::thread::scope(|scope| {
-            let thread = scope.spawn(|| {
+            let thread = std::thread::Builder::new().spawn_scoped(scope, || {
                 move_into_link_name_space(ns, Some(LinkNameSpaceType::Network))?;
                 open()
             });
+            let thread = thread.map_err(|error| Errno::from_io_error(&error).unwrap_or(Errno::AGAIN))?;
             thread.join().unwrap_or(Err(Errno::AGAIN))
         });
         match entered {
@@ -128,30 +135,32 @@ impl Socket {
         send(&self.0, &message, SendFlags::empty()).map(drop)
     }
 
-    /// Asks for a list, and returns the messages without their headers.
+    /// The next message, or several of a list.
+    fn receive<'a>(&self, space: &'a mut [u8]) -> Result<&'a [u8], Errno> {
+        let length = loop {
+            let (length, _, from) = recvfrom(&self.0, &mut *space, RecvFlags::empty())?;
+            // One of somebody else's may have come before the socket was connected.
+            if from.and_then(|from| SocketAddrNetlink::try_from(from).ok()).is_some_and(|from| from.pid() == 0) {
+                break length;
+            }
+        };
+        Ok(&space[..length])
+    }
+
+    /// Asks for a list, and returns the messages without their headers. One that changed while it came may lack what was
+    /// there all the time, and is asked for again; if it always does, it is as good as it gets.
+    ///
+    /// # Errors
+    /// What the kernel answers.
     pub(crate) fn dump(&mut self, kind: u16, payload: &[u8]) -> Result<Vec<Vec<u8>>, Errno> {
-        self.request(kind, NLM_F_DUMP, payload)?;
-        let mut messages = Vec::new();
-        let mut space = vec![MaybeUninit::<u8>::uninit(); 64 * 1024];
+        let mut space = vec![0; 64 * 1024];
+        let mut tries = 1..TRIES;
         loop {
-            let ((mut bytes, _), _) = recv(&self.0, space.as_mut_slice(), RecvFlags::empty())?;
-            while bytes.len() >= HEADER {
-                let len = u32::from_ne_bytes([bytes[0], bytes[1], bytes[2], bytes[3]]) as usize;
-                let kind = u16::from_ne_bytes([bytes[4], bytes[5]]);
-                if len < HEADER || len > bytes.len() {
-                    return Err(Errno::BADMSG);
-                }
-                let payload = &bytes[HEADER..len];
-                match kind {
-                    NLMSG_DONE => return Ok(messages),
-                    NLMSG_ERROR => {
-                        let errno = payload.get(..4).and_then(|b| b.try_into().ok()).map_or(0, i32::from_ne_bytes);
-                        return Err(Errno::from_raw_os_error(-errno));
-                    }
-                    _ => messages.push(payload.to_vec()),
-                }
-                let next = len.next_multiple_of(4).min(bytes.len());
-                bytes = &mut bytes[next..];
+            self.request(kind, NLM_F_DUMP, payload)?;
+            let mut list = List::default();
+            while !list.take(self.receive(&mut space)?)? {}
+            if !list.changed || tries.next().is_none() {
+                return Ok(list.messages);
             }
         }
     }
@@ -162,12 +171,12 @@ impl Socket {
     /// What the kernel answers.
     pub(crate) fn act(&mut self, kind: u16, payload: &[u8]) -> Result<(), Errno> {
         self.request(kind, NLM_F_ACK, payload)?;
-        let mut space = [MaybeUninit::<u8>::uninit(); 8192];
-        let ((bytes, _), _) = recv(&self.0, &mut space, RecvFlags::empty())?;
-        match bytes.get(HEADER..HEADER + 4).and_then(|errno| errno.try_into().ok()).map(i32::from_ne_bytes) {
-            Some(0) => Ok(()),
-            Some(errno) => Err(Errno::from_raw_os_error(-errno)),
-            None => Err(Errno::BADMSG),
+        let mut space = [0; 8192];
+        let answer = self.receive(&mut space)?;
+        match answer.get(HEADER..).and_then(error_in) {
+            Some(None) if answer[4..6] == NLMSG_ERROR.to_ne_bytes() => Ok(()),
+            Some(Some(errno)) => Err(errno),
+            _ => Err(Errno::BADMSG),
         }
     }
 
@@ -177,14 +186,52 @@ impl Socket {
         let mut payload = vec![0; 4];
         add_attribute(&mut payload, NETNSA_FD, &ns.as_raw_fd().to_ne_bytes());
         self.request(RTM_GETNSID, 0, &payload).ok()?;
-        let mut space = [MaybeUninit::<u8>::uninit(); 256];
-        let ((bytes, _), _) = recv(&self.0, &mut space, RecvFlags::empty()).ok()?;
+        let mut space = [0; 256];
+        let bytes = self.receive(&mut space).ok()?;
         if bytes.get(4..6)? != RTM_NEWNSID.to_ne_bytes() {
             return None;
         }
         let id = Attributes(bytes.get(HEADER + 4..)?).find(|(kind, _)| *kind == NETNSA_NSID)?.1;
         id.try_into().ok().map(i32::from_ne_bytes).filter(|&id| id >= 0)
     }
+}
+
+/// A list while it comes.
+#[derive(Default)]
+struct List {
+    messages: Vec<Vec<u8>>,
+    /// Whether what is listed changed meanwhile.
+    changed: bool,
+}
+
+impl List {
+    /// Takes what has come; whether that is all.
+    fn take(&mut self, mut bytes: &[u8]) -> Result<bool, Errno> {
+        while bytes.len() >= HEADER {
+            let len = u32::from_ne_bytes([bytes[0], bytes[1], bytes[2], bytes[3]]) as usize;
+            let kind = u16::from_ne_bytes([bytes[4], bytes[5]]);
+            let flags = u16::from_ne_bytes([bytes[6], bytes[7]]);
+            if len < HEADER || len > bytes.len() {
+                return Err(Errno::BADMSG);
+            }
+            let payload = &bytes[HEADER..len];
+            self.changed |= flags & NLM_F_DUMP_INTR != 0;
+            match kind {
+                // What went wrong on the way is told at the end.
+                NLMSG_DONE => return error_in(payload).flatten().map_or(Ok(true), Err),
+                NLMSG_ERROR => return Err(error_in(payload).flatten().unwrap_or(Errno::BADMSG)),
+                _ => self.messages.push(payload.to_vec()),
+            }
+            bytes = bytes.get(len.next_multiple_of(4)..).unwrap_or_default();
+        }
+        Ok(false)
+    }
+}
+
+/// The errno that a message begins with, negative; `Some(None)` for none, `None` where there is no number.
+fn error_in(payload: &[u8]) -> Option<Option<Errno>> {
+    let number = i32::from_ne_bytes(*payload.first_chunk()?);
+    Some((number < 0).then(|| Errno::from_raw_os_error(number.wrapping_neg())))
 }
 
 /// Adds an attribute to a message's payload.
@@ -227,5 +274,45 @@ mod tests {
         bytes.extend_from_slice(&[200, 0, 1, 0]);
         let found: Vec<_> = Attributes(&bytes).collect();
         assert_eq!(found, [(3, &b"eth0\0"[..]), (4, &[1, 2, 3, 4])]);
+    }
+
+    fn message(kind: u16, flags: u16, payload: &[u8]) -> Vec<u8> {
+        let mut bytes = ((HEADER + payload.len()) as u32).to_ne_bytes().to_vec();
+        bytes.extend(kind.to_ne_bytes());
+        bytes.extend(flags.to_ne_bytes());
+        bytes.extend([0; 8]);
+        bytes.extend(payload);
+        bytes
+    }
+
+    #[test]
+    fn a_list_tells_when_it_is_torn_or_cut_short() {
+        let taken = |bytes: &[u8]| {
+            let mut list = List::default();
+            list.take(bytes).map(|whole| (whole, list.changed, list.messages.len()))
+        };
+        let (one, done) = (message(RTM_NEWLINK, 2, &[0; 20]), message(NLMSG_DONE, 2, &[0; 4]));
+        assert_eq!(taken(&one), Ok((false, false, 1)));
+        assert_eq!(taken(&[one.clone(), done].concat()), Ok((true, false, 1)));
+        let torn = message(NLMSG_DONE, NLM_F_DUMP_INTR, &[0; 4]);
+        assert_eq!(taken(&[one.clone(), torn].concat()), Ok((true, true, 1)));
+        let failed = message(NLMSG_DONE, 2, &(-12i32).to_ne_bytes());
+        assert_eq!(taken(&[one, failed].concat()), Err(Errno::NOMEM));
+        assert_eq!(taken(&message(NLMSG_ERROR, 0, &(-1i32).to_ne_bytes())), Err(Errno::PERM));
+        assert_eq!(taken(&message(NLMSG_ERROR, 0, &[])), Err(Errno::BADMSG));
+        assert_eq!(taken(&[40, 0, 0, 0].repeat(5)), Err(Errno::BADMSG));
+    }
+
+    #[test]
+    fn nobody_but_the_kernel_can_answer() {
+        let asker = Socket::open(Protocol::Route).unwrap();
+        let name = SocketAddrNetlink::try_from(rustix::net::getsockname(&asker.0).unwrap()).unwrap();
+        let other = socket_with(AddressFamily::NETLINK, SocketType::RAW, SocketFlags::CLOEXEC, None).unwrap();
+        let forged = message(NLMSG_DONE, 2, &[0; 4]);
+        let sent = rustix::net::sendto(&other, &forged, SendFlags::empty(), &name);
+        // Without privilege it is denied, with privilege nobody is there who would listen.
+        assert!(matches!(sent, Err(Errno::PERM | Errno::CONNREFUSED)), "{sent:?}");
+        let mut asker = asker;
+        assert!(!asker.dump(RTM_GETLINK, &[0; 16]).unwrap().is_empty());
     }
 }

@@ -143,7 +143,10 @@ impl Moved<'_> {
     /// As it was, as far as that goes.
     fn go_back(self, host: &mut Side, container: &mut Side) {
         if let Ok(back) = container.hand_over(&self.device, self.name, host) {
-            let _ = self.addresses.iter().try_for_each(|address| host.add(address, back.index));
+            // One that cannot be given back keeps none of the others away.
+            for address in &self.addresses {
+                let _ = host.add(address, back.index);
+            }
             if self.was_up {
                 let _ = host.bring_up(back.index);
             }

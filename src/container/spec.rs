@@ -74,11 +74,15 @@ impl Bundle {
     }
 }
 
-/// The content of a regular file.
+/// The content of a regular file. One of holes can be larger than all memory.
 fn read_regular(path: &Path) -> Result<Vec<u8>> {
+    const MOST: usize = 64 << 20;
     let failed = |errno| Error::os(errno, "");
     let (file, size) =
         sys::fd::open_regular(path).map_err(failed)?.ok_or_else(|| Error::invalid("not a regular file"))?;
+    if size > MOST {
+        return Err(failed(rustix::io::Errno::FBIG));
+    }
     sys::fd::read_whole(&file, size + 1, true).map_err(failed)
 }
 

@@ -45,7 +45,9 @@ impl Planned {
         });
         let user = runtime.rootless();
         let name = Name::parse(path.transpose()?, id, if user { "user.slice" } else { "system.slice" })?;
-        let annotated = annotated(spec)?;
+        let mut annotated = annotated(spec)?;
+        // systemd would show the unit's name in its place, by which it is not known again.
+        annotated.retain(|(name, value)| name != "Description" || value.as_text() != Some(""));
         let described =
             annotated.iter().rfind(|(name, _)| name == "Description").and_then(|(_, value)| value.as_text());
         let description =
@@ -54,7 +56,7 @@ impl Planned {
         let manager = Manager::connect(user, wait)?;
         // In the order in which runc has them: the last one of a name counts.
         let mut properties = annotated;
-        properties.extend(properties::of(resources, manager.version(), true)?);
+        properties.extend(properties::of(resources, manager.version(), !name.is_slice())?);
         Ok(Planned {
             unit: SystemdUnit { name: name.unit.clone(), description, user },
             place: manager.place_of(&name),
@@ -93,7 +95,7 @@ impl Planned {
             return Ok(cgroup);
         }
         let place = Layout::place_of_process(pid)?;
-        if place.file_name() != Some(self.name.unit.as_ref()) {
+        if place.file_name() != self.name.cgroup().file_name() {
             let message = format!(
                 "systemd has started {}, but process {} is in cgroup /{}",
                 self.name.unit,

@@ -10,6 +10,8 @@ use std::os::fd::{AsFd, AsRawFd, BorrowedFd, FromRawFd, OwnedFd};
 
 use rustix::io::Errno;
 
+use super::check;
+
 const BPF_PROG_LOAD: i32 = 5;
 const BPF_PROG_ATTACH: i32 = 8;
 const BPF_PROG_DETACH: i32 = 9;
@@ -147,12 +149,7 @@ struct IdAttr {
 unsafe fn bpf<T>(command: i32, attr: &mut T) -> Result<i64, Errno> {
     // SAFETY: `attr` is a live, exclusive reference whose size is passed along; the caller answers for what it points
     // to.
-    let result = unsafe { libc::syscall(libc::SYS_bpf, command, std::ptr::from_mut(attr), size_of::<T>()) };
-    if result < 0 { Err(last_errno()) } else { Ok(result) }
-}
-
-fn last_errno() -> Errno {
-    Errno::from_io_error(&std::io::Error::last_os_error()).unwrap_or(Errno::IO)
+    check(unsafe { libc::syscall(libc::SYS_bpf, command, std::ptr::from_mut(attr), size_of::<T>()) })
 }
 
 fn raw(fd: BorrowedFd<'_>) -> u32 {

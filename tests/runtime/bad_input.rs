@@ -102,6 +102,17 @@ fn a_configuration_that_is_no_file() {
 }
 
 #[test]
+fn a_configuration_larger_than_memory() {
+    skip_on!(Runc | Crun, "the peers read it");
+    let container = Container::without_rootfs();
+    let file = fs::File::create(container.bundle().join("config.json")).expect("create a file");
+    file.set_len(4 << 40).expect("make a hole");
+    let create = container.runtime(&["create", "--bundle"]).arg(container.bundle()).arg(&container.id);
+    create.at_most(5.0).run().exits(1).complains("config.json: file too large").in_one_line();
+    container.assert_gone();
+}
+
+#[test]
 fn a_version_that_is_not_known() {
     skip_on!(Runc | Crun, "runc 1.1 accepts any version");
     for version in ["2.0.0", "0.1.0", "one", ""] {

@@ -29,8 +29,10 @@ use crate::sys::fd::poll_until;
 
 /// How long an answer, or the end of a job, may take. As long as runc waits.
 const PATIENCE: Duration = Duration::from_secs(30);
-/// How many signals are kept while an answer is waited for.
+/// How many signals are kept while an answer is waited for, and how many bytes one may have: anybody on a bus can send us
+/// some, and one that tells of a job has some hundred.
 const MOST_SIGNALS: usize = 4096;
+const LONGEST_SIGNAL: usize = 4096;
 /// The longest line of the authentication.
 const LONGEST_LINE: usize = 4096;
 
@@ -102,6 +104,16 @@ impl Bus {
         Ok(bus)
     }
 
+    /// Whether the other end numbers processes as this one does, and not in a pid namespace outside of this one's.
+    ///
+    /// # Errors
+    /// As getsockopt(2).
+    pub fn shares_pids(&self) -> Result<bool> {
+        let peer = nix::sys::socket::getsockopt(&self.socket, nix::sys::socket::sockopt::PeerCredentials);
+        // Who has no number here is given as 0.
+        Ok(peer.attempt(|| format!("ask who is behind {}", self.endpoint))?.pid() != 0)
+    }
+
     /// Whether systemd itself is at the other end.
     pub fn is_direct(&self) -> bool {
         self.endpoint.is_direct
@@ -151,6 +163,11 @@ impl Bus {
 
     /// Reads what is there into the inbox, when there is something.
     fn receive(&mut self, deadline: Instant, wait: &Wait<'_>) -> Result<()> {
+        let late = || Error::os(Errno::TIMEDOUT, format!("no answer within {} s", PATIENCE.as_secs()));
+        // Somebody who never stops talking would keep us for ever.
+        if Instant::now() >= deadline {
+            return Err(late());
+        }
         self.inbox.reserve(4096);
         loop {
             match rustix::net::recv(&self.socket, spare_capacity(&mut self.inbox), RecvFlags::empty()) {
@@ -159,7 +176,7 @@ impl Bus {
                 Err(Errno::INTR) => {}
                 Err(Errno::AGAIN) => {
                     if !wait(self.socket.as_fd(), deadline)? {
-                        return Err(Error::os(Errno::TIMEDOUT, format!("no answer within {} s", PATIENCE.as_secs())));
+                        return Err(late());
                     }
                 }
                 Err(errno) => return Err(Error::os(errno, "receive")),
@@ -205,7 +222,9 @@ impl Bus {
                 Kind::Error if message.reply_to == serial => {
                     return Ok(Err(Refusal { text: message.text(), name: message.error_name }));
                 }
-                Kind::Signal if self.signals.len() < MOST_SIGNALS => self.signals.push_back(message),
+                Kind::Signal if message.length <= LONGEST_SIGNAL && self.signals.len() < MOST_SIGNALS => {
+                    self.signals.push_back(message);
+                }
                 _ => {}
             }
         }
@@ -300,6 +319,26 @@ mod tests {
         assert!(fails(&[b""]).contains("closed the connection"));
         assert!(fails(&[&[b'x'; 8192]]).contains("does not speak D-Bus"));
         assert!(fails(&[b"DATA\r\nOK 1\r\n", b"not a message, is it?"]).contains("damaged"));
+    }
+
+    #[test]
+    fn whoever_talks_without_end_is_not_listened_to_for_ever() {
+        let (ours, mut theirs) = std::os::unix::net::UnixStream::pair().unwrap();
+        ours.set_nonblocking(true).unwrap();
+        let endpoint = endpoints(false, |_| Some("unix:path=/x".into())).unwrap().remove(0);
+        let mut bus = Bus { socket: ours.into(), endpoint, serial: 0, inbox: Vec::new(), signals: VecDeque::new() };
+        let chatter = std::thread::spawn(move || {
+            let call = Call { destination: None, path: "/", interface: "a.b", member: "C", arguments: &[] };
+            let bytes = call.encode(1).repeat(100);
+            while theirs.write_all(&bytes).is_ok() {}
+        });
+        let begun = Instant::now();
+        // There is always something to read.
+        let error = bus.signal(begun + Duration::from_millis(50), &|_, _| Ok(true)).unwrap_err();
+        assert_eq!(error.errno(), Some(Errno::TIMEDOUT));
+        assert!(bus.shares_pids().unwrap());
+        drop(bus);
+        chatter.join().unwrap();
     }
 
     #[test]

@@ -91,6 +91,8 @@ pub struct Message {
     pub reply_to: u32,
     /// Who has sent it, by the unique name that the bus knows them by; nobody on a direct connection.
     pub sender: String,
+    /// How many bytes it had.
+    pub length: usize,
     signature: String,
     body: Vec<u8>,
     big_endian: bool,
@@ -154,6 +156,7 @@ impl Message {
             error_name: String::new(),
             reply_to: 0,
             sender: String::new(),
+            length: bytes.len(),
             signature: String::new(),
             body: bytes.get(body..).ok_or(Damaged("it is cut off"))?.to_vec(),
             big_endian,

@@ -162,6 +162,9 @@ impl Manager {
     /// There is a unit of that name ([`Kind::Exists`]), a property is refused, or systemd could not start it.
     pub fn start(&mut self, unit: &Unit, slice: &str, pid: Pid, limits: &[Property], wait: &Wait<'_>) -> Result<()> {
         let attempted = |why: String| format!("start systemd unit {}: {why}", unit.name);
+        if !unit.is_slice() {
+            self.check_pids().map_err(|error| error.context(format!("start systemd unit {}", unit.name)))?;
+        }
         let mut all = own_properties(unit, slice, pid);
         all.extend(limits.iter().cloned());
         let auxiliary = Value::Array("(sa(sv))".to_owned(), Vec::new());
@@ -184,6 +187,14 @@ impl Manager {
             Ok(Err(refusal)) => Err(Error::new(Kind::Invalid, attempted(refusal.to_string()))),
             Err(error) => Err(error.context(format!("start systemd unit {}", unit.name))),
         }
+    }
+
+    /// Before systemd is told the number of a process: by that it would know another one, and end that with the unit.
+    fn check_pids(&self) -> Result<()> {
+        if self.bus.shares_pids()? {
+            return Ok(());
+        }
+        Err(Error::unsupported("systemd is outside of this pid namespace, where processes have other numbers"))
     }
 
     fn has_failed(&mut self, unit: &Unit, wait: &Wait<'_>) -> Result<bool> {
@@ -218,6 +229,7 @@ impl Manager {
     pub fn attach(&mut self, unit: &Unit, pid: Pid, wait: &Wait<'_>) -> Result<()> {
         let pids = Value::Array("u".to_owned(), vec![number(pid)]);
         let attempted = || format!("move process {} into systemd unit {}", pid.as_raw_nonzero(), unit.name);
+        self.check_pids().map_err(|error| error.context(attempted()))?;
         self.call(OBJECT, MANAGER, "AttachProcessesToUnit", &[Value::text(&unit.name), Value::text(""), pids], wait)
             .map_err(|error| error.context(attempted()))?
             .map(drop)

@@ -60,7 +60,7 @@ impl Name {
     pub fn cgroup(&self) -> PathBuf {
         // A slice's name is its place. What it says was checked when it was made.
         let above = expand(if self.is_slice() { &self.unit } else { &self.slice }).unwrap_or_default();
-        if self.is_slice() { above } else { above.join(&self.unit) }
+        if self.is_slice() { above } else { above.join(escape(self.unit.clone())) }
     }
 }
 
@@ -86,9 +86,34 @@ fn expand(slice: &str) -> Result<PathBuf> {
             so_far.push('-');
         }
         so_far.push_str(part);
-        path.push(format!("{so_far}.slice"));
+        path.push(escape(format!("{so_far}.slice")));
     }
     Ok(path)
+}
+
+/// What comes before the dot of files that the kernel has in a cgroup, and what systemd takes for a controller too: its
+/// `cg_escape()`.
+const FILES: [&str; 14] = [
+    "cgroup",
+    "cpu",
+    "cpuacct",
+    "cpuset",
+    "io",
+    "blkio",
+    "memory",
+    "devices",
+    "pids",
+    "bpf-firewall",
+    "bpf-devices",
+    "bpf-foreign",
+    "bpf-socket-bind",
+    "bpf-restrict-network-interfaces",
+];
+
+/// What the cgroup of a unit is called: as the unit, with `_` before what could be mistaken for a file.
+fn escape(unit: String) -> String {
+    let is_file = unit.split_once('.').is_some_and(|(first, _)| FILES.contains(&first));
+    if is_file || unit.starts_with(['_', '.']) { format!("_{unit}") } else { unit }
 }
 
 /// The path of a unit's object: letters and digits as they are, anything else as `_` and two digits.
@@ -135,6 +160,16 @@ mod tests {
         assert_eq!(parsed(":runc:").unwrap(), runc);
         let name = Name::parse(None, "id", "user.slice").unwrap();
         assert_eq!((name.slice.as_str(), name.unit.as_str()), ("user.slice", "runc-id.scope"));
+    }
+
+    #[test]
+    fn a_cgroup_is_not_called_as_a_file_of_the_kernel() {
+        assert_eq!(parsed("_a.slice:b:c").unwrap().2, "__a.slice/b-c.scope");
+        assert_eq!(parsed("cpu-x.slice:_b:c").unwrap().2, "_cpu.slice/cpu-x.slice/__b-c.scope");
+        assert_eq!(parsed("a.slice:cgroup.b:c").unwrap().2, "a.slice/_cgroup.b-c.scope");
+        assert_eq!(parsed("a.slice:.b:c").unwrap().2, "a.slice/_.b-c.scope");
+        assert_eq!(parsed("a.slice:x:memory.slice").unwrap().2, "_memory.slice");
+        assert_eq!(parsed("cpus.slice:cpu:c").unwrap().2, "cpus.slice/cpu-c.scope");
     }
 
     #[test]

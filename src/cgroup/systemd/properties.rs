@@ -35,7 +35,8 @@ fn property(name: &str, value: Value) -> Property {
     (name.to_owned(), value)
 }
 
-/// The properties that set `resources`, for systemd `version`; of a `new` unit those too that cannot change later.
+/// The properties that set `resources`, for systemd `version`; of a `new` scope those too that cannot change later, and
+/// that slices have not.
 ///
 /// # Errors
 /// What the specification does not know.

@@ -5,7 +5,7 @@
 /// How deep containers may be in each other: the limit of the specification for arrays and structures together.
 pub const DEEPEST: usize = 64;
 /// The longest signature of the specification.
-const LONGEST: usize = 255;
+pub const LONGEST: usize = 255;
 
 /// Splits the first whole type off a signature; `None` when there is none, or it is not valid.
 pub fn first_type(signature: &str) -> Option<(&str, &str)> {

@@ -34,7 +34,11 @@ pub fn parse(text: &str) -> Result<Value, String> {
     let mut parser = Parser { text, at: 0, depth: 0 };
     let value = parser.value(None)?;
     parser.skip_space();
-    if parser.rest().is_empty() { Ok(value) } else { Err(format!("{:?} is too much", parser.rest())) }
+    if !parser.rest().is_empty() {
+        return Err(format!("{:?} is too much", parser.rest()));
+    }
+    // A tuple can be too wide; and the message has one byte for the length of a type, in each variant within too.
+    if value.is_sendable() { Ok(value) } else { Err("its type is too long".to_owned()) }
 }
 
 struct Parser<'a> {
@@ -85,9 +89,10 @@ impl<'a> Parser<'a> {
             Some('\'' | '"') => string(self.quoted()?, wanted)?,
             Some('b') if self.rest().starts_with("b'") || self.rest().starts_with("b\"") => {
                 self.at += 1;
-                let text = self.quoted()?;
-                // As GVariant has it: with a NUL at the end.
-                typed(Value::bytes(&[text.as_bytes(), &[0]].concat()), wanted)?
+                let mut bytes = self.quoted_bytes()?;
+                // As GVariant has it.
+                bytes.push(0);
+                typed(Value::bytes(&bytes), wanted)?
             }
             Some('[') => self.array(wanted)?,
             Some('{') => self.dictionary(wanted)?,
@@ -160,6 +165,53 @@ impl<'a> Parser<'a> {
                 }
                 Some(other) => text.push(other),
                 None => break,
+            }
+        }
+        Err("a quote is missing at the end".to_owned())
+    }
+
+    /// The bytes between quotes, of which those that are no text are written `\377`, or, as runc takes them, `\xff`.
+    fn quoted_bytes(&mut self) -> Result<Vec<u8>, String> {
+        let rest = self.rest().as_bytes();
+        let mut bytes = Vec::new();
+        let mut at = 1;
+        while let Some(&byte) = rest.get(at) {
+            at += 1;
+            if byte == rest[0] {
+                self.at += at;
+                return Ok(bytes);
+            }
+            if byte != b'\\' {
+                bytes.push(byte);
+                continue;
+            }
+            let Some(&escaped) = rest.get(at) else { break };
+            let (skip, base, most) = match escaped {
+                b'0'..=b'7' => (0, 8, 3),
+                b'x' => (1, 16, 2),
+                _ => (1, 0, 0),
+            };
+            at += skip;
+            if base == 0 {
+                match escaped {
+                    b'n' => bytes.push(b'\n'),
+                    b't' => bytes.push(b'\t'),
+                    b'r' => bytes.push(b'\r'),
+                    b'a' => bytes.push(7),
+                    b'b' => bytes.push(8),
+                    b'f' => bytes.push(12),
+                    b'v' => bytes.push(11),
+                    b'\n' => {}
+                    other => bytes.push(other),
+                }
+                continue;
+            }
+            let digits: Vec<u32> = rest[at..].iter().take(most).map_while(|c| char::from(*c).to_digit(base)).collect();
+            at += digits.len();
+            let number = digits.iter().fold(0, |number, digit| number * base + digit);
+            match u8::try_from(number) {
+                Ok(number) if !digits.is_empty() => bytes.push(number),
+                _ => return Err(format!("\\{} is no byte", char::from(escaped))),
             }
         }
         Err("a quote is missing at the end".to_owned())
@@ -335,6 +387,7 @@ mod tests {
             (" -0x10 ", Value::I32(-16)),
             ("1.5", Value::F64(1.5)),
             ("b'ab'", Value::bytes(b"ab\0")),
+            ("b'\\377\\x41\\0\\n\\'é'", Value::bytes(b"\xffA\0\n'\xc3\xa9\0")),
             ("<'x'>", Value::text("x").in_variant()),
         ] {
             assert_eq!(parse(text), Ok(value), "{text}");
@@ -387,11 +440,21 @@ mod tests {
             ("{[1]: 2}", "cannot have keys"),
             ("1-2", "not a number"),
             ("()", "fewer values"),
+            ("b'\\x'", "is no byte"),
+            ("b'\\777'", "is no byte"),
+            ("b'a\\", "a quote is missing"),
         ] {
             let error = parse(text).unwrap_err();
             assert!(error.contains(why), "{text}: {error}");
         }
         assert!(parse(&"[".repeat(10_000)).is_err());
+        let wide = |fields: usize| format!("({})", "1,".repeat(fields));
+        assert!(parse(&wide(253)).is_ok() && parse(&format!("<{}>", wide(253))).is_ok());
+        for text in
+            [wide(254), format!("<{}>", wide(254)), format!("[{}]", wide(253)), format!("{{'a': <{}>}}", wide(300))]
+        {
+            assert!(parse(&text).unwrap_err().contains("too long"));
+        }
     }
 
     proptest! {

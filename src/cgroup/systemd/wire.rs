@@ -6,7 +6,7 @@
 
 use std::fmt;
 
-use super::signature::{DEEPEST, first_type};
+use super::signature::{DEEPEST, LONGEST, first_type};
 
 /// How many values one message may have: what is asked of systemd has a handful.
 const MOST_VALUES: usize = 1 << 16;
@@ -90,6 +90,20 @@ impl Value {
             Value::Entry(pair) => format!("{{{}}}", signature_of(&pair[..])),
             Value::Variant(_) => "v".to_owned(),
         }
+    }
+
+    /// Whether its type, and that of each variant within, is one that a message can have.
+    pub fn is_sendable(&self) -> bool {
+        let within = match self {
+            Value::Array(_, values) | Value::Struct(values) => &values[..],
+            Value::Entry(pair) => &pair[..],
+            Value::Variant(value) => std::slice::from_ref(&**value),
+            Value::Signature(types) => return types.len() <= LONGEST,
+            _ => return true,
+        };
+        // An entry is a type in an array alone.
+        let is_valid = || first_type(&self.signature()).is_some_and(|(_, rest)| rest.is_empty());
+        (matches!(self, Value::Entry(_)) || is_valid()) && within.iter().all(Value::is_sendable)
     }
 
     /// The text of a string or a path.

@@ -98,6 +98,35 @@ fn a_bus_that_is_not_there_is_named() {
 }
 
 #[test]
+fn from_a_pid_namespace_of_its_own_no_process_is_named_to_systemd() {
+    systemd!();
+    let container = with_unit(Container::new());
+    container.write_config();
+    let run = program("unshare")
+        .args(["--pid", "--fork", "--mount-proc"])
+        .args(runtime_words())
+        .arg("--root")
+        .arg(container.state_root())
+        .args(["--systemd-cgroup", "run", "--bundle"])
+        .arg(container.bundle())
+        .arg(&container.id)
+        .run();
+    run.exits(1).in_one_line().complains("outside of this pid namespace");
+    container.assert_gone();
+    assert_not_loaded(&scope(&container));
+}
+
+#[test]
+fn a_unit_whose_name_looks_like_a_file_has_a_cgroup_of_another() {
+    systemd!();
+    let container = Container::sleeper();
+    let path = format!("system.slice:_nskit-test:{}", container.id);
+    let container = container.option("--systemd-cgroup").set("/linux/cgroupsPath", path).started();
+    container.verb(&["delete", "--force"]).ok();
+    container.assert_gone();
+}
+
+#[test]
 fn a_bad_annotation_is_named() {
     systemd!();
     for (name, value) in [

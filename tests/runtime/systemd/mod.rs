@@ -241,12 +241,26 @@ fn a_container_may_be_a_slice() {
     let unit = format!("nsk{}.slice", container.id.replace(|c: char| !c.is_ascii_digit(), ""));
     let path = format!("-.slice:x:{unit}");
     let container =
-        container.set("/linux/cgroupsPath", path.as_str()).set("/linux/resources/pids", json!({"limit": 42})).started();
+        container.set("/linux/cgroupsPath", path.as_str()).set("/linux/resources/pids", json!({"limit": 42}));
+    // Which scopes have a property for, and slices have not.
+    let container = container.set("/linux/resources/unified", json!({"memory.oom.group": "1"})).started();
     assert_eq!(cgroup_dir(container.pid(), "pids"), Path::new("/sys/fs/cgroup").join(&unit));
     assert_eq!((shown(&unit, "TasksMax"), shown(&unit, "ActiveState")), ("42".into(), "active".into()));
     container.verb(&["delete", "--force"]).ok();
     assert_not_loaded(&unit);
     assert!(!Path::new("/sys/fs/cgroup").join(&unit).exists());
+}
+
+#[test]
+fn a_unit_with_an_empty_description_is_known_again() {
+    systemd!();
+    let container = with_unit(Container::sleeper())
+        .set("/annotations", json!({"org.systemd.property.Description": "''"}))
+        .started();
+    assert!(shown(&scope(&container), "Description").contains(&container.id));
+    let deleted = container.verb(&["delete", "--force"]).ok();
+    assert_eq!(deleted.stderr(), "");
+    container.assert_gone();
 }
 
 #[test]

@@ -13,6 +13,8 @@ const STRIDE: usize = 64;
 
 /// More of anything in a row (modifiers of a type, structures without a name in each other) is a circle.
 const DEPTH: usize = 16;
+/// The most members that are looked at for one: circles that meet would double with each of their rounds.
+const MOST_MEMBERS: usize = 1 << 16;
 
 // Kinds of types, `BTF_KIND_*` of linux/btf.h.
 const INT: u32 = 1;
@@ -195,23 +197,24 @@ impl<'a> Btf<'a> {
     /// those that have no name themselves are looked through.
     pub(super) fn member(&self, structure: Id, name: &str) -> Option<(u32, Id)> {
         name.split('.').try_fold((0_u32, structure), |(offset, id), name| {
-            let (bits, id) = self.member_in(id, name, DEPTH)?;
+            let (bits, id) = self.member_in(id, name, DEPTH, &mut { MOST_MEMBERS })?;
             // A member of so and so many bits cannot be loaded as such.
             let offset = offset.checked_add(bits / 8)?;
             bits.is_multiple_of(8).then_some((offset, id))
         })
     }
 
-    fn member_in(&self, structure: Id, name: &str, depth: usize) -> Option<(u32, Id)> {
+    fn member_in(&self, structure: Id, name: &str, depth: usize, left: &mut usize) -> Option<(u32, Id)> {
         let (_, of) = self.plain(structure)?;
         if !matches!(of.kind, STRUCT | UNION) || depth == 0 {
             return None;
         }
         of.tail.chunks_exact(12).take(of.count).find_map(|member| {
+            *left = left.checked_sub(1)?;
             let (called, id, place) = (number(member, 0)?, number(member, 4)?, number(member, 8)?);
             let (width, bits) = if of.bits { (place >> 24, place & 0xff_ffff) } else { (0, place) };
             if self.names.get(called as usize) == Some(&0) {
-                let (inside, id) = self.member_in(id, name, depth - 1)?;
+                let (inside, id) = self.member_in(id, name, depth - 1, left)?;
                 return Some((bits.checked_add(inside)?, id));
             }
             (width == 0 && self.is_named(called, name)).then_some((bits, id))
@@ -352,6 +355,12 @@ mod tests {
         let bytes = written.bytes();
         let (btf, []) = Btf::read(&bytes, []).unwrap();
         assert_eq!((btf.size(own), btf.pointee(own), btf.member(nameless, "x")), (None, None, None));
+        // A hundred ways to go on at each turn.
+        let mut written = Written::default();
+        written.structure("", STRUCT, &[("", 1, 8); 100]);
+        let bytes = written.bytes();
+        let (btf, []) = Btf::read(&bytes, []).unwrap();
+        assert_eq!(btf.member(1, "x"), None);
     }
 
     /// Asks all that can be asked of all types.
