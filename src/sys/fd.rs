@@ -22,11 +22,40 @@ pub fn cloexec_from(first: RawFd) {
     // SAFETY: only a flag of descriptors changes; none is closed under its owner.
     let marked = check(unsafe { libc::syscall(libc::SYS_close_range, first, libc::c_uint::MAX, CLOSE_RANGE_CLOEXEC) });
     if marked.is_err() {
-        for fd in first..=highest() {
-            // SAFETY: as above; most numbers are no descriptor.
+        one_by_one(first, RawFd::MAX, |fd| {
+            // SAFETY: as above; it may be no descriptor.
             let _ = check(unsafe { libc::fcntl(fd, libc::F_SETFD, libc::FD_CLOEXEC) }.into());
-        }
+        });
     }
+}
+
+/// Calls `each` with every descriptor from `first` to `last`, and maybe with numbers that are none, where close_range(2) is
+/// denied.
+fn one_by_one(first: RawFd, last: RawFd, each: impl FnMut(RawFd)) {
+    match listed() {
+        Some(open) => open.into_iter().filter(|fd| (first..=last).contains(fd)).for_each(each),
+        None => (first..=last.min(highest())).for_each(each),
+    }
+}
+
+/// The descriptors that are open, in order; `None` where /proc does not tell. A limit is no measure of them: engines allow a
+/// billion.
+fn listed() -> Option<Vec<RawFd>> {
+    use rustix::fs::{Dir, Mode, OFlags, PROC_SUPER_MAGIC, ResolveFlags, fstatfs, open, openat2};
+    let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
+    let proc = open("/proc", flags, Mode::empty()).ok()?;
+    if fstatfs(&proc).ok()?.f_type != PROC_SUPER_MAGIC {
+        return None;
+    }
+    // In a container, something else may be mounted below.
+    let resolve = ResolveFlags::NO_XDEV | ResolveFlags::NO_MAGICLINKS;
+    let own = openat2(&proc, "self/fd", flags, Mode::empty(), resolve).ok()?;
+    let mut open = Vec::new();
+    for entry in Dir::new(own).ok()? {
+        open.extend(entry.ok()?.file_name().to_str().ok().and_then(|name| name.parse::<RawFd>().ok()));
+    }
+    open.sort_unstable();
+    Some(open)
 }
 
 /// Whether `fd` is a descriptor that whoever executed this program has left open for it: its own are all close-on-exec.
@@ -75,10 +104,10 @@ pub fn close_kept(first: RawFd, stay: &[RawFd]) -> Result<(), Errno> {
             let closed = check(unsafe { libc::syscall(libc::SYS_close_range, from, fd - 1, 0) });
             if closed.is_err() {
                 // A seccomp filter denies it.
-                for fd in from..fd.min(highest().saturating_add(1)) {
-                    // SAFETY: as above; most numbers are no descriptor.
+                one_by_one(from, fd - 1, |fd| {
+                    // SAFETY: as above; it may be no descriptor.
                     let _ = check(unsafe { libc::close(fd) }.into());
-                }
+                });
             }
         }
         from = fd.saturating_add(1);
@@ -93,7 +122,12 @@ pub fn close_all(fds: Vec<OwnedFd>) {
     for run in numbers.chunk_by(|a, b| a + 1 == *b) {
         let (first, last) = (run[0], run[run.len() - 1]);
         // SAFETY: each number of the run was given up by the value that owned it.
-        let _ = check(unsafe { libc::syscall(libc::SYS_close_range, first, last, 0) });
+        if check(unsafe { libc::syscall(libc::SYS_close_range, first, last, 0) }).is_err() {
+            run.iter().for_each(|fd| {
+                // SAFETY: as above.
+                let _ = check(unsafe { libc::close(*fd) }.into());
+            });
+        }
     }
 }
 
@@ -185,4 +219,19 @@ pub fn receive_fd(socket: BorrowedFd<'_>) -> Result<Option<OwnedFd>, Errno> {
         RecvAncillaryMessage::ScmRights(mut fds) => fds.next(),
         _ => None,
     }))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn open_descriptors_are_listed() {
+        let open: Vec<OwnedFd> = (0..3).map(|_| std::fs::File::open("/").unwrap().into()).collect();
+        let listed = listed().unwrap();
+        assert!(listed.is_sorted());
+        for fd in &open {
+            assert!(listed.contains(&std::os::fd::AsRawFd::as_raw_fd(fd)), "{listed:?}");
+        }
+    }
 }
