@@ -154,7 +154,9 @@ impl Drop for Ahead {
         unsafe {
             let mut info: libc::siginfo_t = std::mem::zeroed();
             let id = self.pidfd.as_raw_fd() as libc::id_t;
-            libc::waitid(libc::P_PIDFD, id, &raw mut info, libc::WEXITED | libc::__WALL);
+            while libc::waitid(libc::P_PIDFD, id, &raw mut info, libc::WEXITED | libc::__WALL) != 0
+                && std::io::Error::last_os_error().raw_os_error() == Some(libc::EINTR)
+            {}
         }
     }
 }

@@ -9,9 +9,9 @@
 //! | `signature`, `wire`, `message` | D-Bus types, values and messages as bytes: pure |
 //! | `address`, `bus` | where systemd is reached, and a connection to it |
 //!
-//! A unit's name may be somebody else's by the time it is to be changed or stopped: another unit of that name may have been
-//! there before, or come after the container's own went with its last process. So units are known by their description,
-//! which has the container's id and the folder of its state; see [`Manager::find`].
+//! A unit's name may be somebody else's by the time it is to be stopped: another unit of that name may have been there
+//! before, or come after the container's own went with its last process. So a unit is stopped by who knows its description,
+//! which has the container's id and the folder of its state, unless an annotation gives another; see [`Manager::find`].
 //!
 //! See org.freedesktop.systemd1(5), and systemd's "The New Control Group Interfaces".
 
