@@ -44,7 +44,7 @@ pub(super) fn list(globals: &Globals, matches: &ArgMatches) -> anyhow::Result<u8
         }
     } else if args.format == "json" {
         // An empty list is null, as Go has it; engines know no other.
-        text = if states.is_empty() { "null".to_owned() } else { serde_json::to_string(&states)? };
+        text = if states.is_empty() { "null".to_owned() } else { serde_json::to_string(&states)? } + "\n";
     } else {
         let rows: Vec<[String; 6]> = states
             .iter()
@@ -114,7 +114,7 @@ pub(super) fn ps(globals: &Globals, matches: &ArgMatches) -> anyhow::Result<u8> 
         .map(|pid| pid.as_raw_nonzero().get())
         .collect();
     if args.format == "json" {
-        print(&serde_json::to_string(&pids)?)?;
+        print(&(serde_json::to_string(&pids)? + "\n"))?;
         return Ok(0);
     }
     let options = if args.options.is_empty() { vec!["-ef".to_owned()] } else { args.options };

@@ -131,7 +131,16 @@ fn globals() -> Command {
 }
 
 /// Runs it.
+/// What the stack of the runtime must be allowed to grow to: with less, it would end without a word.
+const LEAST_STACK: u64 = 128 << 10;
+
 fn run(args: Vec<OsString>) -> ExitCode {
+    if let Some(stack) = rustix::process::getrlimit(rustix::process::Resource::Stack).current
+        && stack < LEAST_STACK
+    {
+        let (stack, least) = (stack >> 10, LEAST_STACK >> 10);
+        return fail("", &anyhow::anyhow!("RLIMIT_STACK allows {stack} KiB, and {least} are needed: see ulimit -s"), 1);
+    }
     let args = match arguments::text(args) {
         Ok(args) => args,
         Err(error) => return fail("", &error, 1),

@@ -178,7 +178,8 @@ fn v1_state(dir: &Path) -> Result<FreezerState> {
 fn v1_freeze(dir: &Path) -> Result<()> {
     let write =
         |value: &str| file::write(dir, "freezer.state", value).attempt(|| file::writing(dir, "freezer.state", value));
-    for attempt in 1..=1000 {
+    let deadline = Instant::now() + PATIENCE;
+    for attempt in 1.. {
         if attempt % 50 == 0 {
             write("THAWED")?;
             std::thread::sleep(Duration::from_millis(10));
@@ -190,6 +191,9 @@ fn v1_freeze(dir: &Path) -> Result<()> {
         let state = file::read(dir, "freezer.state").attempt(|| file::reading(dir, "freezer.state"))?;
         if state.trim() == "FROZEN" {
             return Ok(());
+        }
+        if Instant::now() >= deadline {
+            break;
         }
     }
     Err(Error::new(Kind::State, format!("unable to freeze {}: new processes keep appearing in it", dir.display())))

@@ -181,6 +181,12 @@ pub fn begin<'a>(
     let mut bundle = Bundle::load(&options.bundle)?;
 
     let kinds = bundle.kinds();
+    if !runtime.privileged() && !kinds.contains(Kind::User) {
+        return Err(Error::new(
+            ErrorKind::Invalid,
+            "rootless container requires user namespaces: linux.namespaces has none, and only root may do without",
+        ));
+    }
     let mut targets = Vec::new();
     let mut joins = Vec::new();
     let mut in_own_cgroup_namespace = !kinds.contains(Kind::Cgroup);
@@ -365,8 +371,10 @@ pub fn begin<'a>(
         }
         // Looked at now that the child is busy.
         created.bundle.config.complete()?;
-        let spec = &created.bundle.config.spec;
-        if let (Some(_), Some(profile)) = (&process, super::seccomp::profile_of(spec)?) {
+        let config = &created.bundle.config;
+        let spec = &config.spec;
+        let profile = super::seccomp::profile_of(spec).attempt(|| format!("read {}", config.file().display()))?;
+        if let (Some(_), Some(profile)) = (&process, profile) {
             super::seccomp::send_filter(&profile, &created.child.link)?;
         }
         if let Some(outer) = &outer {
@@ -446,11 +454,16 @@ pub fn open_gate_of(folder: &Folder) -> Result<Option<Link>> {
     }
 }
 
-/// How many descriptors from 3 on the program inherits: those of socket activation, and those that the caller asks for.
+/// How many descriptors from 3 on the program inherits: those of socket activation, which are the first `process`'s, and
+/// those that the caller asks for.
 pub(super) fn pass_fds(process: Option<&mut Process>, preserve_fds: u32) -> Result<u32> {
     use crate::sys::fd::is_inherited;
-    let listen = std::env::var("LISTEN_FDS").ok().and_then(|text| text.parse::<u32>().ok());
-    // The variable may be a left-over: of a service whose own children do not get its sockets.
+    // sd_listen_fds(3). Variables may be a left-over: of a service whose own children do not get its sockets.
+    let number = |name: &str| std::env::var(name).ok().and_then(|text| text.parse::<u32>().ok());
+    let listen = match process {
+        Some(_) if number("LISTEN_PID") == Some(std::process::id()) => number("LISTEN_FDS"),
+        _ => None,
+    };
     let listen = listen.filter(|listen| (3..).take(*listen as usize).all(is_inherited)).unwrap_or(0);
     if let (Some(process), true) = (process, listen > 0) {
         process.add_variable(format!("LISTEN_FDS={listen}"))?;

@@ -62,7 +62,7 @@ pub fn exec(
     let spec = &config.spec;
     let specified = choose(spec)?;
     let mut process = Process::prepare(&specified, spec.linux().as_ref(), config.has_profile())?;
-    let preserve_fds = pass_fds(Some(&mut process), options.preserve_fds)?;
+    let preserve_fds = pass_fds(None, options.preserve_fds)?;
 
     let init_pid = container.state.init_process_pid;
     let kinds = kinds_to_join(spec, init_pid)?;
@@ -144,7 +144,9 @@ pub fn exec(
         child.proceed()?;
         // Looked at now that the child is busy.
         config.complete()?;
-        if let Some(profile) = super::seccomp::profile_of(&config.spec)? {
+        let profile =
+            super::seccomp::profile_of(&config.spec).attempt(|| format!("read {}", config.file().display()))?;
+        if let Some(profile) = profile {
             super::seccomp::send_filter(&profile, &child.link)?;
         }
         notify::wait_for_exec(

@@ -137,6 +137,7 @@ pub fn run(init: &Init<'_>, born: &mut Born) -> Result<Infallible> {
         sys::fd::close_kept(3 + init.preserve_fds as i32, &stay).attempt(|| "close what set-up has left open")?;
         // The parent goes away as soon as it has heard; from here on the container outlives it.
         rustix::process::set_parent_process_death_signal(None).attempt(|| "outlive the parent")?;
+        sys::signal::end_when_asked();
         rustix::net::listen(gate, 16).attempt(|| "listen for the start")?;
         born.link.send(&Message::Reached(Stage::Ready))?;
     }

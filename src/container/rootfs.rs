@@ -69,16 +69,24 @@ pub fn plan(bundle: &Bundle, no_pivot: bool, cgroup: &CgroupView, clone_sources:
         }
         paths
     };
+    let masked = paths(linux.and_then(|linux| linux.masked_paths().as_ref()));
+    let mut readonly_paths = paths(linux.and_then(|linux| linux.readonly_paths().as_ref()));
+    // What is mounted over the root hides nothing from a process that is in the root already.
+    let is_root = |path: &PathBuf| path == Path::new("/");
+    if masked.iter().any(is_root) {
+        return Err(Error::invalid("linux.maskedPaths: / is the container's root, which cannot be masked"));
+    }
+    let is_readonly = readonly_paths.extract_if(.., |path| is_root(path)).count() > 0;
     Ok(Rootfs {
         path,
-        readonly: spec.root().as_ref().and_then(|root| root.readonly()).unwrap_or(false),
+        readonly: is_readonly || spec.root().as_ref().and_then(|root| root.readonly()).unwrap_or(false),
         propagation,
         mounts,
         devices,
         bind_devices: has_userns,
         populate_dev: !host_dev && own_mounts,
-        masked: paths(linux.and_then(|linux| linux.masked_paths().as_ref())),
-        readonly_paths: paths(linux.and_then(|linux| linux.readonly_paths().as_ref())),
+        masked,
+        readonly_paths,
         pivot: match (own_mounts, no_pivot) {
             (false, _) => Pivot::Chroot,
             (true, false) => Pivot::PivotRoot,
@@ -114,6 +122,8 @@ fn plan_mount(
     let source = match fstype {
         _ if options.remount => Source::New { fstype: fstype.to_owned(), device },
         _ if options.bind.is_some() => {
+            // The kernel has them for all mounts of a file system at once, and a bind mount leaves them as they are.
+            options.filesystem.retain(|word| !Options::is_of_superblock(word));
             if !options.filesystem.is_empty() {
                 return Err(Error::invalid(format!(
                     "bind mounts cannot have any filesystem-specific options applied: {}",

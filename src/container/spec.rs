@@ -273,9 +273,6 @@ fn validate(spec: &Spec) -> Result<()> {
         }
         let mapped =
             given(linux.uid_mappings().as_ref().map(Vec::len)) || given(linux.gid_mappings().as_ref().map(Vec::len));
-        if mapped && !kinds.contains(Kind::User) {
-            return fail("user namespace mappings specified, but user namespace isn't enabled in the config".into());
-        }
         if kinds.contains(Kind::User) && !mapped && !joins(Kind::User) {
             return fail(
                 "user namespaces enabled, but no namespace path to join nor mappings (uidMappings, gidMappings) to apply \

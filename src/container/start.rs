@@ -21,7 +21,7 @@ pub fn start(runtime: &Runtime, id: &str) -> Result<()> {
             Kind::State,
             match status {
                 Status::Stopped => "cannot start a container that has stopped".to_owned(),
-                Status::Running | Status::Paused => "cannot start an already running container".to_owned(),
+                Status::Running => "cannot start an already running container".to_owned(),
                 other => format!("cannot start a container in the {other} state"),
             },
         )
@@ -29,6 +29,10 @@ pub fn start(runtime: &Runtime, id: &str) -> Result<()> {
     let Some(mut link) = open_gate_of(&container.folder)? else { return Err(not_created(container.status()?)) };
     let pidfd = container.state.open_init().map_err(|_| not_created(Status::Stopped))?;
     let spec = container.folder.load_config()?.into_spec()?;
+    if container.is_paused()? {
+        // It would answer no sooner than it is resumed.
+        return Err(not_created(Status::Paused));
+    }
     // Its greeting tells a process that waits from one that is past it, of whose gate this connection is a left-over.
     match link.receive()? {
         Some(Message::Reached(Stage::Ready)) => {}

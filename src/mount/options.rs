@@ -137,6 +137,11 @@ impl Options {
         Ok(())
     }
 
+    /// Whether mount(2) has a flag for this option of the file system, of whatever type that is.
+    pub fn is_of_superblock(word: &str) -> bool {
+        matches!(word, "sync" | "dirsync" | "lazytime" | "mand" | "iversion" | "silent")
+    }
+
     /// Whether it asks for a read-only mount.
     pub fn read_only(&self) -> bool {
         (self.attributes.set | self.recursive.set) & attr::RDONLY != 0

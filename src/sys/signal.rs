@@ -34,6 +34,19 @@ pub fn attend(command: &mut std::process::Command) {
     }
 }
 
+/// Has signals that ask a process to end do so until it executes a program: the first process of a pid namespace hears none
+/// that it has no handler for.
+pub fn end_when_asked() {
+    extern "C" fn end(signal: libc::c_int) {
+        // SAFETY: it is async-signal-safe; signal-safety(7).
+        unsafe { libc::_exit(128 + signal) }
+    }
+    for signal in [libc::SIGHUP, libc::SIGINT, libc::SIGQUIT, libc::SIGABRT, libc::SIGTERM] {
+        // SAFETY: the handler is a function of this type, and makes one system call.
+        unsafe { libc::signal(signal, end as extern "C" fn(libc::c_int) as libc::sighandler_t) };
+    }
+}
+
 /// Lets SIGPIPE end this process again, as it does other command-line tools.
 pub fn default_sigpipe() {
     // SAFETY: SIG_DFL installs no code of ours.

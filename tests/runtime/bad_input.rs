@@ -285,7 +285,15 @@ fn a_sized_mount_with_a_bad_size() {
 #[test]
 fn a_seccomp_action_that_is_not_known() {
     let container = Container::new().set("/linux/seccomp", json!({"defaultAction": "SCMP_ACT_SHRUG"}));
-    refused(&container, &["SCMP_ACT_SHRUG"]);
+    refused(&container, &["config.json", "SCMP_ACT_SHRUG", "line"]);
+}
+
+#[test]
+fn a_seccomp_rule_that_means_nothing_to_the_kernel() {
+    let rule = json!({"names": ["mkdir"], "action": "SCMP_ACT_ERRNO", "errnoRet": 99999});
+    let profile = json!({"defaultAction": "SCMP_ACT_ALLOW", "syscalls": [rule]});
+    let container = Container::new().set("/linux/seccomp", profile);
+    refused(&container, &["config.json", "syscalls[0]", "99999"]);
 }
 
 #[test]

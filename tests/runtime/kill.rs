@@ -104,3 +104,13 @@ fn signal_zero_only_probes() {
     container.kill("0").ok();
     assert_eq!(container.status(), "running");
 }
+
+#[test]
+fn a_created_container_ends_when_it_is_asked_to() {
+    skip_on!(Crun, "the first process of a pid namespace hears no signal that it does not handle");
+    for signal in ["TERM", "INT", "HUP"] {
+        let container = Container::sleeper().created();
+        container.kill(signal).ok();
+        container.wait_stopped();
+    }
+}

@@ -4,7 +4,7 @@ use std::fs;
 
 use serde_json::json;
 
-use crate::harness::Container;
+use crate::harness::{Container, skip_on};
 
 #[test]
 fn a_masked_file_reads_as_nothing() {
@@ -82,4 +82,22 @@ fn a_mask_over_all_of_proc_or_sys_shows_nothing_there_or_elsewhere() {
         let container = Container::script(&script).set("/linux/maskedPaths", masked);
         assert_eq!(container.set("/linux/readonlyPaths", json!([])).output(), "0\n0\n0", "{whole}");
     }
+}
+
+#[test]
+fn the_root_itself_can_be_among_the_read_only_paths() {
+    skip_on!(Crun, "crun 1.8 leaves it writable");
+    for path in ["/", "//"] {
+        let container = Container::script("touch /x").set("/linux/readonlyPaths", json!([path]));
+        container.run().exits(1).complains("Read-only file system");
+        assert!(!container.rootfs().join("x").exists());
+    }
+}
+
+#[test]
+fn the_root_itself_is_not_masked_in_vain() {
+    skip_on!(Runc | Crun, "the peers mount over it, which hides nothing");
+    let container = Container::new().set("/linux/maskedPaths", json!(["/"]));
+    container.run().exits(1).complains("maskedPaths").in_one_line();
+    container.assert_gone();
 }

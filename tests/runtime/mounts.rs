@@ -283,3 +283,20 @@ fn no_pivot_works_too() {
     let container = Container::new().args(&["cat", "/etc/passwd"]);
     container.launch(&["run", "--no-pivot"]).run().ok().mentions("root:x:0:0");
 }
+
+#[test]
+fn a_bind_leaves_the_options_of_its_file_system_as_they_are() {
+    let container = Container::new().args(&["cat", "/data/file"]);
+    let source = source(&container);
+    let options = ["rbind", "sync", "dirsync", "mand", "iversion", "silent", "lazytime"];
+    container.mount("/data", "none", &source, &options).run().ok().says("content");
+}
+
+#[test]
+fn what_is_no_mount_is_not_remounted_in_silence() {
+    let container = Container::new();
+    std::fs::create_dir(container.rootfs().join("data")).expect("make a folder");
+    let container = container.mount("/data", "tmpfs", "tmpfs", &["remount"]);
+    container.run().exits(1).complains("/data");
+    container.assert_gone();
+}

@@ -4,7 +4,7 @@ use std::fs;
 use std::thread;
 use std::time::Duration;
 
-use crate::harness::{Container, eventually};
+use crate::harness::{Container, eventually, skip_on};
 
 #[test]
 fn a_paused_container_does_nothing_until_it_is_resumed() {
@@ -56,4 +56,16 @@ fn a_created_container_can_be_paused() {
     assert_eq!(container.status(), "paused");
     container.verb(&["resume"]).ok();
     assert_eq!(container.status(), "created");
+}
+
+#[test]
+fn a_paused_one_cannot_be_started() {
+    skip_on!(Crun, "crun starts it, which waits");
+    let container = Container::sleeper().created();
+    container.verb(&["pause"]).ok();
+    let start = container.runtime(&["start", &container.id]).at_most(10.0).run();
+    start.exits(1).complains("cannot start a container in the paused state").in_one_line();
+    container.verb(&["resume"]).ok();
+    container.start();
+    assert_eq!(container.status(), "running");
 }

@@ -6,9 +6,14 @@ use crate::harness::{Container, Invocation, program, runtime_words, skip_on};
 
 /// The runtime started by a shell with `redirections`.
 fn runtime_with(container: &Container, redirections: &str, words: &[&str]) -> Invocation {
+    runtime_of(container, "$$", redirections, words)
+}
+
+/// As [`runtime_with`], with sockets that are meant for the process `pid`.
+fn runtime_of(container: &Container, pid: &str, redirections: &str, words: &[&str]) -> Invocation {
     container.write_config();
     program("sh")
-        .args(["-c", &format!("export LISTEN_PID=$$; exec \"$@\" {redirections}"), "sh"])
+        .args(["-c", &format!("export LISTEN_PID={pid}; exec \"$@\" {redirections}"), "sh"])
         .args(runtime_words())
         .arg("--root")
         .arg(container.state_root())
@@ -73,4 +78,15 @@ fn a_count_of_sockets_that_are_not_there_is_a_left_over() {
     for count in ["3", "4294967295"] {
         runtime_with(&container, "3</dev/null", &words).env("LISTEN_FDS", count).run().ok().says("none");
     }
+}
+
+#[test]
+fn sockets_of_another_process_are_not_passed_on() {
+    skip_on!(Crun, "crun does not look whose they are");
+    let container = Container::script("ls /proc/self/fd | xargs; echo ${LISTEN_FDS-none}");
+    let (bundle, dir) = (container.bundle(), container.dir.path().display());
+    let words = ["run", "--bundle", bundle.to_str().expect("UTF-8"), &container.id];
+    let run = runtime_of(&container, "1", &format!("3<{dir}/bundle/config.json"), &words).env("LISTEN_FDS", "1");
+    // ls itself has the folder open as 3.
+    run.run().ok().says("0 1 2 3\nnone");
 }

@@ -84,3 +84,11 @@ fn a_slave_sees_what_the_host_mounts_later() {
          mount -t tmpfs none $DIR/source/later; touch $DIR/source/later/file) &";
     run_after(&container, script).ok().says("seen");
 }
+
+#[test]
+fn the_root_is_unbindable_when_asked() {
+    for name in ["unbindable", "runbindable"] {
+        let output = shower("/").set("/linux/rootfsPropagation", name).output();
+        assert_eq!(output, "unbindable");
+    }
+}

@@ -2,7 +2,7 @@
 
 use serde_json::json;
 
-use crate::harness::{Container, Peer, peer, skip_on};
+use crate::harness::{Container, Peer, peer, program, runtime_words, skip_on};
 
 #[test]
 fn are_set_for_the_process() {
@@ -50,4 +50,11 @@ fn that_are_refused_are_named_as_setrlimit_has_them() {
     let limits = json!([{"type": "RLIMIT_CORE", "soft": 2, "hard": 1}]);
     let container = Container::new().set("/process/rlimits", limits);
     container.run().exits(1).in_one_line().complains("set RLIMIT_CORE to 2:1: invalid argument");
+}
+
+#[test]
+fn a_stack_that_is_too_small_for_the_runtime_is_said_so() {
+    skip_on!(Runc | Crun, "the peers do with less");
+    let run = program("sh").args(["-c", "ulimit -s 64; exec \"$@\"", "sh"]).args(runtime_words());
+    run.args(["state", "nskit-test-none"]).run().exits(1).complains("RLIMIT_STACK allows 64 KiB").in_one_line();
 }

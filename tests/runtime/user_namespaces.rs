@@ -139,3 +139,12 @@ fn deletion_leaves_nothing() {
     container.verb(&["delete", "--force"]).ok();
     container.assert_gone();
 }
+
+#[test]
+fn maps_without_a_namespace_are_passed_over() {
+    let map = json!([{"containerID": 0, "hostID": 100_000, "size": 10}]);
+    let container = Container::script("id -u; readlink /proc/self/ns/user");
+    let container = container.set("/linux/uidMappings", map.clone()).set("/linux/gidMappings", map);
+    let own = fs::read_link("/proc/self/ns/user").expect("read a link");
+    container.run().ok().says(&format!("0\n{}", own.display()));
+}

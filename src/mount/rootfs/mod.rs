@@ -162,7 +162,12 @@ pub fn build<'a>(plan: &'a Rootfs, before_cgroup: &mut dyn FnMut() -> Result<()>
         let root = place(&plan.path, OFlags::DIRECTORY)?;
         return Ok(Built { plan, root, late_readonly: Vec::new(), fresh_dev: None, systems: Vec::new() });
     }
-    let (propagation, recursive) = plan.propagation.unwrap_or((Propagation::Slave, true));
+    let (propagation, recursive) = match plan.propagation {
+        None => (Propagation::Slave, true),
+        // The root is bound yet, and gets its own at the end.
+        Some((Propagation::Unbindable, recursive)) => (Propagation::Private, recursive),
+        Some(asked) => asked,
+    };
     let host = place(Path::new("/"), OFlags::DIRECTORY)?;
     set_propagation(host.as_fd(), propagation, recursive).attempt(|| "change the propagation of the host's mounts")?;
     let under = place(&plan.path, OFlags::DIRECTORY)?;
@@ -201,6 +206,12 @@ fn make_shared_parent_private(path: &Path) -> Result<()> {
         }
     }
     Err(Error::invalid(format!("no mount holds {}", path.display())))
+}
+
+/// Whether a mount has its root here.
+fn is_mount(there: BorrowedFd<'_>) -> Result<bool, Errno> {
+    let status = rustix::fs::statx(there, "", AtFlags::EMPTY_PATH, StatxFlags::empty())?;
+    Ok(status.stx_attributes.contains(StatxAttributes::MOUNT_ROOT))
 }
 
 /// Whether the mount that has its root here is shared with others; `None` where no mount has.
