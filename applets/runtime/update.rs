@@ -157,7 +157,11 @@ fn size(text: &str) -> anyhow::Result<i64> {
         _ => bail!("invalid size: {text:?}"),
     };
     let number: f64 = number.parse().with_context(|| format!("invalid size: {text:?}"))?;
-    Ok((number * 1024f64.powi(power)) as i64)
+    let bytes = number * 1024f64.powi(power);
+    if bytes >= i64::MAX as f64 {
+        bail!("invalid size: {text:?} is more than can be limited");
+    }
+    Ok(bytes as i64)
 }
 
 #[cfg(test)]
@@ -171,7 +175,7 @@ mod tests {
         {
             assert_eq!(size(text).unwrap(), bytes, "{text}");
         }
-        for text in ["", "x", "1x", "-2", "1kk", "1 2"] {
+        for text in ["", "x", "1x", "-2", "1kk", "1 2", "99999999999999999999", "9000p"] {
             assert!(size(text).is_err(), "{text}");
         }
     }

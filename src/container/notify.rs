@@ -53,8 +53,8 @@ pub fn wait_for_exec(
             None if has_executed(pid) => return Ok(()),
             None => {
                 let filtered = spec.linux().as_ref().is_some_and(|linux| linux.seccomp().is_some());
-                let hint = if filtered { " (its seccomp profile may deny what a start needs)" } else { "" };
-                return Err(died(pidfd, pid, &format!("before it executed its program{hint}")));
+                let guess = if filtered { " (its seccomp profile may deny what a start needs)" } else { "" };
+                return Err(died(pidfd, pid, "before it executed its program", guess));
             }
         }
     }

@@ -207,22 +207,27 @@ impl Child {
         if let Some(error) = self.link.failure() {
             return error;
         }
-        died(rustix::fd::AsFd::as_fd(&self.pidfd), self.pid.as_raw_nonzero().get(), when)
+        died(rustix::fd::AsFd::as_fd(&self.pidfd), self.pid.as_raw_nonzero().get(), when, "")
     }
 }
 
-/// What the process `pid` behind `pidfd`, which has closed its link, died of.
-pub fn died(pidfd: BorrowedFd<'_>, pid: i32, when: &str) -> Error {
+/// What the process `pid` behind `pidfd`, which has closed its link, died of; `guess` is what may have made it end, if nobody
+/// has killed it.
+pub fn died(pidfd: BorrowedFd<'_>, pid: i32, when: &str, guess: &str) -> Error {
+    let mut guess = guess;
     let how = match rustix::process::waitid(WaitId::PidFd(pidfd), WaitIdOptions::EXITED | WaitIdOptions::NOWAIT) {
         Ok(Some(status)) => match (status.exit_status(), status.terminating_signal()) {
             (Some(code), _) => format!("exited with status {code}"),
-            (_, Some(signal)) => format!("was killed by signal {signal}{}", hint(signal)),
+            (_, Some(signal)) => {
+                guess = "";
+                format!("was killed by signal {signal}{}", hint(signal))
+            }
             _ => "ended".to_owned(),
         },
         // Somebody else's child.
         _ => "ended".to_owned(),
     };
-    Error::new(ErrorKind::Died, format!("the container's process {pid} {how} {when}"))
+    Error::new(ErrorKind::Died, format!("the container's process {pid} {how} {when}{guess}"))
 }
 
 /// What most likely sent a signal that nobody explains.
