@@ -95,7 +95,7 @@ impl Config {
 }
 
 /// Where in `text` its `linux.seccomp` is, if it has one.
-fn find_profile(text: &[u8]) -> Option<Range<usize>> {
+pub(super) fn find_profile(text: &[u8]) -> Option<Range<usize>> {
     let outline: Outline<'_> = serde_json::from_slice(text).ok()?;
     let profile = outline.linux?.seccomp?.get();
     let start = profile.as_ptr().addr() - text.as_ptr().addr();

@@ -76,14 +76,19 @@ pub fn send_filter(profile: &Profile, link: &Link) -> Result<()> {
     link.send(&Message::Filter(crate::seccomp::compile(profile)?))
 }
 
-/// The profile in a JSON value: a `linux.seccomp` alone, or a configuration that has one.
+/// The profile in a text: a `linux.seccomp` alone, or a configuration that has one.
 ///
 /// # Errors
-/// When it is none, and as [`profile`].
-pub fn from_json(value: serde_json::Value) -> Result<Profile> {
-    let seccomp = value.pointer("/linux/seccomp").cloned().unwrap_or(value);
-    let seccomp: LinuxSeccomp =
-        serde_json::from_value(seccomp).map_err(|error| Error::invalid(format!("not a seccomp profile: {error}")))?;
+/// When it is none, with line and column, and as [`profile`].
+pub fn from_text(text: &[u8]) -> Result<Profile> {
+    let place = super::config::find_profile(text).unwrap_or(0..text.len());
+    // Lines and columns are those of the whole.
+    let before = text[..place.start].iter().map(|&byte| if byte == b'\n' { byte } else { b' ' });
+    let alone: Vec<u8> = before.chain(text[place].iter().copied()).collect();
+    let seccomp: LinuxSeccomp = super::strict::from_slice(&alone).map_err(|error| {
+        let what = if error.is_data() { "a seccomp profile" } else { "JSON" };
+        Error::invalid(format!("not {what}: {error}"))
+    })?;
     profile(&seccomp)
 }
 

@@ -102,7 +102,11 @@ fn system_calls_are_filtered() {
     run(&["unshare", "-u", "--seccomp", file, "mkdir", place.to_str().expect("UTF-8")])
         .exits(1)
         .complains("Operation not permitted");
-    run(&["unshare", "--seccomp", "/etc/passwd", "true"]).exits(1).complains("/etc/passwd is not JSON").in_one_line();
+    run(&["unshare", "--seccomp", "/etc/passwd", "true"]).exits(1).complains("/etc/passwd: not JSON").in_one_line();
+    fs::write(file, "{\n\"defaultAction\":\"SCMP_ACT_ALLOW\",\"defaultAction\":\"SCMP_ACT_LOG\"}")
+        .expect("write a profile");
+    let twice = run(&["unshare", "--seccomp", file, "true"]).exits(1);
+    twice.complains("profile.json: not a seccomp profile: duplicate field").complains("line 2 column").in_one_line();
 }
 
 #[test]
