@@ -17,7 +17,8 @@ ended() { # Whatever was started ends, however this does.
     for id in "${ours[@]}"; do "$NSKIT" runtime delete --force "$id"; done >/dev/null 2>&1
     [ ${#daemons[@]} = 0 ] || { kill "${daemons[@]}"; wait "${daemons[@]}"; } 2>/dev/null
     for _ in $(seq 50); do
-        find /sys/fs/cgroup/*/nskit-test-scene -depth -type d -exec rmdir {} \; 2>/dev/null
+        # Of hierarchies that are not mounted conmon makes plain folders, with a file in them.
+        find /sys/fs/cgroup/*/nskit-test-scene -depth \( -type f -delete -o -type d -exec rmdir {} \; \) 2>/dev/null
         ls -d /sys/fs/cgroup/*/nskit-test-scene >/dev/null 2>&1 || break
         sleep .1
     done
