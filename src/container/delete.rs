@@ -30,9 +30,17 @@ pub fn delete(runtime: &Runtime, id: &str, force: bool) -> Result<()> {
     // What is being created now would come to be while its folder goes.
     let lock = folder.lock(PATIENCE)?;
     let container = match Container::load(runtime, id) {
-        // A folder without a state: its creation was cut short, before there was anything else.
         Err(error) if error.kind() == Kind::NotFound && force => {
-            return if lock.is_some() { folder.remove() } else { Ok(()) };
+            return match &lock {
+                None => Ok(()),
+                // The configuration comes after the state: somebody else has removed that.
+                Some(_) if folder.load_config().is_ok() => {
+                    let gone = Error::invalid(format!("{}/state.json is gone", folder.path().display()));
+                    delete_damaged(runtime, &folder, id, gone)
+                }
+                // A folder without a state: its creation was cut short, before there was anything else.
+                Some(_) => folder.remove(),
+            };
         }
         Err(error) if error.kind() == Kind::Invalid && force => return delete_damaged(runtime, &folder, id, error),
         other => other?,

@@ -357,6 +357,22 @@ fn a_state_that_is_damaged_does_not_hide_a_container_or_keep_it_from_being_delet
 }
 
 #[test]
+fn a_container_whose_state_was_removed_is_deleted_all_the_same() {
+    skip_on!(Runc | Crun, "they keep other files, and leave it running");
+    let container = Container::sleeper();
+    let path = format!("/{}", container.id);
+    let container = container.set("/linux/cgroupsPath", path.as_str()).started();
+    let pid = container.pid();
+    fs::remove_file(container.state_root().join(&container.id).join("state.json")).expect("remove the state");
+    container.verb(&["delete", "--force"]).ok().complains("state.json is gone");
+    eventually("its process is gone", || {
+        let stat = fs::read_to_string(format!("/proc/{pid}/stat")).unwrap_or_default();
+        stat.is_empty() || stat.contains(") Z ")
+    });
+    container.assert_gone();
+}
+
+#[test]
 fn a_state_that_cannot_be_read_now_is_kept() {
     skip_on!(Runc | Crun, "they need more descriptors themselves");
     let container = Container::sleeper().started();
