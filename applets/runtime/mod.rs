@@ -130,10 +130,10 @@ fn globals() -> Command {
         .disable_help_subcommand(true)
 }
 
-/// Runs it.
 /// What the stack of the runtime must be allowed to grow to: with less, it would end without a word.
 const LEAST_STACK: u64 = 128 << 10;
 
+/// Runs it.
 fn run(args: Vec<OsString>) -> ExitCode {
     if let Some(stack) = rustix::process::getrlimit(rustix::process::Resource::Stack).current
         && stack < LEAST_STACK

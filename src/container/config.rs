@@ -8,8 +8,9 @@ use oci_spec::runtime::{LinuxSeccomp, Spec};
 use serde::Deserialize;
 use serde_json::value::RawValue;
 
-use super::{spec, strict};
+use super::{seccomp, spec, strict};
 use crate::error::{Attempt, Result};
+use crate::seccomp::Profile;
 
 /// The text of a configuration, and what it says.
 #[derive(Debug)]
@@ -82,6 +83,15 @@ impl Config {
             linux.set_seccomp(seccomp);
         }
         Ok(())
+    }
+
+    /// The profile that its `linux.seccomp` asks for, if it has one.
+    ///
+    /// # Errors
+    /// As [`Config::complete`] and [`seccomp::profile`].
+    pub fn seccomp_profile(&mut self) -> Result<Option<Profile>> {
+        self.complete()?;
+        seccomp::profile_of(&self.spec).attempt(|| format!("read {}", self.file.display()))
     }
 
     /// What it says, with nothing left out.

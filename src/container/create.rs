@@ -370,10 +370,8 @@ pub fn begin<'a>(
             created.child.proceed()?;
         }
         // Looked at now that the child is busy.
-        created.bundle.config.complete()?;
-        let config = &created.bundle.config;
-        let spec = &config.spec;
-        let profile = super::seccomp::profile_of(spec).attempt(|| format!("read {}", config.file().display()))?;
+        let profile = created.bundle.config.seccomp_profile()?;
+        let spec = &created.bundle.config.spec;
         if let (Some(_), Some(profile)) = (&process, profile) {
             super::seccomp::send_filter(&profile, &created.child.link)?;
         }

@@ -143,10 +143,7 @@ pub fn exec(
         }
         child.proceed()?;
         // Looked at now that the child is busy.
-        config.complete()?;
-        let profile =
-            super::seccomp::profile_of(&config.spec).attempt(|| format!("read {}", config.file().display()))?;
-        if let Some(profile) = profile {
+        if let Some(profile) = config.seccomp_profile()? {
             super::seccomp::send_filter(&profile, &child.link)?;
         }
         notify::wait_for_exec(

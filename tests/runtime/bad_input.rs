@@ -1,6 +1,7 @@
 //! Bad input: one clear line that names the step, the object and the cause; status 1; nothing left behind.
 
 use std::fs;
+use std::path::Path;
 
 use serde_json::{Value, json};
 
@@ -339,16 +340,14 @@ fn the_state_of_a_container_that_was_cut_short() {
     fs::remove_dir_all(dir).expect("remove the state");
 }
 
-#[test]
-fn a_state_that_is_damaged_does_not_hide_a_container_or_keep_it_from_being_deleted() {
-    skip_on!(Runc | Crun, "they keep other files, and do not delete it");
+/// A running container, whose state `damage` has got at, is deleted by what its configuration says, with this warning.
+fn is_deleted_all_the_same(damage: impl Fn(&Container, &Path), warning: &str) {
     let container = Container::sleeper();
     let path = format!("/{}", container.id);
     let container = container.set("/linux/cgroupsPath", path.as_str()).started();
     let pid = container.pid();
-    fs::write(container.state_root().join(&container.id).join("state.json"), "").expect("damage the state");
-    container.runtime(&["list"]).run().ok().complains(&format!("load container {}", container.id));
-    container.verb(&["delete", "--force"]).ok().complains("what its configuration names was deleted");
+    damage(&container, &container.state_root().join(&container.id).join("state.json"));
+    container.verb(&["delete", "--force"]).ok().complains(warning);
     eventually("its process is gone", || {
         let stat = fs::read_to_string(format!("/proc/{pid}/stat")).unwrap_or_default();
         stat.is_empty() || stat.contains(") Z ")
@@ -357,19 +356,19 @@ fn a_state_that_is_damaged_does_not_hide_a_container_or_keep_it_from_being_delet
 }
 
 #[test]
+fn a_state_that_is_damaged_does_not_hide_a_container_or_keep_it_from_being_deleted() {
+    skip_on!(Runc | Crun, "they keep other files, and do not delete it");
+    let damage = |container: &Container, state: &Path| {
+        fs::write(state, "").expect("damage the state");
+        container.runtime(&["list"]).run().ok().complains(&format!("load container {}", container.id));
+    };
+    is_deleted_all_the_same(damage, "what its configuration names was deleted");
+}
+
+#[test]
 fn a_container_whose_state_was_removed_is_deleted_all_the_same() {
     skip_on!(Runc | Crun, "they keep other files, and leave it running");
-    let container = Container::sleeper();
-    let path = format!("/{}", container.id);
-    let container = container.set("/linux/cgroupsPath", path.as_str()).started();
-    let pid = container.pid();
-    fs::remove_file(container.state_root().join(&container.id).join("state.json")).expect("remove the state");
-    container.verb(&["delete", "--force"]).ok().complains("state.json is gone");
-    eventually("its process is gone", || {
-        let stat = fs::read_to_string(format!("/proc/{pid}/stat")).unwrap_or_default();
-        stat.is_empty() || stat.contains(") Z ")
-    });
-    container.assert_gone();
+    is_deleted_all_the_same(|_, state| fs::remove_file(state).expect("remove the state"), "state.json is gone");
 }
 
 #[test]

@@ -208,25 +208,22 @@ fn make_shared_parent_private(path: &Path) -> Result<()> {
     Err(Error::invalid(format!("no mount holds {}", path.display())))
 }
 
-/// Whether a mount has its root here.
-fn is_mount(there: BorrowedFd<'_>) -> Result<bool, Errno> {
-    let status = rustix::fs::statx(there, "", AtFlags::EMPTY_PATH, StatxFlags::empty())?;
-    Ok(status.stx_attributes.contains(StatxAttributes::MOUNT_ROOT))
+/// The id of the mount that has its root here, if one has.
+fn mount_at(there: BorrowedFd<'_>) -> Result<Option<u64>, Errno> {
+    let status = rustix::fs::statx(there, "", AtFlags::EMPTY_PATH, StatxFlags::MNT_ID)?;
+    Ok(status.stx_attributes.contains(StatxAttributes::MOUNT_ROOT).then_some(status.stx_mnt_id))
 }
 
 /// Whether the mount that has its root here is shared with others; `None` where no mount has.
 fn shares(folder: BorrowedFd<'_>) -> Result<Option<bool>, Errno> {
-    let status = rustix::fs::statx(folder, "", AtFlags::EMPTY_PATH, StatxFlags::MNT_ID)?;
-    if !status.stx_attributes.contains(StatxAttributes::MOUNT_ROOT) {
-        return Ok(None);
-    }
+    let Some(id) = mount_at(folder)? else { return Ok(None) };
     let mounts = std::fs::read_to_string("/proc/self/mountinfo")
         .map_err(|error| Errno::from_io_error(&error).unwrap_or(Errno::IO))?;
     // proc_pid_mountinfo(5): the optional fields are from the seventh on to a hyphen.
     let is_shared = mounts
         .lines()
         .map(|line| line.split(' '))
-        .find_map(|mut fields| (fields.next()?.parse() == Ok(status.stx_mnt_id)).then_some(fields))
+        .find_map(|mut fields| (fields.next()?.parse() == Ok(id)).then_some(fields))
         .is_some_and(|fields| {
             fields.skip(5).take_while(|field| *field != "-").any(|field| field.starts_with("shared:"))
         });

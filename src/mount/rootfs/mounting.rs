@@ -9,7 +9,7 @@ use rustix::mount::MoveMountFlags;
 
 use super::copy::copy_tree;
 use super::kept::{cloned, cloned_source, created, open, open_or_create, parent};
-use super::{Built, FOLDER, Hierarchy, Mount, Source, is_mount};
+use super::{Built, FOLDER, Hierarchy, Mount, Source, mount_at};
 use crate::error::{Attempt, Error, Kind, Result};
 use crate::mount::Options;
 use crate::mount::apply::{attach, classic_mount, map_ids, needs_classic_mount, set_options};
@@ -208,7 +208,7 @@ impl Built<'_> {
     fn remount(&self, mount: &Mount) -> Result<()> {
         let there =
             open(self.root(), &mount.target, OFlags::PATH).attempt(|| format!("open {}", mount.target.display()))?;
-        if !is_mount(there.as_fd()).attempt(|| format!("look at {}", mount.target.display()))? {
+        if mount_at(there.as_fd()).attempt(|| format!("look at {}", mount.target.display()))?.is_none() {
             return Err(Error::os(Errno::INVAL, "remount what is no mount"));
         }
         set_options(there.as_fd(), &mount.options, false)

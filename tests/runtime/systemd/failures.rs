@@ -7,7 +7,7 @@ use serde_json::json;
 
 use super::{assert_not_loaded, scope, shown, systemd, with_unit};
 use crate::harness::{
-    Container, Hierarchy, Output, Running, eventually, hierarchy, program, runtime_words, skip, skip_on,
+    Container, Hierarchy, Invocation, Output, Running, eventually, hierarchy, program, runtime_words, skip, skip_on,
 };
 
 /// A scope of somebody else's, with a process in it.
@@ -51,20 +51,17 @@ fn a_unit_that_exists_is_left_alone() {
     end(other);
 }
 
+/// `create` or `run` as what `wrapper` executes.
+fn wrapped(container: &Container, wrapper: Invocation, verb: &str) -> Output {
+    container.write_config();
+    let runtime = wrapper.args(runtime_words()).arg("--root").arg(container.state_root());
+    runtime.args(["--systemd-cgroup", verb, "--bundle"]).arg(container.bundle()).arg(&container.id).run()
+}
+
 /// `create` under strace.
 fn traced_create(container: &Container, options: &[&str]) -> Output {
-    container.write_config();
-    program("strace")
-        .args(["-qq", "-o"])
-        .arg(container.dir.join("trace"))
-        .args(options)
-        .args(runtime_words())
-        .arg("--root")
-        .arg(container.state_root())
-        .args(["--systemd-cgroup", "create", "--bundle"])
-        .arg(container.bundle())
-        .arg(&container.id)
-        .run()
+    let strace = program("strace").args(["-qq", "-o"]).arg(container.dir.join("trace")).args(options);
+    wrapped(container, strace, "create")
 }
 
 #[test]
@@ -101,16 +98,7 @@ fn a_bus_that_is_not_there_is_named() {
 fn from_a_pid_namespace_of_its_own_no_process_is_named_to_systemd() {
     systemd!();
     let container = with_unit(Container::new());
-    container.write_config();
-    let run = program("unshare")
-        .args(["--pid", "--fork", "--mount-proc"])
-        .args(runtime_words())
-        .arg("--root")
-        .arg(container.state_root())
-        .args(["--systemd-cgroup", "run", "--bundle"])
-        .arg(container.bundle())
-        .arg(&container.id)
-        .run();
+    let run = wrapped(&container, program("unshare").args(["--pid", "--fork", "--mount-proc"]), "run");
     run.exits(1).in_one_line().complains("outside of this pid namespace");
     container.assert_gone();
     assert_not_loaded(&scope(&container));
