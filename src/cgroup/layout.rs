@@ -1,6 +1,7 @@
 //! Where the cgroup file systems are on this machine, and where in them a container belongs.
 
 use std::borrow::Cow;
+use std::cell::OnceCell;
 use std::path::{Component, Path, PathBuf};
 
 use rustix::fs::FsWord;
@@ -36,8 +37,18 @@ pub(super) struct Hierarchy {
     pub(super) controllers: Vec<Controller>,
     /// Where it is mounted.
     pub(super) mount: PathBuf,
-    /// The cgroup of this process, as `/proc/self/cgroup` has it.
-    own: PathBuf,
+    /// The cgroup of this process, as `/proc/self/cgroup` has it; on a machine of v2 alone, once it was asked for.
+    own: OnceCell<PathBuf>,
+}
+
+impl Hierarchy {
+    fn own(&self) -> Result<&Path> {
+        if let Some(own) = self.own.get() {
+            return Ok(own);
+        }
+        let own = own_unified("/proc/self/cgroup")?;
+        Ok(self.own.get_or_init(|| own))
+    }
 }
 
 /// A directory for a container in one hierarchy.
@@ -104,7 +115,7 @@ impl Layout {
                 mounts.iter().find(|mount| mount.holds(controllers[0])).map(|mount| mount.point.clone())
             };
             if let Some(mount) = mount {
-                hierarchies.push(Hierarchy { controllers, mount, own });
+                hierarchies.push(Hierarchy { controllers, mount, own: own.into() });
             }
         }
         if hierarchies.is_empty() {
@@ -117,14 +128,14 @@ impl Layout {
     /// The layout of a machine with nothing but a v2 hierarchy, mounted at `mount`.
     fn unified(mount: &Path) -> Layout {
         let hierarchy =
-            Hierarchy { controllers: vec![Controller::Unified], mount: mount.to_owned(), own: PathBuf::new() };
+            Hierarchy { controllers: vec![Controller::Unified], mount: mount.to_owned(), own: OnceCell::new() };
         Layout { mode: Mode::Unified, hierarchies: vec![hierarchy] }
     }
 
     /// A layout that need not be this machine's, with processes at the root of every hierarchy.
     #[cfg(test)]
     pub(super) fn of(mode: Mode, hierarchies: Vec<(Vec<Controller>, PathBuf)>) -> Layout {
-        let hierarchy = |(controllers, mount)| Hierarchy { controllers, mount, own: PathBuf::from("/") };
+        let hierarchy = |(controllers, mount)| Hierarchy { controllers, mount, own: PathBuf::from("/").into() };
         Layout { mode, hierarchies: hierarchies.into_iter().map(hierarchy).collect() }
     }
 
@@ -181,8 +192,8 @@ impl Layout {
             return Ok(hierarchy.mount.join(path));
         }
         if self.mode == Mode::Unified {
-            let own = own_unified("/proc/self/cgroup")?;
-            if leads_out(&own) {
+            let own = hierarchy.own()?;
+            if leads_out(own) {
                 return Err(Error::unsupported("this process's own cgroup is outside its cgroup namespace"));
             }
             // This process is in its own cgroup, and so that one cannot pass controllers on: go beside it.
@@ -200,7 +211,8 @@ impl Layout {
 /// The directory of this process's own cgroup on v1. What `/proc/self/cgroup` says is seen from the root of the cgroup
 /// namespace; a container without one may have a part of the hierarchy mounted, which only mountinfo tells.
 fn own_dir(hierarchy: &Hierarchy) -> Result<PathBuf> {
-    let own = hierarchy.own.strip_prefix("/").unwrap_or(&hierarchy.own);
+    let full = hierarchy.own()?;
+    let own = full.strip_prefix("/").unwrap_or(full);
     let dir = hierarchy.mount.join(own);
     let exists = || rustix::fs::access(&dir, rustix::fs::Access::EXISTS).is_ok();
     if own.as_os_str().is_empty() || (!leads_out(own) && exists()) {
@@ -210,9 +222,9 @@ fn own_dir(hierarchy: &Hierarchy) -> Result<PathBuf> {
     let below = mounts
         .iter()
         .find(|mount| mount.point == hierarchy.mount)
-        .and_then(|mount| hierarchy.own.strip_prefix(&mount.root).ok());
+        .and_then(|mount| full.strip_prefix(&mount.root).ok());
     below.filter(|below| !leads_out(below)).map(|below| hierarchy.mount.join(below)).ok_or_else(|| {
-        let (own, mount) = (hierarchy.own.display(), hierarchy.mount.display());
+        let (own, mount) = (full.display(), hierarchy.mount.display());
         Error::unsupported(format!("this process's own cgroup {own} is not below what is mounted on {mount}"))
     })
 }
@@ -399,8 +411,16 @@ mod tests {
         let layout = Layout {
             mode: Mode::Hybrid,
             hierarchies: vec![
-                Hierarchy { controllers: vec![Controller::Pids], mount: "/m/pids".into(), own: "/".into() },
-                Hierarchy { controllers: vec![Controller::Unified], mount: "/m/unified".into(), own: "/x".into() },
+                Hierarchy {
+                    controllers: vec![Controller::Pids],
+                    mount: "/m/pids".into(),
+                    own: PathBuf::from("/").into(),
+                },
+                Hierarchy {
+                    controllers: vec![Controller::Unified],
+                    mount: "/m/unified".into(),
+                    own: PathBuf::from("/x").into(),
+                },
             ],
         };
         let place = |path: &str| layout.place(&Location::new(Some(Path::new(path)), "id")).unwrap();

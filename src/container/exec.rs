@@ -168,9 +168,9 @@ pub fn exec(
         child.kill();
         return Err(error);
     }
-    let status = signals.map_or(Ok(0), |signals| signals.wait(pid, &child.pidfd, shown, None));
+    let status = signals.as_ref().map_or(Ok(0), |signals| signals.wait(pid, &child.pidfd, shown, None));
     // This process ends now, and the kernel closes what it has open.
-    std::mem::forget((child, targets));
+    std::mem::forget((child, targets, cgroup, signals));
     status
 }
 

@@ -164,12 +164,14 @@ pub fn process_start(pid: i32) -> Option<(bool, u64)> {
 
 /// What /proc/PID/stat tells; `None` when there is no such process.
 pub(super) fn process_stat(pid: i32) -> Option<Stat> {
-    if pid <= 0 {
-        return None;
-    }
+    if pid > 0 { read_stat(&format!("/proc/{pid}/stat")) } else { None }
+}
+
+fn read_stat(file: &str) -> Option<Stat> {
     // One read: the file is made anew for each.
     let mut buffer = [0; 1024];
-    let stat = read_once(&format!("/proc/{pid}/stat"), &mut buffer)?;
+    let stat = read_once(file, &mut buffer)?;
+    let pid = std::str::from_utf8(stat.split(|byte| *byte == b' ').next()?).ok()?.parse().ok()?;
     // The name in parentheses may hold anything, parentheses and spaces too.
     let after_name = stat.iter().rposition(|byte| *byte == b')')? + 2;
     let rest = std::str::from_utf8(stat.get(after_name..)?).ok()?;
@@ -252,8 +254,10 @@ impl State {
 
 /// What /proc tells of this process; nothing of note where there is no /proc.
 pub(super) fn own_stat() -> Stat {
-    let pid = std::process::id() as i32;
-    process_stat(pid).unwrap_or(Stat { pid, alive: true, executed: true, started: 0, ignored: 0 })
+    read_stat("/proc/self/stat").unwrap_or_else(|| {
+        let pid = std::process::id() as i32;
+        Stat { pid, alive: true, executed: true, started: 0, ignored: 0 }
+    })
 }
 
 /// The time now, RFC 3339 with nanoseconds, UTC.

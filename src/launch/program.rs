@@ -183,7 +183,10 @@ pub fn set_capabilities(to: &Capabilities) -> Result<()> {
             if lacking.is_empty() { String::new() } else { format!(" ({} not permitted here)", lacking.join(", ")) };
         Error::os(errno, format!("set capabilities{why}"))
     })?;
-    rustix::thread::clear_ambient_capability_set().attempt(|| "clear ambient capabilities")?;
+    // What is ambient was inheritable: capset(2) has taken from the one what it took from the other.
+    if to.inheritable != 0 {
+        rustix::thread::clear_ambient_capability_set().attempt(|| "clear ambient capabilities")?;
+    }
     for number in (0..64).filter(|number| to.ambient & (1 << number) != 0) {
         rustix::thread::configure_capability_in_ambient_set(set(1 << number), true)
             .attempt(|| format!("raise ambient capability {number}"))?;

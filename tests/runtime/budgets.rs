@@ -1,4 +1,7 @@
 //! How many system calls the hot paths may make: the budgets of docs/architecture.md, counted by strace.
+//!
+//! A count is not the same each time: for a program that has ended before the runtime looks, three calls more tell that
+//! from a failure to start it. The budgets hold for the dearest case.
 
 use std::fs;
 
