@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use oci_spec::runtime::Spec;
 use rustix::process::{Pid, Signal};
 
-use super::rootfs::CgroupView;
+use super::rootfs::{CgroupView, Unified};
 use super::runtime::{CgroupDriver, Runtime};
 use super::state::SystemdUnit;
 use super::systemd::{Held, Planned};
@@ -105,13 +105,14 @@ impl Placement {
 
     /// What mounts of type cgroup are to show: `kinds` are the container's namespaces, of which some are `new`.
     pub fn view(&self, kinds: Kinds, new: Kinds, in_own_namespace: bool) -> CgroupView {
-        let Some(layout) = &self.layout else { return CgroupView::V1(Vec::new()) };
-        if layout.is_unified() {
-            let Some(place) = self.places.first() else { return CgroupView::V2Bound(PathBuf::from("/sys/fs/cgroup")) };
-            if in_own_namespace && !kinds.contains(Kind::User) {
-                return CgroupView::V2Bound(place.mount.clone());
-            }
-            return CgroupView::V2(place.path.clone());
+        let is_bound = in_own_namespace && !kinds.contains(Kind::User);
+        let unified = self.places.iter().find(|place| place.is_unified()).map(|place| match is_bound {
+            true => Unified::Bound(place.mount.clone()),
+            false => Unified::New(place.path.clone()),
+        });
+        if self.is_unified() {
+            let whole = || Unified::Bound(PathBuf::from("/sys/fs/cgroup"));
+            return CgroupView { hierarchies: None, unified: unified.or_else(|| Some(whole())) };
         }
         let may_lack = self.rootless && !self.location.is_explicit();
         let has_namespace = new.contains(Kind::Cgroup);
@@ -137,7 +138,7 @@ impl Placement {
                 }
             })
             .collect();
-        CgroupView::V1(hierarchies)
+        CgroupView { hierarchies: Some(hierarchies), unified }
     }
 
     /// Whether there will be one.

@@ -12,16 +12,37 @@ use crate::mount::rootfs::{Device, Hierarchy, Mount, Pivot, Rootfs, Source};
 use crate::mount::{Options, Propagation, apply};
 use crate::namespace::{Kind, idmap};
 
-/// The container's own cgroup, for mounts of type cgroup.
+/// What mounts of type cgroup are to show.
 #[derive(Clone, Debug)]
-pub enum CgroupView {
-    /// The v2 tree, with the container's folder on the host.
-    V2(PathBuf),
-    /// The v2 tree that is mounted here on the host. In the runtime's own cgroup namespace a new mount would show the same,
-    /// and would take the host's mount options (nsdelegate, memory_recursiveprot) away: they are the whole tree's.
-    V2Bound(PathBuf),
-    /// The v1 hierarchies.
-    V1(Vec<Hierarchy>),
+pub struct CgroupView {
+    /// The v1 hierarchies; `None` on a machine of v2 alone.
+    pub hierarchies: Option<Vec<Hierarchy>>,
+    /// The v2 tree, if the host has it mounted.
+    pub unified: Option<Unified>,
+}
+
+/// How the v2 tree is shown.
+#[derive(Clone, Debug)]
+pub enum Unified {
+    /// Mounted anew, with the container's folder on the host for who may not.
+    New(PathBuf),
+    /// As it is mounted here on the host. In the runtime's own cgroup namespace a new mount would show the same, and would
+    /// take the host's mount options (nsdelegate, memory_recursiveprot) away: they are the whole tree's.
+    Bound(PathBuf),
+}
+
+impl CgroupView {
+    /// What a mount of the type `fstype` shows; `None` where that is like any other file system.
+    fn source(&self, fstype: &str) -> Option<Source> {
+        match (fstype, &self.hierarchies, &self.unified) {
+            ("cgroup", Some(hierarchies), _) => Some(Source::CgroupV1(hierarchies.clone())),
+            ("cgroup" | "cgroup2", _, Some(Unified::New(fallback))) => {
+                Some(Source::CgroupV2 { fallback: fallback.clone() })
+            }
+            ("cgroup" | "cgroup2", _, Some(Unified::Bound(tree))) => Some(Source::CgroupV2Bound(tree.clone())),
+            _ => None,
+        }
+    }
 }
 
 /// Devices that every container has: name, major, minor; runtime-spec, "Default Devices".
@@ -149,19 +170,17 @@ fn plan_mount(
                 Source::Bind(source)
             }
         }
-        "cgroup" | "cgroup2" => match cgroup {
-            CgroupView::V2(fallback) => {
-                options.filesystem.clear();
-                Source::CgroupV2 { fallback: fallback.clone() }
-            }
-            CgroupView::V2Bound(tree) => {
-                options.filesystem.clear();
-                Source::CgroupV2Bound(tree.clone())
-            }
-            CgroupView::V1(hierarchies) => Source::CgroupV1(hierarchies.clone()),
-        },
         "" | "none" => return Err(Error::invalid("it has no type and is no bind mount")),
-        _ => Source::New { fstype: fstype.to_owned(), device },
+        _ => match cgroup.source(fstype) {
+            Some(source) => {
+                if !matches!(source, Source::CgroupV1(_)) {
+                    // Of the v2 tree they are the host's to choose.
+                    options.filesystem.clear();
+                }
+                source
+            }
+            None => Source::New { fstype: fstype.to_owned(), device },
+        },
     };
     // runc takes a destination that begins with the root's own path for one in it.
     let target = absolute(mount.destination().strip_prefix(root).unwrap_or(mount.destination()));

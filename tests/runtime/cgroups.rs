@@ -270,6 +270,26 @@ fn without_a_cgroup_namespace_the_host_s_cgroups_keep_their_options() {
 }
 
 #[test]
+fn a_mount_of_type_cgroup2_is_the_unified_hierarchy_beside_v1_too() {
+    skip_on!(Crun, "crun refuses hybrid machines");
+    let options = || {
+        let table = fs::read_to_string("/proc/self/mountinfo").expect("read mountinfo");
+        table.lines().filter_map(|line| line.split_once(" - cgroup2 ")).map(|(_, told)| told.to_owned()).next()
+    };
+    let Some(before) = options() else { skip!("no unified hierarchy is mounted") };
+    let shown = |container: Container, script: &str| {
+        let mount = json!({"destination": "/unified", "type": "cgroup2", "source": "cgroup2", "options": ["ro"]});
+        let container = container.set("/mounts/-", mount).args(&["/bin/sh", "-c", script]);
+        container.run().ok().says("shown");
+    };
+    // Its own cgroup is the root of what it sees.
+    shown(Container::new(), "cat /unified/cgroup.procs | grep -qx 1 && echo shown");
+    let own = "test -d /unified$(sed -n s/^0:://p /proc/self/cgroup) && echo shown";
+    shown(Container::new().without_namespace("cgroup"), own);
+    assert_eq!(options(), Some(before));
+}
+
+#[test]
 fn the_cgroup_namespace_of_another_is_joined_together_with_others() {
     let first = Container::running();
     let (pid, own) = (first.pid(), Container::sleeper());
