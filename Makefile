@@ -48,7 +48,7 @@ lint: ## rustfmt and clippy, and shellcheck where it is installed
 	$(CARGO) clippy --all-targets --quiet -- -D warnings
 	@if command -v shellcheck >/dev/null; then shellcheck -x $(SCRIPTS); fi
 
-SCRIPTS := .ci/run benches/order examples/first-container tests/install-deps tests/run tests/skips.sh tests/vm/image tests/vm/guest \
+SCRIPTS := .ci/run benches/order examples/first-container tests/criu tests/install-deps tests/run tests/skips.sh tests/vm/image tests/vm/guest \
            tests/vm/run tests/vm/suite tests/vm/tools
 
 bench: ## measure beside crun, runc and a floor, and write docs/benchmarks.md

@@ -42,7 +42,7 @@ _nskit() {
     esac
     for ((index = 1; index < COMP_CWORD; index++)); do
         case "${place:+$place }${COMP_WORDS[index]}" in
-            "unshare" | "nsenter" | "ns-inspect" | "ns-inspect list" | "ns-inspect show" | "ns-inspect tree" | "ns-inspect diff" | "ns-inspect net" | "ns-inspect mnt" | "ns-inspect pid" | "ns-inspect explain" | "ns-inspect enter" | "ns-inspect watch" | "ns-inspect graph" | "lsns" | "runtime" | "runtime create" | "runtime delete" | "runtime events" | "runtime exec" | "runtime features" | "runtime kill" | "runtime list" | "runtime pause" | "runtime ps" | "runtime resume" | "runtime run" | "runtime spec" | "runtime start" | "runtime state" | "runtime update" | "install") place="${place:+$place }${COMP_WORDS[index]}" behind=$((index + 1)) ;;
+            "unshare" | "nsenter" | "ns-inspect" | "ns-inspect list" | "ns-inspect show" | "ns-inspect tree" | "ns-inspect diff" | "ns-inspect net" | "ns-inspect mnt" | "ns-inspect pid" | "ns-inspect explain" | "ns-inspect enter" | "ns-inspect watch" | "ns-inspect graph" | "lsns" | "runtime" | "runtime checkpoint" | "runtime create" | "runtime delete" | "runtime events" | "runtime exec" | "runtime features" | "runtime kill" | "runtime list" | "runtime pause" | "runtime ps" | "runtime restore" | "runtime resume" | "runtime run" | "runtime spec" | "runtime start" | "runtime state" | "runtime update" | "install") place="${place:+$place }${COMP_WORDS[index]}" behind=$((index + 1)) ;;
             runc) place=runtime behind=$((index + 1)) ;;
         esac
     done
@@ -125,10 +125,15 @@ _nskit() {
             taking='--output -o --task -p --filter -Q --sources --type -t'
             operands='' ;;
         'runtime')
-            verbs='create delete events exec features kill list pause ps resume run spec start state update'
+            verbs='checkpoint create delete events exec features kill list pause ps restore resume run spec start state update'
             options='--debug --log --log-format --root --systemd-cgroup --cgroup-manager --rootless --version --help'
             taking='--log --log-format --root --cgroup-manager --rootless'
             operands='' ;;
+        'runtime checkpoint')
+            verbs=''
+            options='--image-path --work-path --tcp-established --ext-unix-sk --shell-job --file-locks --auto-dedup --lazy-pages --manage-cgroups-mode --empty-ns --parent-path --pre-dump --leave-running --tcp-skip-in-flight --link-remap --status-fd --page-server --help'
+            taking='--image-path --work-path --manage-cgroups-mode --empty-ns --parent-path --status-fd --page-server'
+            operands='containers' ;;
         'runtime create')
             verbs=''
             options='--bundle --console-socket --pidfd-socket --pid-file --no-pivot --no-new-keyring --preserve-fds --help'
@@ -174,6 +179,11 @@ _nskit() {
             options='--format --help'
             taking='--format -f'
             operands='containers any' ;;
+        'runtime restore')
+            verbs=''
+            options='--image-path --work-path --tcp-established --ext-unix-sk --shell-job --file-locks --auto-dedup --lazy-pages --manage-cgroups-mode --empty-ns --bundle --console-socket --pid-file --detach --no-subreaper --no-pivot --lsm-profile --lsm-mount-context --help'
+            taking='--image-path --work-path --manage-cgroups-mode --empty-ns --bundle -b --console-socket --pid-file --lsm-profile --lsm-mount-context'
+            operands='containers' ;;
         'runtime resume')
             verbs=''
             options='--help'
@@ -242,9 +252,13 @@ _nskit() {
         'runtime --log-format') values='=text,json' ;;
         'runtime --cgroup-manager') values='=cgroupfs,systemd,disabled' ;;
         'runtime --rootless') values='=true,false,auto' ;;
+        'runtime checkpoint --manage-cgroups-mode') values='=,soft,full,strict,ignore' ;;
+        'runtime checkpoint --empty-ns') values='=network' ;;
         'runtime exec --cap' | 'runtime exec -c') values='=audit_control,audit_read,audit_write,block_suspend,bpf,checkpoint_restore,chown,dac_override,dac_read_search,fowner,fsetid,ipc_lock,ipc_owner,kill,lease,linux_immutable,mac_admin,mac_override,mknod,net_admin,net_bind_service,net_broadcast,net_raw,perfmon,setfcap,setgid,setpcap,setuid,sys_admin,sys_boot,sys_chroot,sys_module,sys_nice,sys_pacct,sys_ptrace,sys_rawio,sys_resource,sys_time,sys_tty_config,syslog,wake_alarm,all' ;;
         'runtime list --format' | 'runtime list -f') values='=table,json' ;;
         'runtime ps --format' | 'runtime ps -f') values='=table,json' ;;
+        'runtime restore --manage-cgroups-mode') values='=,soft,full,strict,ignore' ;;
+        'runtime restore --empty-ns') values='=network' ;;
     esac
     for ((index = behind; index < COMP_CWORD; index++)); do
         # Who names a target names no container.

@@ -1,6 +1,7 @@
 //! The OCI runtime: global options, the table of verbs, and what a failure looks like.
 
 mod arguments;
+mod checkpoint;
 mod create;
 mod exec;
 mod features;
@@ -50,6 +51,7 @@ const fn verb(
 }
 
 const VERBS: &[Verb] = &[
+    verb("checkpoint", checkpoint::checkpoint_command, checkpoint::checkpoint),
     Verb { protected: true, ..verb("create", create::create_command, create::create) },
     verb("delete", lifecycle::delete_command, lifecycle::delete),
     verb("events", list::events_command, list::events),
@@ -59,6 +61,7 @@ const VERBS: &[Verb] = &[
     verb("list", list::list_command, list::list),
     verb("pause", lifecycle::pause_command, lifecycle::pause),
     verb("ps", list::ps_command, list::ps),
+    verb("restore", checkpoint::restore_command, checkpoint::restore),
     verb("resume", lifecycle::resume_command, lifecycle::resume),
     Verb { protected: true, ..verb("run", create::run_command, create::run) },
     verb("spec", spec::command, spec::run),

@@ -40,6 +40,11 @@ impl Cgroup {
         }
     }
 
+    /// The directory of its freezer.
+    pub fn freezer_dir(&self) -> Option<&Path> {
+        self.freezer().map(|(Freezer::V1(dir) | Freezer::V2(dir))| dir)
+    }
+
     /// Whether the processes are stopped. Waits while the freezer is on the way there.
     pub fn freezer_state(&self) -> Result<FreezerState> {
         match self.freezer() {

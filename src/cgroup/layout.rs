@@ -229,6 +229,22 @@ fn own_dir(hierarchy: &Hierarchy) -> Result<PathBuf> {
     })
 }
 
+/// Where the process `pid` has cgroup file systems mounted, of either version, as it sees it itself.
+///
+/// # Errors
+/// The process is gone.
+pub fn mount_points_of(pid: rustix::process::Pid) -> Result<Vec<PathBuf>> {
+    let file = format!("/proc/{}/mountinfo", pid.as_raw_pid());
+    let mounts = file::read_path(Path::new(&file)).attempt(|| format!("read {file}"))?;
+    let of_cgroups = mounts.lines().filter_map(|line| {
+        let (before, after) = line.split_once(" - ")?;
+        let is_cgroup = matches!(after.split(' ').next()?, "cgroup" | "cgroup2");
+        let point = before.split(' ').nth(4).filter(|_| is_cgroup)?;
+        Some(PathBuf::from(unescape(point).into_owned()))
+    });
+    Ok(of_cgroups.collect())
+}
+
 /// Whether a path of `/proc/PID/cgroup` is outside the cgroup namespace: it begins with `/..` then.
 fn leads_out(own: &Path) -> bool {
     own.components().any(|component| component == Component::ParentDir)

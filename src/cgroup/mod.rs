@@ -54,7 +54,7 @@ use rustix::process::Pid;
 pub use controller::Controller;
 pub use devices::{Access, DeviceKind, Policy, Rule};
 pub use freezer::FreezerState;
-pub use layout::{Layout, Location, Mode, Place};
+pub use layout::{Layout, Location, Mode, Place, mount_points_of};
 pub use oom::{OomEvents, OomWatch};
 pub use resources::{BlockIo, Cpu, DeviceRate, DeviceWeight, HugePages, Memory, Rdma, Resources, Write};
 pub use stats::{

@@ -62,7 +62,7 @@ pub enum Start {
 pub struct Created<'a> {
     /// Its folder.
     pub folder: Folder,
-    lock: Lock,
+    pub(super) lock: Lock,
     /// Its state.
     pub state: State,
     /// Its configuration.
@@ -71,11 +71,11 @@ pub struct Created<'a> {
     pub child: Child,
     /// The outer end of its terminal, when it is this runtime's to show.
     pub terminal: Option<OwnedFd>,
-    placement: Placement,
-    ahead: Option<Ahead>,
-    signals: &'a Signals,
-    starts_at_once: bool,
-    done: bool,
+    pub(super) placement: Placement,
+    pub(super) ahead: Option<Ahead>,
+    pub(super) signals: &'a Signals,
+    pub(super) starts_at_once: bool,
+    pub(super) done: bool,
 }
 
 impl Created<'_> {
@@ -146,7 +146,7 @@ impl Drop for Created<'_> {
 }
 
 /// Removes the folder unless it is taken over.
-struct Unfinished<'a>(Option<&'a Folder>);
+pub(super) struct Unfinished<'a>(pub(super) Option<&'a Folder>);
 
 impl Drop for Unfinished<'_> {
     fn drop(&mut self) {
@@ -233,23 +233,7 @@ pub fn begin<'a>(
         kinds.contains(Kind::User) && runtime.privileged(),
     )?;
 
-    let mut state = State {
-        id: id.to_owned(),
-        init_process_pid: 0,
-        init_process_start: 0,
-        created: state::now(),
-        config: state::Config { rootfs: root.path.clone(), labels: labels(&bundle) },
-        cgroup_paths: placement.paths(),
-        systemd_unit: placement.unit().cloned(),
-        namespace_paths: Default::default(),
-        oci_version: spec.version().clone(),
-        bundle: bundle.path.clone(),
-        annotations: spec.annotations().iter().flatten().map(|(key, value)| (key.clone(), value.clone())).collect(),
-        owner: rustix::process::getuid().as_raw(),
-        rootless: runtime.rootless(),
-        own_pids: new.contains(Kind::Pid),
-        creator: Default::default(),
-    };
+    let mut state = new_state(runtime, id, &bundle, root.path.clone(), &placement, new);
     let gate = match start {
         Start::AtGate => Some(open_gate(&folder)?),
         Start::Detached | Start::Attached => None,
@@ -341,9 +325,7 @@ pub fn begin<'a>(
             maps.write(pid)?;
             created.child.proceed()?;
         }
-        state.init_process_pid = pid.as_raw_nonzero().get();
-        state.init_process_start = state::process_start(state.init_process_pid).map_or(0, |(_, start)| start);
-        state.namespace_paths = namespace_paths(state.init_process_pid);
+        state.has_process(pid);
         created.folder.save(&state)?;
         created.folder.save_config(&created.bundle.config.text)?;
         created.lock.release();
@@ -404,8 +386,39 @@ pub fn begin<'a>(
     }
 }
 
+/// The state of a container that is being made of `bundle`, as far as it is known before it has a process.
+pub(super) fn new_state(
+    runtime: &Runtime,
+    id: &str,
+    bundle: &Bundle,
+    rootfs: PathBuf,
+    placement: &Placement,
+    new: Kinds,
+) -> State {
+    let spec = &bundle.config.spec;
+    State {
+        id: id.to_owned(),
+        init_process_pid: 0,
+        init_process_start: 0,
+        created: state::now(),
+        config: state::Config { rootfs, labels: labels(bundle) },
+        cgroup_paths: placement.paths(),
+        systemd_unit: placement.unit().cloned(),
+        namespace_paths: Default::default(),
+        oci_version: spec.version().clone(),
+        bundle: bundle.path.clone(),
+        annotations: spec.annotations().iter().flatten().map(|(key, value)| (key.clone(), value.clone())).collect(),
+        owner: rustix::process::getuid().as_raw(),
+        rootless: runtime.rootless(),
+        own_pids: new.contains(Kind::Pid),
+        restored: false,
+        time_namespace: false,
+        creator: Default::default(),
+    }
+}
+
 /// Whether a cgroup namespace that is to be joined is the runtime's own.
-fn is_own_cgroup_namespace(target: &Target) -> Result<bool> {
+pub(super) fn is_own_cgroup_namespace(target: &Target) -> Result<bool> {
     let identity = |stat: rustix::fs::Stat| (stat.st_dev, stat.st_ino);
     let own = rustix::fs::stat("/proc/self/ns/cgroup").attempt(|| "look at /proc/self/ns/cgroup")?;
     let joined = rustix::fs::fstat(target).attempt(|| format!("look at {}", target.name()))?;
@@ -486,20 +499,6 @@ fn keyring(id: &str, options: &Options) -> Result<Option<CString>> {
 fn labels(bundle: &Bundle) -> Vec<String> {
     let annotations = bundle.config.spec.annotations().iter().flatten().map(|(key, value)| format!("{key}={value}"));
     annotations.chain(std::iter::once(format!("bundle={}", bundle.path.display()))).collect()
-}
-
-/// As runc keeps them: `NEWNET` → `/proc/PID/ns/net`.
-fn namespace_paths(pid: i32) -> std::collections::BTreeMap<String, PathBuf> {
-    Kind::ALL
-        .into_iter()
-        .map(|kind| {
-            let key = match kind {
-                Kind::Mount => "NEWNS".to_owned(),
-                other => format!("NEW{}", other.proc_name().to_uppercase()),
-            };
-            (key, PathBuf::from(format!("/proc/{pid}/ns/{}", kind.proc_name())))
-        })
-        .collect()
 }
 
 /// Hooks and the state they are told, for verbs beyond this file.

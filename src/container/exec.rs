@@ -65,7 +65,10 @@ pub fn exec(
     let preserve_fds = pass_fds(None, options.preserve_fds)?;
 
     let init_pid = container.state.init_process_pid;
-    let kinds = kinds_to_join(spec, init_pid)?;
+    let mut kinds = kinds_to_join(spec, init_pid)?;
+    if container.state.time_namespace {
+        kinds = kinds | Kind::Time;
+    }
     let has_userns = kinds.contains(Kind::User);
     if has_userns && setgroups_denied(init_pid) {
         process.keep_groups()?;

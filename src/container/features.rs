@@ -43,6 +43,8 @@ pub fn features() -> Value {
             "netDevices": { "enabled": true },
         },
         "annotations": {
+            // The name by which engines ask.
+            "org.opencontainers.runc.checkpoint.enabled": "true",
             "org.nskit.version": env!("CARGO_PKG_VERSION"),
         },
         "potentiallyUnsafeConfigAnnotations": ["bundle", "org.systemd.property."],

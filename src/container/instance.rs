@@ -39,6 +39,15 @@ impl Container {
         })
     }
 
+    /// Its first process.
+    ///
+    /// # Errors
+    /// Before it has one.
+    pub fn pid(&self) -> Result<rustix::process::Pid> {
+        rustix::process::Pid::from_raw(self.state.init_process_pid)
+            .ok_or_else(|| Error::new(crate::error::Kind::State, "container not running"))
+    }
+
     /// For what only a cgroup tells.
     ///
     /// # Errors
@@ -69,7 +78,7 @@ impl Container {
         }
         Ok(match open_gate_of(&self.folder)? {
             Some(_) => Status::Created,
-            None if stat.executed => Status::Running,
+            None if stat.executed || self.state.restored => Status::Running,
             // Of `run`, on the way to its program.
             None => Status::Creating,
         })

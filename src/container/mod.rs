@@ -1,9 +1,11 @@
 //! The OCI runtime: one file a verb. The only reader of oci-spec types.
 
 pub mod cgroups;
+pub mod checkpoint;
 pub mod config;
 pub mod console;
 pub mod create;
+pub mod criu;
 pub mod delete;
 pub mod events;
 pub mod example;
@@ -21,6 +23,7 @@ pub mod notify;
 pub mod pause;
 pub mod process;
 pub mod resources;
+pub mod restore;
 pub mod rootfs;
 pub mod run;
 pub mod runtime;

@@ -91,6 +91,16 @@ pub fn move_devices(spec: &Spec, pid: Pid) -> Result<()> {
     Ok(())
 }
 
+/// Brings the loopback device of the network namespace of `pid` up.
+///
+/// # Errors
+/// `EPERM` without privilege over the namespace.
+pub fn bring_loopback_up(pid: Pid) -> Result<()> {
+    // The first device of every network namespace.
+    const LOOPBACK: i32 = 1;
+    Side::of(pid)?.bring_up(LOOPBACK).attempt(|| "bring the loopback device up")
+}
+
 fn attempted(name: &str, wanted: &str) -> String {
     format!("move network device {name} to the container as {wanted}")
 }

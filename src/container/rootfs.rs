@@ -13,7 +13,7 @@ use crate::mount::{Options, Propagation, apply};
 use crate::namespace::{Kind, idmap};
 
 /// What mounts of type cgroup are to show.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Default)]
 pub struct CgroupView {
     /// The v1 hierarchies; `None` on a machine of v2 alone.
     pub hierarchies: Option<Vec<Hierarchy>>,

@@ -1,6 +1,6 @@
 //! `run`: create, start, and unless detached wait for the end and delete.
 
-use super::create::{Options, Start, begin, run_hooks};
+use super::create::{Created, Options, Start, begin, run_hooks};
 use super::delete;
 use super::hooks::Point;
 use super::runtime::Runtime;
@@ -22,16 +22,24 @@ pub struct RunOptions {
     pub no_subreaper: bool,
 }
 
+impl RunOptions {
+    /// Becomes the parent of the container's orphans, where it stays with it.
+    pub(super) fn become_subreaper(&self) -> Result<()> {
+        if self.detach || self.no_subreaper {
+            return Ok(());
+        }
+        // Any number will do.
+        rustix::process::set_child_subreaper(Some(rustix::process::Pid::INIT)).attempt(|| "become a subreaper")
+    }
+}
+
 /// Runs the container `id`; returns its exit status, 0 when detached.
 ///
 /// # Errors
 /// As `create` and `start`.
 pub fn run(runtime: &Runtime, id: &str, options: &Options, how: &RunOptions) -> Result<u8> {
     let start = if how.detach { Start::Detached } else { Start::Attached };
-    if !how.detach && !how.no_subreaper {
-        // Any number will do.
-        rustix::process::set_child_subreaper(Some(rustix::process::Pid::INIT)).attempt(|| "become a subreaper")?;
-    }
+    how.become_subreaper()?;
     let signals = Signals::hold()?;
     let mut created = begin(runtime, id, options, start, &signals)?;
     let notify = Notify::open(&created.folder)?;
@@ -58,10 +66,20 @@ pub fn run(runtime: &Runtime, id: &str, options: &Options, how: &RunOptions) -> 
         }
         return Ok(0);
     }
+    attend(created, how, notify, &signals).inspect(|_| std::mem::forget(signals))
+}
+
+/// Stays with a container until its end; returns its exit status, and deletes it unless it is to be kept.
+pub(super) fn attend(
+    mut created: Created<'_>,
+    how: &RunOptions,
+    notify: Option<Notify>,
+    signals: &Signals,
+) -> Result<u8> {
     let terminal = created.terminal.take();
     let status = signals.wait(created.child.pid, &created.child.pidfd, terminal, notify)?;
     if let (137, Some(why)) = (status, created.why_killed()) {
-        log::warn!("container {id} was killed: {why}");
+        log::warn!("container {} was killed: {why}", created.state.id);
     }
     let container = Container { folder: created.folder.clone(), state: created.state.clone() };
     if how.keep {
@@ -70,11 +88,10 @@ pub fn run(runtime: &Runtime, id: &str, options: &Options, how: &RunOptions) -> 
     }
     if let Some((cgroup, spec)) = created.take_parts() {
         let unit = Held::look_for(container.state.systemd_unit.as_ref());
-        delete::destroy(&container, cgroup, unit, Some(&spec), Some(&signals))?;
+        delete::destroy(&container, cgroup, unit, Some(&spec), Some(signals))?;
         std::mem::forget(spec);
     }
     // This process ends now, and the kernel takes back what it has.
     std::mem::forget((created, container));
-    std::mem::forget(signals);
     Ok(status)
 }

@@ -12,6 +12,7 @@ use rustix::process::{Pid, PidfdFlags};
 use serde::{Deserialize, Serialize};
 
 use crate::error::{Attempt, Error, Kind, Result};
+use crate::namespace;
 
 /// Where a container is in its life; runtime-spec, "State".
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
@@ -99,6 +100,13 @@ pub struct State {
     /// It has a new pid namespace.
     #[serde(default)]
     pub own_pids: bool,
+    /// Its processes were restored: they have executed nothing since they were made.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub restored: bool,
+    /// Its processes are in a time namespace that its configuration does not ask for: they were restored, by a machine with
+    /// other clocks.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub time_namespace: bool,
     /// The runtime that is creating it, and when that started: while it lives, nobody else removes the container.
     #[serde(default)]
     pub creator: (i32, u64),
@@ -196,6 +204,13 @@ pub(super) fn has_executed(pid: i32) -> bool {
 }
 
 impl State {
+    /// Its first process is `pid`, from now on.
+    pub(super) fn has_process(&mut self, pid: Pid) {
+        self.init_process_pid = pid.as_raw_nonzero().get();
+        self.init_process_start = process_start(self.init_process_pid).map_or(0, |(_, start)| start);
+        self.namespace_paths = namespace_paths(self.init_process_pid);
+    }
+
     /// Whether the first process still runs: the same one, not another with its pid.
     pub fn is_alive(&self) -> bool {
         self.living().is_some()
@@ -250,6 +265,20 @@ impl State {
             ..self.reported(status)
         }
     }
+}
+
+/// As runc keeps them: `NEWNET` → `/proc/PID/ns/net`.
+fn namespace_paths(pid: i32) -> BTreeMap<String, PathBuf> {
+    namespace::Kind::ALL
+        .into_iter()
+        .map(|kind| {
+            let key = match kind {
+                namespace::Kind::Mount => "NEWNS".to_owned(),
+                other => format!("NEW{}", other.proc_name().to_uppercase()),
+            };
+            (key, PathBuf::from(format!("/proc/{pid}/ns/{}", kind.proc_name())))
+        })
+        .collect()
 }
 
 /// What /proc tells of this process; nothing of note where there is no /proc.

@@ -199,6 +199,11 @@ impl Child {
     /// Kills the child and waits for its end.
     pub fn kill(&self) {
         let _ = rustix::process::pidfd_send_signal(&self.pidfd, Signal::KILL);
+        self.reap();
+    }
+
+    /// Waits for the child's end.
+    pub fn reap(&self) {
         let _ = rustix::process::waitid(WaitId::PidFd(rustix::fd::AsFd::as_fd(&self.pidfd)), WaitIdOptions::EXITED);
     }
 

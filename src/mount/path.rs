@@ -2,7 +2,7 @@
 //! symbolic link, however it is swapped, leads out (openat2(2) with `RESOLVE_IN_ROOT`, Linux 5.6).
 
 use std::ffi::OsStr;
-use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
 use std::os::unix::ffi::OsStrExt;
 use std::path::{Component, Path, PathBuf};
 
@@ -158,6 +158,25 @@ pub fn parent(root: BorrowedFd<'_>, path: &Path) -> Result<(OwnedFd, PathBuf)> {
     Ok((folder, PathBuf::from(name)))
 }
 
+/// What `path` is inside `root` when every link in it is followed, as far as something is there.
+///
+/// # Errors
+/// As openat2(2), and when /proc is not mounted.
+pub fn resolve(root: BorrowedFd<'_>, path: &Path) -> Result<PathBuf> {
+    let found = match (open(root, path, OFlags::PATH), path.parent(), path.file_name()) {
+        (Err(Errno::NOENT), Some(above), Some(name)) => return Ok(resolve(root, above)?.join(name)),
+        (found, ..) => found.attempt(|| format!("look for {} in the container's root", path.display()))?,
+    };
+    let name = |fd: BorrowedFd<'_>| {
+        let link = format!("/proc/self/fd/{}", fd.as_raw_fd());
+        std::fs::read_link(&link).attempt(|| format!("read {link}"))
+    };
+    let (root, found) = (name(root)?, name(found.as_fd())?);
+    let below =
+        found.strip_prefix(&root).map_err(|_| Error::invalid(format!("{} is not in the root", path.display())))?;
+    Ok(Path::new("/").join(below))
+}
+
 /// Whether a descriptor is of a folder.
 ///
 /// # Errors
@@ -178,6 +197,24 @@ mod tests {
         std::fs::create_dir_all(path.join("root")).unwrap();
         let fd = rustix::fs::open(path.join("root"), OFlags::PATH | OFlags::CLOEXEC, Mode::empty()).unwrap();
         (path, fd)
+    }
+
+    #[test]
+    fn a_path_is_resolved_as_far_as_it_is_there() {
+        let (path, root) = scratch("resolve");
+        std::fs::create_dir_all(path.join("root/real/folder")).unwrap();
+        symlink("/real", path.join("root/link")).unwrap();
+        symlink("../../..", path.join("root/real/up")).unwrap();
+        for (asked, is) in [
+            ("/", "/"),
+            ("/real/folder", "/real/folder"),
+            ("/link/folder", "/real/folder"),
+            ("/link/none/at/all", "/real/none/at/all"),
+            ("/link/up/link", "/real"),
+        ] {
+            assert_eq!(resolve(root.as_fd(), Path::new(asked)).unwrap(), Path::new(is), "{asked}");
+        }
+        std::fs::remove_dir_all(path).unwrap();
     }
 
     #[test]

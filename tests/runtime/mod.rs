@@ -4,6 +4,7 @@ mod bad_input;
 mod budgets;
 mod capabilities;
 mod cgroups;
+mod checkpoint;
 mod compatibility;
 mod console;
 mod create_start;

@@ -10,7 +10,7 @@ mod kept;
 mod mounting;
 mod protect;
 
-use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
 use std::path::{Path, PathBuf};
 
 use rustix::fs::{AtFlags, FileType, Mode, OFlags, StatxAttributes, StatxFlags};
@@ -192,6 +192,45 @@ pub fn build<'a>(plan: &'a Rootfs, before_cgroup: &mut dyn FnMut() -> Result<()>
         built.populate_dev()?;
     }
     Ok(built)
+}
+
+/// Puts the root at `at` in this mount namespace, with everything in it that its mounts need to be mounted on: for who then
+/// mounts them without making that (CRIU). What is in a new file system is not made: it comes with that.
+///
+/// # Errors
+/// What could not be made, and why.
+pub fn prepare(plan: &Rootfs, at: &Path) -> Result<()> {
+    let host = place(Path::new("/"), OFlags::DIRECTORY)?;
+    set_propagation(host.as_fd(), Propagation::Slave, true)
+        .attempt(|| "change the propagation of the host's mounts")?;
+    let under = place(&plan.path, OFlags::DIRECTORY)?;
+    let bound =
+        || cloned(under.as_fd(), Path::new(""), true, true).attempt(|| format!("bind root {}", plan.path.display()));
+    // Bind mounts hold what later ones are mounted on; nothing of them stays.
+    let root = bound()?;
+    attach(root.as_fd(), under.as_fd()).attempt(|| format!("put root {} in its place", plan.path.display()))?;
+    let mut built = Built { plan, root, late_readonly: Vec::new(), fresh_dev: None, systems: Vec::new() };
+    let mut new: Vec<&Path> = Vec::new();
+    let is_below = |new: &[&Path], target: &Path| new.iter().any(|new| target != *new && target.starts_with(new));
+    for mount in plan.mounts.iter().filter(|mount| !mount.options.remount) {
+        let in_new = is_below(&new, &mount.target);
+        let what = || format!("prepare {} for a mount of {}", mount.target.display(), mount.source.describe());
+        match &mount.source {
+            _ if in_new => {}
+            Source::Bind(_) | Source::Cloned(_) => built.mount(mount).attempt(what)?,
+            Source::New { fstype, .. } if matches!(fstype.as_str(), "proc" | "sysfs") => {
+                built.target_of_system(mount, fstype).map(drop).attempt(what)?;
+            }
+            _ => built.target(mount, Create::Directory).map(drop).attempt(what)?,
+        }
+        if !matches!(mount.source, Source::Bind(_) | Source::Cloned(_)) {
+            new.push(&mount.target);
+        }
+    }
+    let placed = format!("/proc/self/fd/{}", built.root.as_fd().as_raw_fd());
+    rustix::mount::unmount(placed.as_str(), UnmountFlags::DETACH).attempt(|| "unmount the root")?;
+    attach(bound()?.as_fd(), place(at, OFlags::DIRECTORY)?.as_fd())
+        .attempt(|| format!("put the root on {}", at.display()))
 }
 
 /// The mount that `path` is in becomes private, if it is shared: found from below, as the first folder that is the root of

@@ -62,7 +62,7 @@ impl Built<'_> {
         attach(tree, target.as_fd()).attempt(|| "attach the mount")
     }
 
-    fn target(&self, mount: &Mount, create: Create) -> Result<Kept> {
+    pub(super) fn target(&self, mount: &Mount, create: Create) -> Result<Kept> {
         if mount.options.target_nofollow {
             let (folder, name) = parent(self.root(), &mount.target)?;
             match rustix::fs::openat(folder, &name, OFlags::PATH | OFlags::NOFOLLOW | OFlags::CLOEXEC, Mode::empty()) {
@@ -190,7 +190,7 @@ impl Built<'_> {
 
     /// The place of a procfs or sysfs. These decide what programs believe of the system: a link could give them a place of
     /// the image's choice (CVE-2023-27561, CVE-2019-19921).
-    fn target_of_system(&self, mount: &Mount, fstype: &str) -> Result<Kept> {
+    pub(super) fn target_of_system(&self, mount: &Mount, fstype: &str) -> Result<Kept> {
         let relative = mount.target.strip_prefix("/").unwrap_or(&mount.target);
         let no_links = ResolveFlags::IN_ROOT | ResolveFlags::NO_SYMLINKS;
         let flags = OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC;
