@@ -35,8 +35,8 @@ pub enum Task {
     Dump = 1,
     /// Bring one back.
     Restore = 2,
-    /// Save memory only, of which a later dump need save but what has changed.
-    PreDump = 4,
+    /// Save memory only, of which a later dump need save but what has changed; once.
+    PreDump = 13,
     /// The answer to a notification.
     Notify = 6,
     /// Say what this kernel allows.
