@@ -79,6 +79,8 @@ impl Cgroup {
     fn refused(&self, dir: &Path, controller: Controller, name: &str, value: &str, errno: Errno) -> Error {
         let attempted = file::writing(dir, name, value);
         match self.explain(dir, controller, name, errno) {
+            // That something is not there, engines take for a program that is not.
+            Some(why) if errno == Errno::NOENT => Error::unsupported(format!("{attempted}: {why}")),
             Some(why) => Error::os(errno, format!("{attempted} ({why})")),
             None => Error::os(errno, attempted),
         }
@@ -134,6 +136,9 @@ impl Cgroup {
             }
             (_, Errno::NODEV | Errno::NXIO) if controller == Controller::Blkio => {
                 Some("no such block device, or only a partition of one".to_owned())
+            }
+            (_, Errno::NOENT) if self.unified && controller == Controller::Unified && dir.exists() => {
+                self.not_available(dir, controller, name).or_else(|| Some("a cgroup has no such property".to_owned()))
             }
             (_, Errno::NOENT | Errno::ACCESS | Errno::PERM) if self.unified => {
                 self.not_available(dir, controller, name)

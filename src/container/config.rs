@@ -29,6 +29,7 @@ pub struct Config {
 struct Outline<'a> {
     #[serde(borrow)]
     linux: Option<OutlineOfLinux<'a>>,
+    process: Option<spec::NamesOfProcess>,
 }
 
 #[derive(Deserialize)]
@@ -43,14 +44,16 @@ impl Config {
     /// # Errors
     /// What does not fit the runtime-spec, with line and column; in a profile, that is left to [`Config::complete`].
     pub fn parse(file: PathBuf, text: Vec<u8>) -> Result<Config> {
-        let in_parts = find_profile(&text).and_then(|profile| {
+        let outline = serde_json::from_slice::<Outline<'_>>(&text).ok();
+        let is_odd = outline.as_ref().and_then(|outline| outline.process.as_ref()).is_some_and(|names| names.are_odd());
+        let in_parts = outline.and_then(|outline| outline.profile(&text)).and_then(|profile| {
             let rest = [&text[..profile.start], b"null", &text[profile.end..]].concat();
             // What is wrong is said of the whole text.
-            Some((spec::parse(&rest).ok()?, Some(profile)))
+            Some((spec::parse(&rest, is_odd).ok()?, Some(profile)))
         });
         let (spec, profile) = match in_parts {
             Some(parts) => parts,
-            None => (spec::parse(&text).attempt(|| format!("read {}", file.display()))?, None),
+            None => (spec::parse(&text, is_odd).attempt(|| format!("read {}", file.display()))?, None),
         };
         Ok(Config { spec, text, file, profile })
     }
@@ -75,7 +78,7 @@ impl Config {
             Ok(seccomp) => Some(seccomp),
             // What is wrong is said of the whole text.
             Err(_) => {
-                let whole = spec::parse(&self.text).attempt(|| format!("read {}", self.file.display()))?;
+                let whole = spec::parse(&self.text, false).attempt(|| format!("read {}", self.file.display()))?;
                 whole.linux().as_ref().and_then(|linux| linux.seccomp().clone())
             }
         };
@@ -106,10 +109,16 @@ impl Config {
 
 /// Where in `text` its `linux.seccomp` is, if it has one.
 pub(super) fn find_profile(text: &[u8]) -> Option<Range<usize>> {
-    let outline: Outline<'_> = serde_json::from_slice(text).ok()?;
-    let profile = outline.linux?.seccomp?.get();
-    let start = profile.as_ptr().addr() - text.as_ptr().addr();
-    Some(start..start + profile.len())
+    serde_json::from_slice::<Outline<'_>>(text).ok()?.profile(text)
+}
+
+impl Outline<'_> {
+    /// Where the profile is in `text`, of which this is the outline.
+    fn profile(&self, text: &[u8]) -> Option<Range<usize>> {
+        let profile = self.linux.as_ref()?.seccomp?.get();
+        let start = profile.as_ptr().addr() - text.as_ptr().addr();
+        Some(start..start + profile.len())
+    }
 }
 
 #[cfg(test)]
@@ -135,7 +144,7 @@ mod tests {
         assert!(config.has_profile() && config.spec.linux().as_ref().unwrap().seccomp().is_none());
         config.complete().unwrap();
         assert!(config.has_profile());
-        assert_eq!(config.into_spec().unwrap(), spec::parse(TEXT.as_bytes()).unwrap());
+        assert_eq!(config.into_spec().unwrap(), spec::parse(TEXT.as_bytes(), false).unwrap());
     }
 
     #[test]
@@ -144,7 +153,7 @@ mod tests {
             let text = TEXT.replace(r#""seccomp": {"defaultAction": "SCMP_ACT_ALLOW"},"#, seccomp);
             let config = parse(&text).unwrap();
             assert!(!config.has_profile());
-            assert_eq!(config.into_spec().unwrap(), spec::parse(text.as_bytes()).unwrap());
+            assert_eq!(config.into_spec().unwrap(), spec::parse(text.as_bytes(), false).unwrap());
         }
     }
 

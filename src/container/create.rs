@@ -184,7 +184,8 @@ pub fn begin<'a>(
     if !runtime.privileged() && !kinds.contains(Kind::User) {
         return Err(Error::new(
             ErrorKind::Invalid,
-            "rootless container requires user namespaces: linux.namespaces has none, and only root may do without",
+            "rootless container requires user namespaces: linux.namespaces has none, and only who has CAP_SYS_ADMIN \
+             may do without",
         ));
     }
     let mut targets = Vec::new();
@@ -219,6 +220,9 @@ pub fn begin<'a>(
     }
     if let (Some(process), true) = (&mut process, annotation(spec, KEEP_GROUPS).is_some()) {
         process.keep_original_groups();
+    }
+    if let (Some(process), false) = (&mut process, runtime.privileged()) {
+        process.send_listener();
     }
     let preserve_fds = pass_fds(process.as_mut(), options.preserve_fds)?;
     let wants_terminal = process.as_ref().is_some_and(|process| process.terminal);
@@ -354,6 +358,9 @@ pub fn begin<'a>(
         // Looked at now that the child is busy.
         let profile = created.bundle.config.seccomp_profile()?;
         let spec = &created.bundle.config.spec;
+        if !runtime.privileged() {
+            super::seccomp::check_for_sending(spec)?;
+        }
         if let (Some(_), Some(profile)) = (&process, profile) {
             super::seccomp::send_filter(&profile, &created.child.link)?;
         }

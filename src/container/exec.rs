@@ -76,6 +76,9 @@ pub fn exec(
     if annotation(spec, KEEP_GROUPS).is_some() {
         process.keep_original_groups();
     }
+    if !runtime.privileged() {
+        process.send_listener();
+    }
     let targets = [Target::from_fd(init_pidfd, format!("container {id}"))];
     let plan = namespace::plan(Kinds::NONE, &[kinds], runtime.privileged());
 
@@ -147,6 +150,9 @@ pub fn exec(
         child.proceed()?;
         // Looked at now that the child is busy.
         if let Some(profile) = config.seccomp_profile()? {
+            if !runtime.privileged() {
+                super::seccomp::check_for_sending(&config.spec)?;
+            }
             super::seccomp::send_filter(&profile, &child.link)?;
         }
         notify::wait_for_exec(

@@ -3,7 +3,7 @@
 use std::fs;
 use std::io::Write as _;
 use std::os::fd::OwnedFd;
-use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
+use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 use std::sync::LazyLock;
 use std::time::{Duration, Instant};
@@ -103,7 +103,11 @@ impl Folder {
     pub fn create(&self) -> Result<Lock> {
         self.make()?;
         let deleted = || Error::new(Kind::State, format!("container {:?} was deleted while it was created", self.id));
-        let lock = self.open()?.ok_or_else(deleted)?;
+        let opened = self.open().inspect_err(|_| {
+            // Made under a umask that denies its owner.
+            let _ = fs::remove_dir(&self.path);
+        });
+        let lock = opened?.ok_or_else(deleted)?;
         if lock.take()? && lock.is_in_place()? { Ok(lock) } else { Err(deleted()) }
     }
 
@@ -148,6 +152,10 @@ impl Folder {
                     .recursive(true)
                     .create(root)
                     .attempt(|| format!("create {}", root.display()))?;
+                if std::env::var_os("XDG_RUNTIME_DIR").is_some_and(|folder| root.parent() == Some(Path::new(&folder))) {
+                    // By it, those who clean that folder up leave it alone; XDG Base Directory Specification.
+                    let _ = fs::set_permissions(root, fs::Permissions::from_mode(0o1700));
+                }
                 create()
             }
             other => other,

@@ -1,13 +1,13 @@
 //! `kill`: a signal for the first process of a container, or for all of them.
 
-use std::os::fd::AsFd;
+use std::os::fd::{AsFd, OwnedFd};
 
 use rustix::io::Errno;
 use rustix::process::Signal;
 
 use super::instance::Container;
 use super::runtime::Runtime;
-use crate::error::{Error, Kind, Result};
+use crate::error::{Attempt, Error, Kind, Result};
 use crate::sys;
 
 /// Sends `signal` to the first process of the container `id`, or with `all` to every process in its cgroup.
@@ -23,7 +23,14 @@ pub fn kill(runtime: &Runtime, id: &str, signal: i32, all: bool) -> Result<()> {
     if all {
         let signal = Signal::from_named_raw(signal)
             .ok_or_else(|| Error::invalid(format!("signal {signal} cannot be sent to all processes")))?;
-        return container.cgroup()?.kill(signal);
+        return match container.cgroup()?.kill(signal) {
+            // Without a cgroup, or with one that has gone with its last process, there is the first process or nobody.
+            Err(error) if error.kind() == Kind::NotFound => match container.state.open_init() {
+                Ok(init) => send(&init, signal.as_raw(), id),
+                Err(_) => Ok(()),
+            },
+            killed => killed,
+        };
     }
     if signal == Signal::KILL.as_raw() && !container.state.has_own_pids() {
         // In somebody else's pid namespace nobody takes the others along in dying, and they may outlive the first.
@@ -33,16 +40,19 @@ pub fn kill(runtime: &Runtime, id: &str, signal: i32, all: bool) -> Result<()> {
         }
     }
     let init = container.state.open_init()?;
-    match sys::signal::pidfd_send(init.as_fd(), signal) {
-        Ok(()) => {}
-        Err(Errno::SRCH) => return Err(Error::new(Kind::State, "container not running")),
-        Err(errno) => return Err(Error::os(errno, format!("send signal {signal} to container {id}"))),
-    }
+    send(&init, signal, id)?;
     if signal == Signal::KILL.as_raw() && container.is_paused().unwrap_or(false) {
         // A frozen process cannot die (v1).
         container.cgroup()?.thaw()?;
     }
     Ok(())
+}
+
+fn send(init: &OwnedFd, signal: i32, id: &str) -> Result<()> {
+    match sys::signal::pidfd_send(init.as_fd(), signal) {
+        Err(Errno::SRCH) => Err(Error::new(Kind::State, "container not running")),
+        sent => sent.attempt(|| format!("send signal {signal} to container {id}")),
+    }
 }
 
 /// The number of a signal: a name with or without `SIG`, in any case, or the number itself.

@@ -19,8 +19,8 @@ pub fn wait_for(child: &mut Child, stage: Stage, spec: &Spec, state: &State, sig
     loop {
         match receive(&mut child.link, Some(signals))? {
             Some(Message::Reached(reached)) if reached == stage => return Ok(()),
-            Some(Message::Listener(fd)) => {
-                hand_over(child.pidfd.as_fd(), fd, child.pid.as_raw_nonzero().get(), spec, state, &child.link)?
+            Some(message @ (Message::Listener(_) | Message::ListenerItself(_))) => {
+                hand_over(child.pidfd.as_fd(), message, child.pid.as_raw_nonzero().get(), spec, state, &child.link)?
             }
             Some(Message::Failed(error)) => return Err(error),
             Some(other) => {
@@ -45,7 +45,9 @@ pub fn wait_for_exec(
 ) -> Result<()> {
     loop {
         match receive(link, signals)? {
-            Some(Message::Listener(fd)) => hand_over(pidfd, fd, pid, spec, state, link)?,
+            Some(message @ (Message::Listener(_) | Message::ListenerItself(_))) => {
+                hand_over(pidfd, message, pid, spec, state, link)?
+            }
             Some(Message::Failed(error)) => return Err(error),
             Some(other) => {
                 return Err(Error::new(Kind::Died, format!("{other} came where the program was to be executed")));
@@ -64,12 +66,17 @@ fn receive(link: &mut Link, signals: Option<&Signals>) -> Result<Option<Message>
     if let (Some(signals), false) = (signals, link.has_early()) {
         signals.until_readable(link.as_fd(), None)?;
     }
-    link.receive()
+    link.receive_with_fd()
 }
 
-fn hand_over(pidfd: BorrowedFd<'_>, fd: i32, pid: i32, spec: &Spec, state: &State, link: &Link) -> Result<()> {
-    let listener: OwnedFd = rustix::process::pidfd_getfd(pidfd, fd, PidfdGetfdFlags::empty())
-        .attempt(|| "take the seccomp listener from the container's process")?;
+/// Hands the listener that `message` tells of over to who answers for it.
+fn hand_over(pidfd: BorrowedFd<'_>, message: Message, pid: i32, spec: &Spec, state: &State, link: &Link) -> Result<()> {
+    let listener: OwnedFd = match message {
+        Message::ListenerItself(fd) => fd,
+        Message::Listener(fd) => rustix::process::pidfd_getfd(pidfd, fd, PidfdGetfdFlags::empty())
+            .attempt(|| "take the seccomp listener from the container's process")?,
+        other => return Err(Error::new(Kind::Died, format!("{other} came where a seccomp listener was due"))),
+    };
     let seccomp = spec.linux().as_ref().and_then(|linux| linux.seccomp().as_ref());
     let path = seccomp
         .and_then(|seccomp| seccomp.listener_path().as_deref())

@@ -14,7 +14,7 @@ use rustix::termios::Winsize;
 
 use super::scheduling::{Affinity, affinity, io_priority, memory_policy, scheduler, set_affinity, shown_policy};
 use crate::error::{Attempt, Error, Result};
-use crate::launch::link::{Link, Message};
+use crate::launch::link::Link;
 use crate::launch::program::{self, Capabilities, Credentials, Program, c_string};
 use crate::lsm::{self, Proc};
 use crate::sys::sched::{self, SchedAttr};
@@ -29,6 +29,8 @@ pub struct Process {
     capabilities: Capabilities,
     no_new_privs: bool,
     has_filter: bool,
+    /// The parent may not look into this process: it is sent the filter's listener.
+    sends_listener: bool,
     apparmor: Option<String>,
     selinux: Option<String>,
     scheduler: Option<SchedAttr>,
@@ -88,6 +90,7 @@ impl Process {
             capabilities: capabilities(process),
             no_new_privs: process.no_new_privileges().unwrap_or(false),
             has_filter,
+            sends_listener: false,
             apparmor: apparmor.filter(|profile| profile != "unconfined"),
             selinux: text(process.selinux_label()),
             scheduler: process.scheduler().as_ref().map(scheduler).transpose()?,
@@ -169,6 +172,11 @@ impl Process {
         }
         self.credentials.groups = None;
         Ok(())
+    }
+
+    /// Sends the listener of its filter to a parent that may not take it: one without privilege over what it has started.
+    pub fn send_listener(&mut self) {
+        self.sends_listener = true;
     }
 
     /// Leaves groups as they are, whatever the configuration lists.
@@ -263,15 +271,17 @@ impl Process {
         }
         // Whoever says later when to start need not know of a filter.
         let mut filter = if self.has_filter { Some(link.wait_for_filter()?) } else { None };
+        for (resource, limit) in &self.rlimits {
+            rustix::process::setrlimit(*resource, *limit)
+                .attempt(|| format!("set {} to {}", name(*resource), shown(limit)))?;
+        }
+        // Before a filter that may deny it.
+        program::settle_streams(self.credentials.uid, has_own_dev)?;
         // Without no_new_privs a filter needs a privilege that is about to go.
         if let Some(filter) = filter.take_if(|_| !self.no_new_privs) {
             // Which may deny what does it at once.
             program::close_on_exec(preserve_fds);
-            load(&filter, link)?;
-        }
-        for (resource, limit) in &self.rlimits {
-            rustix::process::setrlimit(*resource, *limit)
-                .attempt(|| format!("set {} to {}", name(*resource), shown(limit)))?;
+            load(&filter, link, self.sends_listener)?;
         }
         program::limit_bounding_set(self.capabilities.bounding)?;
         // A folder that only root may enter, and one that only the user may: either is fine.
@@ -281,7 +291,6 @@ impl Process {
                 .attempt(|| format!("chdir to cwd (\"{}\") set in config.json failed", self.cwd.display()))
                 .map(|()| true)?,
         };
-        program::settle_streams(self.credentials.uid, has_own_dev)?;
         program::set_credentials(&self.credentials)?;
         if entered {
             program::verify_directory()
@@ -294,7 +303,8 @@ impl Process {
         let mut program = self.program.clone();
         program.env.extend(self.home());
         let file = program.find()?;
-        Ok(Ready { program, file, filter, preserve_fds, is_settled: false })
+        let sends_listener = self.sends_listener;
+        Ok(Ready { program, file, filter, sends_listener, preserve_fds, is_settled: false })
     }
 }
 
@@ -309,11 +319,11 @@ fn last_of_each(mut env: Vec<CString>) -> Vec<CString> {
 }
 
 /// Loads `filter`, and waits until its listener, where it has one, is with who answers there.
-fn load(filter: &crate::seccomp::Program, link: &mut Link) -> Result<()> {
+fn load(filter: &crate::seccomp::Program, link: &mut Link, sends_listener: bool) -> Result<()> {
     if let Some(listener) = filter.load()? {
         // The filter holds already: `write`, which it may not notify, tells of the listener; what comes after may be
         // answered by the agent.
-        link.send_under_filter(&Message::Listener(std::os::fd::AsRawFd::as_raw_fd(&listener)))?;
+        link.send_listener(std::os::fd::AsFd::as_fd(&listener), sends_listener)?;
         link.wait_for_hand_over()?;
     }
     Ok(())
@@ -326,6 +336,7 @@ pub struct Ready {
     file: CString,
     /// Not loaded yet.
     filter: Option<crate::seccomp::Program>,
+    sends_listener: bool,
     /// How many descriptors beyond the standard streams the program inherits.
     preserve_fds: u32,
     is_settled: bool,
@@ -340,7 +351,7 @@ impl Ready {
         if !std::mem::replace(&mut self.is_settled, true) {
             program::leave_nothing(self.preserve_fds)?;
             if let Some(filter) = self.filter.take() {
-                load(&filter, link)?;
+                load(&filter, link, self.sends_listener)?;
             }
         }
         Ok(())

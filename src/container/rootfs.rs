@@ -155,7 +155,13 @@ fn plan_mount(
             let source = bundle.path.join(source);
             // What is in the root may be of a mount before this one, which is not there yet.
             if (clone_sources || idmap.is_some()) && !source.starts_with(root) {
-                let tree = apply::clone_source(&source, &options)?;
+                let tree = match apply::clone_source(&source, &options) {
+                    // Whoever is root of its user namespace alone has no say in its mount namespace; the child has its own.
+                    Err(error) if error.errno() == Some(rustix::io::Errno::PERM) && idmap.is_none() => {
+                        return planned(mount, root, fstype, Source::Bind(source), options, None);
+                    }
+                    cloned => cloned?,
+                };
                 if let Some(userns) = idmap.take() {
                     // A new user namespace would keep the child from that.
                     apply::map_ids(tree.as_fd(), options.idmap == Some(true), userns.as_fd())?;
@@ -182,6 +188,18 @@ fn plan_mount(
             None => Source::New { fstype: fstype.to_owned(), device },
         },
     };
+    planned(mount, root, fstype, source, options, idmap)
+}
+
+/// `mount` in its place.
+fn planned(
+    mount: &SpecMount,
+    root: &Path,
+    fstype: &str,
+    source: Source,
+    options: Options,
+    idmap: Option<OwnedFd>,
+) -> Result<Mount> {
     // runc takes a destination that begins with the root's own path for one in it.
     let target = absolute(mount.destination().strip_prefix(root).unwrap_or(mount.destination()));
     check_proc(&target, fstype)?;
@@ -239,7 +257,10 @@ fn userns_of(mount: &SpecMount, spec: &Spec) -> Result<OwnedFd> {
     let (Some(users), Some(groups)) = (users, groups) else {
         return Err(Error::invalid("id-mapped mounts must have both uid and gid mappings specified"));
     };
-    idmap::user_namespace(&ranges(users), &ranges(groups)).attempt(|| "make the user namespace of an id-mapped mount")
+    idmap::user_namespace(&ranges(users), &ranges(groups)).map_err(|error| {
+        let why = if error.is_denied() { "id-mapped mounts need privilege over the ids: " } else { "" };
+        error.context(format!("{why}make the user namespace of an id-mapped mount"))
+    })
 }
 
 /// The user namespace that the container joins.
@@ -274,6 +295,10 @@ fn devices(spec: &Spec) -> Result<Vec<Device>> {
         .collect();
     for device in spec.linux().iter().flat_map(|linux| linux.devices().iter().flatten()) {
         let path = absolute(device.path());
+        if path == Path::new("/dev/ptmx") {
+            // It is the container's own devpts' (as runc).
+            continue;
+        }
         let number = |what, value: i64| {
             u32::try_from(value).map_err(|_| {
                 Error::invalid(format!("device {}: {what} number {value} is out of range", path.display()))

@@ -1,9 +1,11 @@
 //! config.json: reading it, and what must hold before anything is done.
 
+use std::collections::BTreeMap;
 use std::fs;
 use std::path::{Path, PathBuf};
 
 use oci_spec::runtime::{LinuxNamespaceType, LinuxResources, Process, Spec};
+use serde::Deserialize;
 
 use super::config::Config;
 use super::network::is_device_name;
@@ -86,12 +88,32 @@ fn read_regular(path: &Path) -> Result<Vec<u8>> {
     sys::fd::read_whole(&file, size + 1, true).map_err(failed)
 }
 
-/// The configuration in `text`.
+/// The names of capabilities that a process is configured with.
+#[derive(Deserialize)]
+pub(super) struct NamesOfProcess {
+    capabilities: Option<BTreeMap<String, Option<Vec<String>>>>,
+}
+
+impl NamesOfProcess {
+    /// Whether one is no capability's own name: the types take it in any case, and with any number of `CAP_` before it. To
+    /// grant what is not named so would be more than the peers do.
+    pub(super) fn are_odd(&self) -> bool {
+        let sets = self.capabilities.iter().flat_map(|sets| sets.values());
+        sets.flatten().flatten().any(|name| !is_capability(name))
+    }
+}
+
+fn is_capability(name: &str) -> bool {
+    name.parse::<caps::Capability>().is_ok()
+}
+
+/// The configuration in `text`. With `is_odd`, it has names of capabilities that are none: these are left out.
 ///
 /// # Errors
 /// What does not fit, with line and column.
-pub fn parse(text: &[u8]) -> Result<Spec> {
+pub fn parse(text: &[u8], is_odd: bool) -> Result<Spec> {
     let mut spec = match strict::from_slice::<Spec>(text) {
+        Ok(spec) if is_odd => as_runc_takes_it(text).unwrap_or(spec),
         Ok(spec) => spec,
         // What runc takes, and the types do not: only looked for when there is an error.
         Err(error) => as_runc_takes_it(text).ok_or_else(|| {
@@ -111,15 +133,19 @@ pub fn parse(text: &[u8]) -> Result<Spec> {
 /// # Errors
 /// What does not fit, with line and column.
 pub fn parse_process(text: &[u8]) -> Result<Process> {
+    let is_odd = serde_json::from_slice::<NamesOfProcess>(text).is_ok_and(|names| names.are_odd());
     match strict::from_slice::<Process>(text) {
-        Ok(process) => Ok(process),
-        Err(error) => serde_json::from_slice(text)
-            .ok()
-            .and_then(|mut value| {
-                complete_process(&mut value).then(|| strict::from_slice(value.to_string().as_bytes()).ok())?
-            })
-            .ok_or_else(|| Error::invalid(format!("not a valid process: {error}"))),
+        Ok(process) if !is_odd => Ok(process),
+        Ok(_) => as_runc_takes_process(text).ok_or_else(|| Error::invalid("not a valid process")),
+        Err(error) => {
+            as_runc_takes_process(text).ok_or_else(|| Error::invalid(format!("not a valid process: {error}")))
+        }
     }
+}
+
+fn as_runc_takes_process(text: &[u8]) -> Option<Process> {
+    let mut value = serde_json::from_slice(text).ok()?;
+    complete_process(&mut value).then(|| strict::from_slice(value.to_string().as_bytes()).ok())?
 }
 
 /// The resources of `update --resources`.
@@ -182,7 +208,7 @@ fn drop_unknown_capabilities(process: &mut serde_json::Value) -> usize {
     for (set, names) in sets.iter_mut() {
         if let Some(names) = names.as_array_mut() {
             names.retain(|name| {
-                let known = name.as_str().is_some_and(|name| name.parse::<caps::Capability>().is_ok());
+                let known = name.as_str().is_some_and(is_capability);
                 if !known {
                     log::warn!("ignoring unknown or unavailable capability {name} of the {set} set");
                     dropped += 1;
@@ -447,7 +473,7 @@ mod tests {
             "linux": { "namespaces": [{"type": "mount"}, {"type": "uts"}] }
         });
         change(&mut value);
-        parse(value.to_string().as_bytes())
+        parse(value.to_string().as_bytes(), false)
     }
 
     #[test]

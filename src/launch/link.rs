@@ -12,7 +12,8 @@
 //! child   ── Reached(Ready) ─────> starter    only for create: `start` has connected to the container's socket,
 //!                                              and is the other side from here on
 //! child   <────────── Proceed ──── parent     start it; but for run where it has nothing to do before that
-//! child   ── Listener(fd) ───────> parent     only with a seccomp filter that notifies
+//! child   ── Listener(fd) ───────> parent     only with a seccomp filter that notifies: the number of the listener,
+//!                                              or where the parent may not look into the child, itself
 //! child   <──────── HandedOver ─── parent     somebody answers there now; a Proceed may have come before it
 //! child   ── end of file                      the program was executed: the socket is close-on-exec
 //!
@@ -22,15 +23,19 @@
 //! An end of file before its time means that the other side died; the parent asks waitid(2) what of.
 
 use std::fmt;
+use std::io::IoSliceMut;
 use std::mem::{ManuallyDrop, MaybeUninit};
-use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
 
 use rustix::event::{PollFd, PollFlags, Timespec};
 use rustix::io::Errno;
-use rustix::net::{AddressFamily, RecvFlags, SendFlags, SocketFlags, SocketType};
+use rustix::net::{
+    AddressFamily, RecvAncillaryBuffer, RecvAncillaryMessage, RecvFlags, SendFlags, SocketFlags, SocketType,
+};
 
 use crate::error::{Attempt, Error, Kind, Result};
 use crate::seccomp;
+use crate::sys::fd::send_fd;
 
 /// What a child tells its parent that it has reached.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -62,6 +67,8 @@ pub enum Message {
     Pid(i32),
     /// The number of a descriptor in the child, for pidfd_getfd(2).
     Listener(i32),
+    /// That descriptor.
+    ListenerItself(OwnedFd),
     /// The listener is with who answers for it.
     HandedOver,
     /// The seccomp filter to load.
@@ -78,7 +85,7 @@ impl fmt::Display for Message {
             Message::Reached(Stage::Mounted) => "word that file systems are mounted",
             Message::Reached(Stage::Ready) => "word of being ready",
             Message::Pid(_) => "a process id",
-            Message::Listener(_) => "a seccomp listener",
+            Message::Listener(_) | Message::ListenerItself(_) => "a seccomp listener",
             Message::HandedOver => "word that the seccomp listener is handed over",
             Message::Filter(_) => "a seccomp filter",
             Message::Failed(_) => "a failure",
@@ -96,6 +103,7 @@ impl Message {
             Message::Reached(stage) => vec![1, *stage as u8],
             Message::Pid(pid) => [&[2][..], &pid.to_ne_bytes()].concat(),
             Message::Listener(fd) => [&[3][..], &fd.to_ne_bytes()].concat(),
+            Message::ListenerItself(fd) => Message::Listener(fd.as_raw_fd()).encode(),
             Message::HandedOver => vec![5],
             Message::Filter(program) => program.encode(vec![6]),
             Message::Failed(error) => {
@@ -167,15 +175,16 @@ impl Link {
         sent.attempt(|| format!("send {message} between parent and child")).map(drop)
     }
 
-    /// Sends a message by write(2), the one call that a seccomp filter in force must not hand to its listener: before the
-    /// other side has the listener, nobody would answer. `send` makes another call, sendto(2).
+    /// Tells of the listener of the seccomp filter that is in force, by write(2), the one call that it must not hand to that
+    /// listener: before the other side has it, nobody would answer. `itself` sends the descriptor, which takes sendmsg(2):
+    /// the filter must not hand that over either.
     ///
     /// # Errors
     /// As write(2); SIGPIPE, where it is not ignored, when the other side is gone.
-    pub fn send_under_filter(&self, message: &Message) -> Result<()> {
-        rustix::io::write(&self.fd, &message.encode())
-            .attempt(|| format!("send {message} between parent and child"))
-            .map(drop)
+    pub fn send_listener(&self, listener: BorrowedFd<'_>, itself: bool) -> Result<()> {
+        let bytes = Message::Listener(listener.as_raw_fd()).encode();
+        if itself { send_fd(self.fd.as_fd(), &bytes, listener) } else { rustix::io::write(&self.fd, &bytes).map(drop) }
+            .attempt(|| "send a seccomp listener between parent and child")
     }
 
     /// Receives a message; `None` when the other side is gone.
@@ -189,6 +198,37 @@ impl Link {
         self.receive_into(&mut [MaybeUninit::uninit(); LONGEST])
     }
 
+    /// Receives a message, and a descriptor that comes with it.
+    ///
+    /// # Errors
+    /// As recvmsg(2).
+    pub fn receive_with_fd(&mut self) -> Result<Option<Message>> {
+        if let Some(message) = self.put_back.take() {
+            return Ok(Some(message));
+        }
+        let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(1))];
+        let mut control = RecvAncillaryBuffer::new(&mut space);
+        let mut bytes = [0; LONGEST];
+        let received = loop {
+            let mut parts = [IoSliceMut::new(&mut bytes)];
+            match rustix::net::recvmsg(&self.fd, &mut parts, &mut control, RecvFlags::CMSG_CLOEXEC) {
+                Err(Errno::INTR | Errno::CONNRESET) => {}
+                received => break received.attempt(|| "receive from the other side of a launch")?.bytes,
+            }
+        };
+        if received == 0 {
+            return Ok(None);
+        }
+        let fd = control.drain().find_map(|message| match message {
+            RecvAncillaryMessage::ScmRights(mut fds) => fds.next(),
+            _ => None,
+        });
+        match (decoded(&bytes[..received])?, fd) {
+            (Message::Listener(_), Some(fd)) => Ok(Some(Message::ListenerItself(fd))),
+            (message, _) => Ok(Some(message)),
+        }
+    }
+
     fn receive_into(&self, buffer: &mut [MaybeUninit<u8>]) -> Result<Option<Message>> {
         loop {
             match rustix::net::recv(&self.fd, &mut *buffer, RecvFlags::empty()) {
@@ -196,11 +236,7 @@ impl Link {
                 Err(Errno::INTR | Errno::CONNRESET) => {}
                 Err(errno) => return Err(Error::os(errno, "receive from the other side of a launch")),
                 Ok((([], _), _)) => return Ok(None),
-                Ok(((bytes, _), _)) => {
-                    return Message::decode(bytes)
-                        .map(Some)
-                        .ok_or_else(|| Error::new(Kind::Died, "a message between parent and child is damaged"));
-                }
+                Ok(((bytes, _), _)) => return decoded(bytes).map(Some),
             }
         }
     }
@@ -282,6 +318,10 @@ impl Link {
     pub(super) fn put_back(&mut self, message: Option<Message>) {
         self.put_back = message;
     }
+}
+
+fn decoded(bytes: &[u8]) -> Result<Message> {
+    Message::decode(bytes).ok_or_else(|| Error::new(Kind::Died, "a message between parent and child is damaged"))
 }
 
 impl AsFd for Link {

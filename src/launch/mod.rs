@@ -90,8 +90,13 @@ pub fn launch(
             format!("clone a child process with a new {}", namespace::describe(plan.clone))
         }
     };
+    let failed = |errno: rustix::io::Errno| {
+        let of_namespaces = errno == rustix::io::Errno::NOSPC && !plan.clone.is_empty();
+        let why = if of_namespaces { ", of which there are as many as /proc/sys/user allows" } else { "" };
+        Error::os(errno, format!("{}{why}", what()))
+    };
     let Some(steps) = &plan.carrier else {
-        return match clone3(&clone).attempt(what)? {
+        return match clone3(&clone).map_err(failed)? {
             Forked::Child => run_child(ours, theirs, plan, body),
             Forked::Parent(pid, pidfd) => {
                 drop(theirs);
@@ -107,7 +112,7 @@ pub fn launch(
             let sibling = Clone3 { sibling: true, pidfd: false, ..clone };
             let cloned = TimeOffsets::open(&plan.time_offsets)
                 .and_then(|offsets| namespace::enter(steps, targets, &offsets))
-                .and_then(|()| clone3(&sibling).attempt(what));
+                .and_then(|()| clone3(&sibling).map_err(failed));
             match cloned {
                 Ok(Forked::Child) => run_child_with(theirs, plan, body),
                 Ok(Forked::Parent(pid, _)) => {

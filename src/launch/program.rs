@@ -115,7 +115,11 @@ fn executable(file: &CStr) -> Result<(), Errno> {
     if FileType::from_raw_mode(stat.st_mode) == FileType::Directory {
         return Err(Errno::ISDIR);
     }
-    rustix::fs::accessat(CWD, file, Access::EXEC_OK, AtFlags::EACCESS)
+    match rustix::fs::accessat(CWD, file, Access::EXEC_OK, AtFlags::EACCESS) {
+        // A filter that is older than faccessat2(2) (Linux 5.8). Real and effective ids are the same.
+        Err(Errno::PERM | Errno::NOSYS) => rustix::fs::accessat(CWD, file, Access::EXEC_OK, AtFlags::empty()),
+        answered => answered,
+    }
 }
 
 /// Drops from the bounding set every capability that is not in `keep`.
@@ -134,6 +138,11 @@ pub fn limit_bounding_set(keep: u64) -> Result<()> {
     Ok(())
 }
 
+/// Whether this process has the privilege for setgroups(2).
+fn may_set_groups() -> bool {
+    rustix::thread::capabilities(None).is_ok_and(|sets| sets.effective.contains(CapabilitySet::SETGID))
+}
+
 /// Changes to the given user and groups, keeping permitted capabilities for [`set_capabilities`] to choose from.
 ///
 /// # Errors
@@ -146,10 +155,18 @@ pub fn set_credentials(who: &Credentials) -> Result<()> {
     }
     if let Some(groups) = &who.groups {
         let groups: Vec<Gid> = groups.iter().map(|gid| Gid::from_raw(*gid)).collect();
-        rustix::thread::set_thread_groups(&groups).attempt(|| {
-            let list: Vec<String> = groups.iter().map(|gid| gid.as_raw().to_string()).collect();
-            format!("set the supplementary groups {}", list.join(","))
-        })?;
+        match rustix::thread::set_thread_groups(&groups) {
+            Err(Errno::PERM) if may_set_groups() => {
+                // The user namespace denies it to everybody in it, /proc/PID/setgroups; the caller's stay, as nobody's.
+                if !groups.is_empty() {
+                    return Err(Error::invalid("cannot set any additional groups in a rootless container"));
+                }
+            }
+            set => set.attempt(|| {
+                let list: Vec<String> = groups.iter().map(|gid| gid.as_raw().to_string()).collect();
+                format!("set the supplementary groups {}", list.join(","))
+            })?,
+        }
     }
     let (uid, gid) = (Uid::from_raw(who.uid), Gid::from_raw(who.gid));
     let failed = |errno: Errno, what: &str, id: u32| {

@@ -13,7 +13,7 @@ use super::options::{Options, Propagation, for_kernel};
 use crate::error::{Attempt, Error, Kind, Result};
 use crate::sys::fd::Kept;
 use crate::sys::mount as attr;
-use crate::sys::mount::{IDMAP, MountAttr, RDONLY, mount_setattr};
+use crate::sys::mount::{IDMAP, MountAttr, NODEV, NOEXEC, NOSUID, RDONLY, mount_setattr};
 
 /// Longer values are beyond fsconfig(2).
 const LONGEST_VALUE: usize = 255;
@@ -171,6 +171,23 @@ pub fn set_options(mount: BorrowedFd<'_>, options: &Options, is_new: bool) -> Re
         }
     }
     Ok(())
+}
+
+/// As [`set_options`], for a tree that was bound: when `options` name any attribute, even one to be without, it has those that
+/// they name and no other, whatever its source has; attributes that a more privileged user namespace has locked stay.
+///
+/// # Errors
+/// `EPERM` when a locked one is to go.
+pub fn set_bind_options(mount: BorrowedFd<'_>, options: &Options) -> Result<()> {
+    if options.attributes == MountAttr::default() {
+        return set_options(mount, options, false);
+    }
+    let mut exactly = options.clone();
+    exactly.attributes.clear |= (RDONLY | NOSUID | NODEV | NOEXEC) & !exactly.attributes.set;
+    match set_options(mount, &exactly, false) {
+        Err(error) if error.errno() == Some(Errno::PERM) => set_options(mount, options, false),
+        set => set,
+    }
 }
 
 /// Makes a mount read-only.

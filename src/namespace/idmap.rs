@@ -81,7 +81,12 @@ pub fn write(pid: Pid, ids: Ids, map: &[Range]) -> Result<()> {
 /// When the tool is not installed or refuses; its own words are part of the message.
 pub fn write_by_tool(pid: Pid, ids: Ids, map: &[Range]) -> Result<()> {
     let tool = ids.tool();
-    let output = self::tool(pid, ids, map).output().attempt(|| format!("run {tool}"))?;
+    let output = self::tool(pid, ids, map).output().map_err(|error| match error.kind() {
+        std::io::ErrorKind::NotFound => Error::unsupported(format!(
+            "{tool}, which maps ids that are not the caller's own, is not in PATH (Debian's package uidmap)"
+        )),
+        _ => Error::io(&error, format!("run {tool}")),
+    })?;
     if !output.status.success() {
         let said = String::from_utf8_lossy(&output.stderr);
         return Err(Error::invalid(format!("{tool} failed ({}): {}", output.status, said.trim())));

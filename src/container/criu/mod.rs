@@ -626,9 +626,9 @@ mod tests {
         assert_eq!((response.script.as_str(), response.pid), ("post-restore", 77));
 
         let mut answer = Message::default();
-        answer.number(1, 1).number(2, 0).number(7, 3).text(9, "no such task");
+        answer.number(1, 1).number(2, 0).number(7, 3).text(9, "Error (criu/x.c:1): no such task\n");
         let failure = Response::parse(answer.bytes()).unwrap().failure();
-        assert_eq!(failure.as_go_prints_it(), "no such task: no such process");
+        assert_eq!(failure.as_go_prints_it(), "criu failed: no such task: no such process");
     }
 
     #[test]

@@ -177,7 +177,8 @@ pub fn build<'a>(plan: &'a Rootfs, before_cgroup: &mut dyn FnMut() -> Result<()>
     }
     let root =
         cloned(under.as_fd(), Path::new(""), true, true).attempt(|| format!("bind root {}", plan.path.display()))?;
-    if propagation == Propagation::Shared {
+    if propagation == Propagation::Shared || plan.propagation.is_none() {
+        // Else what the host mounts below it from now on would be mounted in here too.
         set_propagation(root.as_fd(), Propagation::Private, false).attempt(|| "make the root private")?;
     }
     attach(root.as_fd(), under.as_fd()).attempt(|| format!("put root {} in its place", plan.path.display()))?;

@@ -12,7 +12,7 @@ use super::kept::{cloned, cloned_source, created, open, open_or_create, parent};
 use super::{Built, FOLDER, Hierarchy, Mount, Source, mount_at};
 use crate::error::{Attempt, Error, Kind, Result};
 use crate::mount::Options;
-use crate::mount::apply::{attach, classic_mount, map_ids, needs_classic_mount, set_options};
+use crate::mount::apply::{attach, classic_mount, map_ids, needs_classic_mount, set_bind_options, set_options};
 use crate::mount::options::for_kernel;
 use crate::mount::path::{self, Create};
 use crate::sys::fd::Kept;
@@ -50,7 +50,7 @@ impl Built<'_> {
         if let Some(userns) = &mount.idmap {
             map_ids(tree, mount.options.idmap == Some(true), userns.as_fd())?;
         }
-        set_options(tree, &mount.options, is_new)?;
+        if is_new { set_options(tree, &mount.options, true) } else { set_bind_options(tree, &mount.options) }?;
         if mount.target == Path::new("/proc") {
             let found = rustix::fs::fstatfs(tree).attempt(|| "look at the source")?.f_type;
             if found != rustix::fs::PROC_SUPER_MAGIC {
