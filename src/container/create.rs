@@ -358,9 +358,6 @@ pub fn begin<'a>(
         // Looked at now that the child is busy.
         let profile = created.bundle.config.seccomp_profile()?;
         let spec = &created.bundle.config.spec;
-        if !runtime.privileged() {
-            super::seccomp::check_for_sending(spec)?;
-        }
         if let (Some(_), Some(profile)) = (&process, profile) {
             super::seccomp::send_filter(&profile, &created.child.link)?;
         }

@@ -2,7 +2,7 @@
 
 use std::convert::Infallible;
 use std::ffi::CString;
-use std::os::fd::BorrowedFd;
+use std::os::fd::{AsFd, BorrowedFd};
 use std::path::PathBuf;
 
 use oci_spec::runtime::{
@@ -14,7 +14,7 @@ use rustix::termios::Winsize;
 
 use super::scheduling::{Affinity, affinity, io_priority, memory_policy, scheduler, set_affinity, shown_policy};
 use crate::error::{Attempt, Error, Result};
-use crate::launch::link::Link;
+use crate::launch::link::{Link, Sender};
 use crate::launch::program::{self, Capabilities, Credentials, Program, c_string};
 use crate::lsm::{self, Proc};
 use crate::sys::sched::{self, SchedAttr};
@@ -320,12 +320,21 @@ fn last_of_each(mut env: Vec<CString>) -> Vec<CString> {
 
 /// Loads `filter`, and waits until its listener, where it has one, is with who answers there.
 fn load(filter: &crate::seccomp::Program, link: &mut Link, sends_listener: bool) -> Result<()> {
-    if let Some(listener) = filter.load()? {
-        // The filter holds already: `write`, which it may not notify, tells of the listener; what comes after may be
-        // answered by the agent.
-        link.send_listener(std::os::fd::AsFd::as_fd(&listener), sends_listener)?;
+    let sender = if sends_listener && filter.notifies() { Some(Sender::start(link)?) } else { None };
+    let loaded = filter.load();
+    let listener = loaded.as_ref().ok().and_then(Option::as_ref).map(AsFd::as_fd);
+    // The filter holds already: `write`, which it may not notify, tells of the listener; what comes after may be answered by
+    // the agent.
+    match (&sender, listener) {
+        (Some(sender), listener) => sender.send(listener)?,
+        (None, Some(listener)) => link.tell_of_listener(listener)?,
+        (None, None) => {}
+    }
+    // It stays open until the other side has it.
+    if let Some(_listener) = loaded? {
         link.wait_for_hand_over()?;
     }
+    sender.iter().for_each(Sender::reap);
     Ok(())
 }
 

@@ -68,23 +68,6 @@ pub fn profile_of(spec: &Spec) -> Result<Option<Profile>> {
     profile(seccomp).map(Some)
 }
 
-/// Checks a profile whose listener is sent to the parent by sendmsg(2), for nobody would answer that: see
-/// [`Link::send_listener`].
-///
-/// # Errors
-/// When it hands sendmsg over to the listener.
-pub fn check_for_sending(spec: &Spec) -> Result<()> {
-    let seccomp = spec.linux().as_ref().and_then(|linux| linux.seccomp().as_ref());
-    let mut rules = seccomp.and_then(|seccomp| seccomp.syscalls().as_ref()).into_iter().flatten();
-    let notifies = |rule: &LinuxSyscall| {
-        rule.action() == LinuxSeccompAction::ScmpActNotify && rule.names().iter().any(|name| name == "sendmsg")
-    };
-    if rules.any(notifies) {
-        return Err(Error::invalid("SCMP_ACT_NOTIFY cannot be used for the sendmsg syscall in a rootless container"));
-    }
-    Ok(())
-}
-
 /// The parent's part: compiles `profile` while the child is busy, and sends it the filter.
 ///
 /// # Errors

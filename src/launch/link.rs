@@ -25,17 +25,19 @@
 use std::fmt;
 use std::io::IoSliceMut;
 use std::mem::{ManuallyDrop, MaybeUninit};
-use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd, RawFd};
 
 use rustix::event::{PollFd, PollFlags, Timespec};
 use rustix::io::Errno;
 use rustix::net::{
     AddressFamily, RecvAncillaryBuffer, RecvAncillaryMessage, RecvFlags, SendFlags, SocketFlags, SocketType,
 };
+use rustix::process::{Pid, Signal, WaitOptions};
 
 use crate::error::{Attempt, Error, Kind, Result};
 use crate::seccomp;
-use crate::sys::fd::send_fd;
+use crate::sys::clone::{Clone3, Forked, clone3, exit_now};
+use crate::sys::fd::send_fd_of_sharer;
 
 /// What a child tells its parent that it has reached.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -176,15 +178,19 @@ impl Link {
     }
 
     /// Tells of the listener of the seccomp filter that is in force, by write(2), the one call that it must not hand to that
-    /// listener: before the other side has it, nobody would answer. `itself` sends the descriptor, which takes sendmsg(2):
-    /// the filter must not hand that over either.
+    /// listener: before the other side has it, nobody would answer. [`Link::send`] makes another, sendto(2).
     ///
     /// # Errors
     /// As write(2); SIGPIPE, where it is not ignored, when the other side is gone.
-    pub fn send_listener(&self, listener: BorrowedFd<'_>, itself: bool) -> Result<()> {
-        let bytes = Message::Listener(listener.as_raw_fd()).encode();
-        if itself { send_fd(self.fd.as_fd(), &bytes, listener) } else { rustix::io::write(&self.fd, &bytes).map(drop) }
+    pub fn tell_of_listener(&self, listener: BorrowedFd<'_>) -> Result<()> {
+        rustix::io::write(&self.fd, &Message::Listener(listener.as_raw_fd()).encode())
             .attempt(|| "send a seccomp listener between parent and child")
+            .map(drop)
+    }
+
+    /// Sends the listener itself, where the other side may not take it; for a [`Sender`], which is under no filter.
+    fn send_listener_of_sharer(&self, listener: RawFd) -> Result<(), Errno> {
+        send_fd_of_sharer(self.fd.as_fd(), &Message::Listener(listener).encode(), listener)
     }
 
     /// Receives a message; `None` when the other side is gone.
@@ -317,6 +323,53 @@ impl Link {
 
     pub(super) fn put_back(&mut self, message: Option<Message>) {
         self.put_back = message;
+    }
+}
+
+/// A process that sends a seccomp listener for the one that started it, which may be denied that by the filter: it has the
+/// same descriptors, is started before the filter is in force, and ends when it has sent it.
+#[derive(Debug)]
+pub struct Sender {
+    pid: Pid,
+    tell: OwnedFd,
+    _hear: OwnedFd,
+}
+
+impl Sender {
+    /// Starts it, to send over `link`.
+    ///
+    /// # Errors
+    /// As pipe(2) and clone(2).
+    pub fn start(link: &Link) -> Result<Sender> {
+        let (hear, tell) = rustix::pipe::pipe_with(rustix::pipe::PipeFlags::CLOEXEC).attempt(|| "create a pipe")?;
+        let clone = Clone3 { files: true, ..Clone3::default() };
+        match clone3(&clone).attempt(|| "start the process that sends the seccomp listener")? {
+            Forked::Parent(pid, _) => Ok(Sender { pid, tell, _hear: hear }),
+            Forked::Child => {
+                let mut number = [0; 4];
+                let _ = rustix::process::set_parent_process_death_signal(Some(Signal::KILL));
+                if rustix::io::read(&hear, &mut number) == Ok(number.len()) {
+                    let _ = link.send_listener_of_sharer(RawFd::from_ne_bytes(number));
+                }
+                exit_now(0)
+            }
+        }
+    }
+
+    /// Has it send `listener`, or end, if there is none.
+    ///
+    /// # Errors
+    /// As write(2).
+    pub fn send(&self, listener: Option<BorrowedFd<'_>>) -> Result<()> {
+        let number = listener.map_or(-1, |listener| listener.as_raw_fd());
+        rustix::io::write(&self.tell, &number.to_ne_bytes())
+            .attempt(|| "send a seccomp listener between parent and child")
+            .map(drop)
+    }
+
+    /// Waits for its end: the program that this process executes next knows of no child.
+    pub fn reap(&self) {
+        let _ = rustix::process::waitpid(Some(self.pid), WaitOptions::empty());
     }
 }
 

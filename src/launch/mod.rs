@@ -82,7 +82,7 @@ pub fn launch(
     body: impl FnOnce(&mut Born) -> Result<Infallible>,
 ) -> Result<Child> {
     let (mut ours, theirs) = link::pair()?;
-    let clone = Clone3 { namespaces: plan.clone.flags(), pidfd: true, cgroup, sibling: false };
+    let clone = Clone3 { namespaces: plan.clone.flags(), pidfd: true, cgroup, ..Clone3::default() };
     let what = || {
         if plan.clone.is_empty() {
             "clone a child process".to_owned()

@@ -32,6 +32,11 @@ impl Program {
         Program { instructions, flags }
     }
 
+    /// Whether it comes with a listener when it is loaded.
+    pub fn notifies(&self) -> bool {
+        self.flags & sys::FLAG_NEW_LISTENER != 0
+    }
+
     /// So many bytes has the longest that [`Program::encode`] appends: the kernel takes 4,096 instructions (seccomp(2)).
     pub(crate) const LONGEST: usize = 4 + 4096 * size_of::<Instruction>();
 

@@ -23,6 +23,8 @@ pub struct Clone3<'a> {
     pub namespaces: u32,
     /// The child becomes a sibling of the caller (`CLONE_PARENT`) instead of its child.
     pub sibling: bool,
+    /// The child and the caller have the same descriptors (`CLONE_FILES`): what one opens or closes, both do.
+    pub files: bool,
     /// A pidfd of the child is wanted.
     pub pidfd: bool,
     /// The cgroup v2 directory that the child is born in (`CLONE_INTO_CGROUP`, Linux 5.7).
@@ -53,6 +55,9 @@ pub fn clone3(how: &Clone3<'_>) -> Result<Forked, Errno> {
     if how.pidfd {
         args.flags |= libc::CLONE_PIDFD as u64;
         args.pidfd = &raw mut pidfd as u64;
+    }
+    if how.files {
+        args.flags |= libc::CLONE_FILES as u64;
     }
     if how.sibling {
         args.flags |= libc::CLONE_PARENT as u64;

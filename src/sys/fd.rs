@@ -206,6 +206,20 @@ pub fn send_fd(socket: BorrowedFd<'_>, bytes: &[u8], fd: BorrowedFd<'_>) -> Resu
     rustix::net::sendmsg(socket, &[IoSlice::new(bytes)], &mut control, SendFlags::NOSIGNAL).map(drop)
 }
 
+/// As [`send_fd`], of a descriptor that another process has opened, which has the same descriptors (`CLONE_FILES`) and keeps it
+/// open until it is sent.
+///
+/// # Errors
+/// As sendmsg(2); `EBADF` when it is not open.
+pub fn send_fd_of_sharer(socket: BorrowedFd<'_>, bytes: &[u8], fd: RawFd) -> Result<(), Errno> {
+    if fd < 0 {
+        return Err(Errno::BADF);
+    }
+    // SAFETY: it is borrowed for this call, in which its owner, who waits for it to be sent, does not close it; were it not
+    // open, sendmsg(2) would say so.
+    send_fd(socket, bytes, unsafe { BorrowedFd::borrow_raw(fd) })
+}
+
 /// Receives a descriptor; `None` when the other side closed without sending one.
 ///
 /// # Errors

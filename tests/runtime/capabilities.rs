@@ -80,3 +80,20 @@ fn an_unknown_capability_is_warned_of_and_left_out() {
     let output = container.run().ok().complains("CAP_UNHEARD_OF");
     assert!(output.stdout().contains("CapEff:\t0000000000000020"), "{}", output.stdout());
 }
+
+#[test]
+fn a_capability_goes_by_its_own_name_alone() {
+    skip_on!(Crun, "crun takes some of them");
+    let some = json!(["CAP_KILL", "chown", "NET_ADMIN", "cap_net_raw", "CAP_CAP_SYS_ADMIN"]);
+    let capabilities = json!({"bounding": some, "permitted": some, "effective": some});
+    let container = shower(capabilities.clone());
+    let output = container.run().ok().complains("CAP_CAP_SYS_ADMIN");
+    assert!(output.stdout().contains("CapEff:\t0000000000000020"), "{}", output.stdout());
+    let container = Container::running();
+    let file = container.dir.join("process.json");
+    let process = json!({"args": ["grep", "CapEff", "/proc/self/status"], "cwd": "/", "user": {"uid": 0, "gid": 0},
+        "env": ["PATH=/bin"], "capabilities": capabilities});
+    std::fs::write(&file, process.to_string()).expect("write a process");
+    let output = container.exec_with(&["--process", file.to_str().expect("UTF-8")], &[]).ok();
+    assert!(output.stdout().contains("CapEff:\t0000000000000020"), "{}", output.stdout());
+}

@@ -123,3 +123,12 @@ fn the_host_s_devices_are_not_touched() {
     use std::os::unix::fs::MetadataExt;
     assert_eq!((before.mode(), before.uid(), before.ino()), (after.mode(), after.uid(), after.ino()));
 }
+
+#[test]
+fn ptmx_is_the_container_s_own_whatever_is_listed() {
+    let listed =
+        || Container::new().set("/linux/devices", json!([{"path": "/dev/ptmx", "type": "c", "major": 5, "minor": 2}]));
+    for container in [listed(), listed().user_namespace()] {
+        container.args(&["readlink", "/dev/ptmx"]).run().ok().says("pts/ptmx");
+    }
+}

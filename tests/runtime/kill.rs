@@ -114,3 +114,16 @@ fn a_created_container_ends_when_it_is_asked_to() {
         container.wait_stopped();
     }
 }
+
+#[test]
+fn without_a_cgroup_all_are_the_first_process() {
+    skip_on!(Crun | Runc, "an option of ours");
+    let container = Container::script("trap 'exit 5' USR1; echo ready; while :; do sleep 0.02; done");
+    let container = container.option("--cgroup-manager=disabled").started();
+    eventually("it is ready", || container.said().contains("ready"));
+    container.verb(&["kill", "--all"]).ok();
+    eventually("it ended or goes on", || container.verb(&["kill", "--all"]).code() == 0);
+    container.runtime(&["kill", "--all", &container.id, "USR1"]).run().ok();
+    container.wait_stopped();
+    container.runtime(&["kill", "--all", &container.id, "KILL"]).run().ok();
+}

@@ -300,3 +300,25 @@ fn what_is_no_mount_is_not_remounted_in_silence() {
     container.run().exits(1).complains("/data");
     container.assert_gone();
 }
+
+#[test]
+fn a_bind_has_the_attributes_that_it_names_and_no_others() {
+    skip_on!(Runc, "runc does so from 1.2 on");
+    let of = |options: &[&str]| {
+        let script = "$5 == \"/data\" { print $6 }";
+        let container = Container::new().args(&["awk", script, "/proc/self/mountinfo"]);
+        let source = source(&container);
+        let container = container.mount("/data", "bind", &source, options);
+        container.write_config();
+        let prepare = format!("mount -t tmpfs -o ro,nosuid,nodev,noexec none {source}; exec \"$@\"");
+        let run =
+            crate::harness::program("unshare").args(["-m", "--propagation", "private", "sh", "-ec", &prepare, "sh"]);
+        let run = run.args(crate::harness::runtime_words()).arg("--root").arg(container.state_root());
+        run.args(["run", "--bundle"]).arg(container.bundle()).arg(&container.id).run().ok().stdout()
+    };
+    assert_eq!(of(&["rbind"]), "ro,nosuid,nodev,noexec,relatime");
+    assert_eq!(of(&["rbind", "rprivate"]), "ro,nosuid,nodev,noexec,relatime");
+    assert_eq!(of(&["rbind", "rw"]), "rw,relatime");
+    assert_eq!(of(&["rbind", "ro", "nosuid"]), "ro,nosuid,relatime");
+    assert_eq!(of(&["rbind", "noatime"]), "rw,noatime");
+}

@@ -92,3 +92,14 @@ fn the_root_is_unbindable_when_asked() {
         assert_eq!(output, "unbindable");
     }
 }
+
+#[test]
+fn what_the_host_mounts_below_the_root_later_stays_outside() {
+    skip_on!(Runc, "runc does so from 1.5 on");
+    let script = "touch /ready; while [ ! -e /go ]; do sleep 0.02; done; ls /tmp";
+    let container = Container::script(script);
+    let script = "R=$DIR/bundle/rootfs; mount --make-rshared /; mount --bind $R $R; mount --make-shared $R
+        (while [ ! -e $R/ready ]; do sleep 0.02; done
+         mount -t tmpfs none $R/tmp; touch $R/tmp/leaked $R/go) &";
+    run_after(&container, script).ok().says("");
+}

@@ -204,3 +204,15 @@ fn an_unknown_system_call_is_an_error_when_an_annotation_asks() {
     let container = container.set("/annotations", json!({"run.oci.seccomp_fail_unknown_syscall": "1"}));
     container.run().exits(1).complains("of_the_future").in_one_line();
 }
+
+#[test]
+fn what_a_profile_denies_the_runtime_does_before_or_does_without() {
+    skip_on!(Crun, "its exec needs some of them");
+    let rules = json!([{"names": ["faccessat2", "prlimit64", "setrlimit", "dup2", "dup3", "fchown"],
+        "action": "SCMP_ACT_ERRNO"}]);
+    let container = filtered("awk '/open files/ {print $4}' /proc/self/limits; sleep 1000", rules)
+        .set("/process/noNewPrivileges", false);
+    let container = container.set("/process/user", json!({"uid": 1000, "gid": 1000})).started();
+    container.exec(&["awk", "/open files/ {print $4}", "/proc/self/limits"]).ok().says("1024");
+    crate::harness::eventually("it says its limit", || container.said() == "1024");
+}

@@ -13,7 +13,7 @@ use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use rustix::net::{RecvAncillaryBuffer, RecvAncillaryMessage, RecvFlags, recvmsg};
 use serde_json::{Value, json};
 
-use crate::harness::{Container, skip_on};
+use crate::harness::{Container, copy_program, program, skip_on};
 
 nix::ioctl_readwrite!(receive_notification, b'!', 0, libc::seccomp_notif);
 nix::ioctl_readwrite!(send_response, b'!', 1, libc::seccomp_notif_resp);
@@ -171,4 +171,35 @@ fn what_cannot_be_watched_is_refused() {
         "SCMP_ACT_NOTIFY cannot be used as default action",
     );
     refused(json!({"defaultAction": "SCMP_ACT_ALLOW", "syscalls": rules("mkdir")}), "listenerPath is not set");
+}
+
+#[test]
+fn a_user_without_privilege_is_answered_too() {
+    skip_on!(Runc | Crun, "the arguments after -- are ours");
+    // As bypass4netns does: all that is left of the runtime under the filter goes through the agent, too.
+    let calls = ["mkdir", "mkdirat", "sendto", "sendmsg", "recvfrom", "recvmsg", "close", "wait4", "prctl"];
+    for no_new_privileges in [true, false] {
+        let mut container = Container::new();
+        let own = container.dir.join("nskit");
+        copy_program(&crate::harness::nskit(), &own);
+        let (bundle, root) = (container.bundle(), container.state_root());
+        let as_nobody = |container: &Container, words: &[&str]| {
+            program("chown").args(["-hR", "nobody:nogroup"]).arg(container.dir.path()).run().ok();
+            let user = ["--reuid", "nobody", "--regid", "nogroup", "--clear-groups"];
+            program("setpriv").args(user).arg(&own).args(["runtime", "--root"]).arg(&root).args(words)
+        };
+        // Nobody's child but its own is left to the program.
+        let parents = "for s in /proc/[0-9]*/status; do while read k v; do [ $k != PPid: ] || echo $v; done <$s; done";
+        let script = format!("mkdir /tmp/x; {parents}");
+        let words = ["--", "sh", "-c", &script];
+        as_nobody(&container, &["spec", "--rootless", "-b"]).arg(&bundle).args(words).run().ok();
+        let config = std::fs::read(bundle.join("config.json")).expect("read the configuration");
+        container.config = serde_json::from_slice(&config).expect("a configuration");
+        let container = watched(container, &calls).set("/process/noNewPrivileges", no_new_privileges);
+        container.write_config();
+        let agent = agent(&container.dir.join("agent.sock"), &[libc::SYS_mkdirat, libc::SYS_mkdir], libc::ENETDOWN);
+        let run = as_nobody(&container, &["run", "-b"]).arg(&bundle).arg(&container.id);
+        run.run().ok().says("0").complains("Network is down");
+        agent.join().expect("the agent");
+    }
 }

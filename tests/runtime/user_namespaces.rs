@@ -5,7 +5,7 @@ use std::os::unix::fs::MetadataExt;
 
 use serde_json::json;
 
-use crate::harness::{Container, skip_on};
+use crate::harness::{Container, nskit, program, runtime_words, skip_on};
 
 #[test]
 fn root_inside_is_another_user_outside() {
@@ -147,4 +147,31 @@ fn maps_without_a_namespace_are_passed_over() {
     let container = container.set("/linux/uidMappings", map.clone()).set("/linux/gidMappings", map);
     let own = fs::read_link("/proc/self/ns/user").expect("read a link");
     container.run().ok().says(&format!("0\n{}", own.display()));
+}
+
+#[test]
+fn where_groups_cannot_be_set_an_empty_list_is_no_error() {
+    skip_on!(Crun, "crun refuses some of them");
+    let in_one = |container: &Container, unshare: &[&str]| {
+        container.write_config();
+        let run = program(nskit()).arg("unshare").args(unshare).args(runtime_words()).arg("--root");
+        run.arg(container.state_root()).args(["run", "--bundle"]).arg(container.bundle()).arg(&container.id).run()
+    };
+    let map = json!([{"containerID": 0, "hostID": 0, "size": 1}]);
+    // The devices and terminals of the default configuration want more than one group.
+    let plain = || {
+        Container::new()
+            .args(&["id", "-u"])
+            .set("/mounts", json!([{"destination": "/proc", "type": "proc", "source": "proc"}]))
+    };
+    let of_its_own = || {
+        plain().namespace("user", None).set("/linux/uidMappings", map.clone()).set("/linux/gidMappings", map.clone())
+    };
+    in_one(&plain(), &["-Urm"]).ok().says("0");
+    in_one(&of_its_own(), &["-Urm"]).ok().says("0");
+    // Its mount namespace is not its user namespace's: the runtime itself may clone nothing.
+    let bound = of_its_own().mount("/usr/share", "bind", "/usr/share", &["rbind", "ro"]);
+    in_one(&bound, &["-Ur"]).ok().says("0");
+    let more = plain().set("/process/user/additionalGids", json!([7]));
+    in_one(&more, &["-Urm"]).exits(1).in_one_line().complains("additional groups");
 }
