@@ -142,11 +142,11 @@ fn run(args: Vec<OsString>) -> ExitCode {
         && stack < LEAST_STACK
     {
         let (stack, least) = (stack >> 10, LEAST_STACK >> 10);
-        return fail("", &anyhow::anyhow!("RLIMIT_STACK allows {stack} KiB, and {least} are needed: see ulimit -s"), 1);
+        return fail(&anyhow::anyhow!("RLIMIT_STACK allows {stack} KiB, and {least} are needed: see ulimit -s"), 1);
     }
     let args = match arguments::text(args) {
         Ok(args) => args,
-        Err(error) => return fail("", &error, 1),
+        Err(error) => return fail(&error, 1),
     };
     // Only the verb that is asked for is built: a command line is parsed twice for every container.
     let line = globals();
@@ -181,7 +181,7 @@ fn run(args: Vec<OsString>) -> ExitCode {
     let log = globals.log.as_deref();
     let format = if globals.log_format == "json" { Format::Json } else { Format::Text };
     if let Err(error) = logger::start(log, format, globals.debug, globals.log_level.as_deref()) {
-        return fail(verb.name, &error, verb.failure);
+        return fail(&error, verb.failure);
     }
     let command =
         (verb.command)(Command::new(verb.name)).bin_name(format!("nskit runtime {}", verb.name)).no_binary_name(false);
@@ -190,12 +190,12 @@ fn run(args: Vec<OsString>) -> ExitCode {
         Ok(matches) => matches,
         Err(error) if !error.use_stderr() => return crate::print(&error.render().to_string()),
         Err(error) => {
-            return fail(verb.name, &anyhow::anyhow!(arguments::explain(&error)), verb.failure);
+            return fail(&anyhow::anyhow!(arguments::explain(&error)), verb.failure);
         }
     };
     match protected.and_then(|()| (verb.run)(&globals, &matches)) {
         Ok(status) => ExitCode::from(status),
-        Err(error) => fail(verb.name, &error, verb.failure),
+        Err(error) => fail(&error, verb.failure),
     }
 }
 
@@ -235,11 +235,12 @@ fn text(cause: &(dyn std::error::Error + 'static)) -> String {
 }
 
 /// One line on standard error, one in the log.
-fn fail(verb: &str, error: &anyhow::Error, status: u8) -> ExitCode {
+fn fail(error: &anyhow::Error, status: u8) -> ExitCode {
     let message = error.chain().map(text).collect::<Vec<_>>().join(": ");
     log::error!("{message}");
     if logger::writes_to_file() {
-        usage(verb, &message);
+        // As the log has it where that is standard error.
+        eprintln!("nskit: {}", logger::in_one_line(&message));
     }
     ExitCode::from(status)
 }
