@@ -23,7 +23,7 @@ use rustix::process::Signal;
 
 use super::wait::Signals;
 use crate::error::{Attempt, Error, Kind, Result};
-use crate::launch::program::{Program, c_string};
+use crate::launch::program::{self, Program, c_string};
 use crate::launch::{Child, launch};
 use crate::namespace::{self, Kinds};
 use wire::{Message, Value, fields};
@@ -170,6 +170,8 @@ pub fn find() -> Result<CString> {
 /// # Errors
 /// As execve(2).
 pub fn execute(file: &CStr, socket: BorrowedFd<'_>, inherited: &[BorrowedFd<'_>]) -> Result<Infallible> {
+    // What the caller has left open is none of its business, and who waits for the end of a pipe would wait for its end.
+    program::close_on_exec(0);
     for fd in inherited.iter().chain([&socket]) {
         rustix::io::fcntl_setfd(fd, FdFlags::empty()).attempt(|| "pass a descriptor on to criu")?;
     }
