@@ -2,7 +2,10 @@
 
 use serde_json::json;
 
-use crate::harness::{Containerd, Peer, Pty, cgroup_dir, has_systemd, hierarchy, nskit, peer, program, skip};
+use crate::harness::{
+    Containerd, Peer, Pty, cgroup_dir, eventually, has_systemd, hierarchy, needs_criu, nskit, peer, program, skip,
+    unique_name,
+};
 
 /// An engine, or the end of the test when containerd is not installed.
 macro_rules! engine {
@@ -237,4 +240,28 @@ fn systemd_makes_the_cgroup_when_it_is_asked_to() {
     engine.remove("scoped");
     engine.assert_nothing_left("scoped");
     crate::harness::eventually("the unit is gone", || shown("LoadState").trim() == "not-found");
+}
+
+#[test]
+fn a_container_comes_back_from_a_checkpoint() {
+    needs_criu!();
+    let engine = engine!();
+    let id = unique_name();
+    let script = "i=0; while :; do i=$((i + 1)); echo $i >/new; mv /new /count; sleep 0.02; done";
+    engine.run(&["--detach"], &id, &["sh", "-c", script]).run().ok();
+    let count = || {
+        let exec = unique_name();
+        let output = engine.ctr(&["task", "exec", "--exec-id", &exec, &id, "cat", "/count"]).run();
+        output.stdout().trim().parse::<u64>().ok()
+    };
+    eventually("it counts", || count().is_some());
+    let image = format!("{id}:saved");
+    engine.ctr(&["container", "checkpoint", "--task", "--rw", "--image", &id, &image]).run().ok();
+    let before = count().expect("a count");
+    engine.remove(&id);
+    engine.ctr(&["container", "restore", "--rw", "--live", &id, &image]).run().ok();
+    assert_eq!(engine.status(&id), "RUNNING");
+    eventually("it goes on counting", || count() > Some(before));
+    engine.remove(&id);
+    engine.assert_nothing_left(&id);
 }

@@ -8,7 +8,7 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use super::command::Running;
-use super::{Invocation, TempDir, clean_up, eventually, left_behind, patience, program, runtime_words};
+use super::{Invocation, TempDir, clean_up, eventually, left_behind, patience, program, runtime_words, with_criu};
 
 /// The name of the image that is imported.
 pub(crate) const IMAGE: &str = "docker.io/library/busybox:test";
@@ -53,10 +53,8 @@ impl Containerd {
             path("socket.ttrpc")
         );
         fs::write(dir.join("config.toml"), config).expect("write the configuration of containerd");
-        let daemon = program("unshare")
-            .args(["-m", "--propagation", "private", "containerd", "-c"])
-            .arg(dir.join("config.toml"))
-            .start();
+        let daemon = program("unshare").args(["-m", "--propagation", "private", "containerd", "-c"]);
+        let daemon = with_criu(daemon.arg(dir.join("config.toml"))).start();
         let engine = Containerd { daemon: Some(daemon), dir, runtime, namespace };
         eventually("containerd answers", || engine.ctr(&["version"]).run().code() == 0);
         let archive = engine.dir.join("image.tar");

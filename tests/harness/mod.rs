@@ -93,3 +93,26 @@ pub(crate) fn eventually(what: &str, mut condition: impl FnMut() -> bool) {
         thread::sleep(Duration::from_millis(5));
     }
 }
+
+/// Where a CRIU is that works on this machine: tests/criu finds or fetches it.
+pub(crate) fn criu() -> Option<PathBuf> {
+    std::env::var_os("NSKIT_CRIU").filter(|path| !path.is_empty()).map(PathBuf::from)
+}
+
+/// `invocation` with that CRIU in its `PATH`, where there is one.
+pub(crate) fn with_criu(invocation: Invocation) -> Invocation {
+    let Some(criu) = criu() else { return invocation };
+    let path = std::env::var("PATH").unwrap_or_default();
+    invocation.env("PATH", format!("{}:{path}", criu.display()))
+}
+
+/// Leaves the test where there is no CRIU that works.
+macro_rules! needs_criu {
+    () => {
+        if $crate::harness::criu().is_none() {
+            $crate::harness::skip!("criu does not work here");
+        }
+    };
+}
+
+pub(crate) use needs_criu;

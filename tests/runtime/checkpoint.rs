@@ -5,29 +5,16 @@ use std::path::{Path, PathBuf};
 
 use serde_json::json;
 
-use crate::harness::{Container, Invocation, Pty, Socket, eventually, program, runtime_words, skip, skip_on};
+use crate::harness::{
+    Container, Invocation, Pty, Socket, eventually, needs_criu, program, runtime_words, skip, skip_on, with_criu,
+};
 
 /// A container that counts, and whose memory and tmpfs tell it from every other.
 const COUNTS: &str = "exec </dev/null >/dev/null 2>&1; read token </proc/sys/kernel/random/uuid; i=0
     while :; do i=$((i + 1)); echo $token $i >/tmp/new; mv /tmp/new /tmp/count; sleep 0.02; done";
 
-/// Where a CRIU is that works on this machine.
-fn criu() -> Option<PathBuf> {
-    std::env::var_os("NSKIT_CRIU").filter(|path| !path.is_empty()).map(PathBuf::from)
-}
-
-/// Leaves the test where there is no CRIU that works.
-macro_rules! needs_criu {
-    () => {
-        if criu().is_none() {
-            skip!("criu does not work here");
-        }
-    };
-}
-
 /// Saved and brought back with the images in the container's own folder.
 trait Saved {
-    fn with_criu(&self, invocation: Invocation) -> Invocation;
     fn images(&self) -> PathBuf;
     fn checkpoint(&self, options: &[&str]) -> Invocation;
     fn restore(&self, options: &[&str], id: &str) -> Invocation;
@@ -35,11 +22,6 @@ trait Saved {
 }
 
 impl Saved for Container {
-    fn with_criu(&self, invocation: Invocation) -> Invocation {
-        let path = std::env::var("PATH").unwrap_or_default();
-        invocation.env("PATH", format!("{}:{path}", criu().expect("criu").display()))
-    }
-
     fn images(&self) -> PathBuf {
         self.dir.join("images")
     }
@@ -47,7 +29,7 @@ impl Saved for Container {
     fn checkpoint(&self, options: &[&str]) -> Invocation {
         let images = self.images();
         let words = ["checkpoint", "--image-path", images.to_str().expect("a path")];
-        self.with_criu(self.runtime(&[&words, options, &[&self.id]].concat()))
+        with_criu(self.runtime(&[&words, options, &[&self.id]].concat()))
     }
 
     fn restore(&self, options: &[&str], id: &str) -> Invocation {
@@ -55,7 +37,7 @@ impl Saved for Container {
         let text = |path: &Path| path.to_str().expect("a path").to_owned();
         let (images, bundle) = (text(&images), text(&bundle));
         let words = ["restore", "--image-path", &images, "--bundle", &bundle];
-        self.with_criu(self.runtime(&[&words, options, &[id]].concat()))
+        with_criu(self.runtime(&[&words, options, &[id]].concat()))
     }
 
     fn count(&self, id: &str) -> (String, u64) {
@@ -142,7 +124,7 @@ fn its_streams_are_those_of_the_restore() {
         let script = "o=$1 e=$2; shift 2; { \"$@\" </dev/null 2>&3 | cat >\"$o\" & } 3>&1 >&2 | cat >\"$e\" & wait";
         let words: Vec<&str> = words.to_vec();
         let start = program("sh").args(["-c", script, "sh"]).arg(out).arg(err).args(runtime_words());
-        container.with_criu(start.arg("--root").arg(container.state_root()).args(words)).start()
+        with_criu(start.arg("--root").arg(container.state_root()).args(words)).start()
     };
     let bundle = container.bundle();
     let (bundle, images) = (bundle.to_str().expect("a path"), container.images());
