@@ -252,12 +252,12 @@ _nskit() {
         'runtime --log-format') values='=text,json' ;;
         'runtime --cgroup-manager') values='=cgroupfs,systemd,disabled' ;;
         'runtime --rootless') values='=true,false,auto' ;;
-        'runtime checkpoint --manage-cgroups-mode') values='=,soft,full,strict,ignore' ;;
+        'runtime checkpoint --manage-cgroups-mode') values='=soft,full,strict,ignore' ;;
         'runtime checkpoint --empty-ns') values='=network' ;;
         'runtime exec --cap' | 'runtime exec -c') values='=audit_control,audit_read,audit_write,block_suspend,bpf,checkpoint_restore,chown,dac_override,dac_read_search,fowner,fsetid,ipc_lock,ipc_owner,kill,lease,linux_immutable,mac_admin,mac_override,mknod,net_admin,net_bind_service,net_broadcast,net_raw,perfmon,setfcap,setgid,setpcap,setuid,sys_admin,sys_boot,sys_chroot,sys_module,sys_nice,sys_pacct,sys_ptrace,sys_rawio,sys_resource,sys_time,sys_tty_config,syslog,wake_alarm,all' ;;
         'runtime list --format' | 'runtime list -f') values='=table,json' ;;
         'runtime ps --format' | 'runtime ps -f') values='=table,json' ;;
-        'runtime restore --manage-cgroups-mode') values='=,soft,full,strict,ignore' ;;
+        'runtime restore --manage-cgroups-mode') values='=soft,full,strict,ignore' ;;
         'runtime restore --empty-ns') values='=network' ;;
     esac
     for ((index = behind; index < COMP_CWORD; index++)); do

@@ -39,7 +39,7 @@ struct Common {
     #[arg(long)]
     lazy_pages: bool,
     /// How cgroups are brought back [default: soft]
-    #[arg(long, value_name = "MODE", value_parser = ["", "soft", "full", "strict", "ignore"])]
+    #[arg(long, value_name = "MODE", value_parser = ["soft", "full", "strict", "ignore"])]
     manage_cgroups_mode: Option<String>,
     /// Namespaces to bring back with nothing in them; a network always is
     #[arg(long, value_name = "KIND", value_parser = ["network"])]

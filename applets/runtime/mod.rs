@@ -174,7 +174,11 @@ fn run(args: Vec<OsString>) -> ExitCode {
     nskit::sys::start::prepare();
     // For a caller who ignores it, as some daemons do, the kernel would reap what is waited for here.
     nskit::sys::signal::set_default(nix::sys::signal::Signal::SIGCHLD as i32);
-    let globals = match line.try_get_matches_from(before).and_then(|matches| Globals::from_arg_matches(&matches)) {
+    let globals = match line
+        .args_override_self(true)
+        .try_get_matches_from(before)
+        .and_then(|matches| Globals::from_arg_matches(&matches))
+    {
         Ok(globals) => globals,
         Err(error) => return usage("", &arguments::explain(&error)),
     };
@@ -183,8 +187,10 @@ fn run(args: Vec<OsString>) -> ExitCode {
     if let Err(error) = logger::start(log, format, globals.debug, globals.log_level.as_deref()) {
         return fail(&error, verb.failure);
     }
-    let command =
-        (verb.command)(Command::new(verb.name)).bin_name(format!("nskit runtime {}", verb.name)).no_binary_name(false);
+    // As with runc, whose callers rely on it: of an option that is given twice, the last holds.
+    let command = (verb.command)(Command::new(verb.name))
+        .bin_name(format!("nskit runtime {}", verb.name))
+        .args_override_self(true);
     let after = arguments::normalise(&command, after);
     let matches = match command.try_get_matches_from(after) {
         Ok(matches) => matches,

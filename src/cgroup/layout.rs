@@ -321,7 +321,7 @@ fn parse_mount(line: &str) -> Option<Mount> {
 }
 
 /// Undoes `\040` and the like.
-fn unescape(field: &str) -> Cow<'_, str> {
+pub(super) fn unescape(field: &str) -> Cow<'_, str> {
     if !field.contains('\\') {
         return Cow::Borrowed(field);
     }

@@ -29,6 +29,7 @@ mod file;
 mod freezer;
 mod layout;
 mod oom;
+mod options;
 mod processes;
 mod remove;
 mod resources;
@@ -56,6 +57,7 @@ pub use devices::{Access, DeviceKind, Policy, Rule};
 pub use freezer::FreezerState;
 pub use layout::{Layout, Location, Mode, Place, mount_points_of};
 pub use oom::{OomEvents, OomWatch};
+pub use options::TreeOptions;
 pub use resources::{BlockIo, Cpu, DeviceRate, DeviceWeight, HugePages, Memory, Rdma, Resources, Write};
 pub use stats::{
     Blkio, BlkioEntry, CpuStats, CpuUsage, Cpuset, Hugetlb, MemoryEntry, MemoryStats, Misc, Pids, Psi, PsiLine,

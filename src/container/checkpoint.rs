@@ -22,7 +22,9 @@ use crate::mount::path;
 use crate::mount::rootfs::{Rootfs, Source};
 use crate::namespace::Kind;
 
-/// The file beside the images that tells what the standard streams were: a list of what /proc/PID/fd/0 to 2 say.
+/// The file beside the images that tells what the standard streams were: see [`State::external_descriptors`].
+///
+/// [`State::external_descriptors`]: super::state::State::external_descriptors
 pub(super) const DESCRIPTORS: &str = "descriptors.json";
 
 /// The annotation that names a container's own file of options for CRIU.
@@ -65,7 +67,10 @@ pub fn checkpoint(runtime: &Runtime, id: &str, options: Options) -> Result<()> {
     }
     let file = criu::find()?;
     let settings = &options.settings;
-    Criu::check(&file, options.pre_dump, settings.lazy_pages)?;
+    Criu::check(&file, options.pre_dump, settings.lazy_pages, None).attempt(|| format!("checkpoint container {id}"))?;
+    // Two at once would each take what the other has stopped for how the container was.
+    let _alone = container.folder.hold_checkpoint()?;
+    let status = container.status()?;
     let folders = settings.open("dump.log", true)?;
     if let Some(parent) = &options.parent_path {
         check_parent(&settings.image_path, parent)?;
@@ -167,7 +172,12 @@ fn outside_mounts(container: &Container, bundle: &Bundle) -> Result<Vec<(PathBuf
     let spec = &bundle.config.spec;
     let plan = rootfs::plan(bundle, false, &CgroupView::default(), false)?;
     let mut mounts: Vec<_> = mounts_of_host(&plan)?.into_iter().map(|(place, _)| (place.clone(), place)).collect();
-    if !namespaces(spec).any(|(kind, _)| kind == Kind::Cgroup) {
+    let cgroup_namespace = |who: &str| {
+        let path = format!("/proc/{who}/ns/cgroup");
+        rustix::fs::stat(path.as_str()).attempt(|| format!("look at {path}")).map(|stat| stat.st_ino)
+    };
+    let has_own = namespaces(spec).any(|(kind, _)| kind == Kind::Cgroup);
+    if !has_own || cgroup_namespace("self")? == cgroup_namespace(&container.state.init_process_pid.to_string())? {
         // Of the host's cgroup namespace, they were bound.
         mounts.extend(mount_points_of(container.pid()?)?.into_iter().map(|point| (point.clone(), point)));
     }
@@ -187,13 +197,9 @@ fn open_folder(path: &Path) -> Result<OwnedFd> {
         .attempt(|| format!("open {}", path.display()))
 }
 
-/// Keeps what the standard streams are: pipes, which are nobody's in the container, come back as those of the restore.
+/// Keeps what the standard streams were: pipes, which are nobody's in the container, come back as those of the restore.
 fn save_streams(container: &Container, images: &Path) -> Result<()> {
-    let pid = container.state.init_process_pid;
-    let names: Vec<String> = (0..3)
-        .map(|fd| std::fs::read_link(format!("/proc/{pid}/fd/{fd}")))
-        .map(|name| name.map_or_else(|_| "/dev/null".to_owned(), |name| name.to_string_lossy().into_owned()))
-        .collect();
-    let text = serde_json::to_vec(&names).map_err(|error| Error::invalid(format!("write {DESCRIPTORS}: {error}")))?;
+    let names = &container.state.external_descriptors;
+    let text = serde_json::to_vec(names).map_err(|error| Error::invalid(format!("write {DESCRIPTORS}: {error}")))?;
     replace_file(&images.join(DESCRIPTORS), &text, 0o600)
 }

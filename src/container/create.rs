@@ -415,6 +415,7 @@ pub(super) fn new_state(
         owner: rustix::process::getuid().as_raw(),
         rootless: runtime.rootless(),
         own_pids: new.contains(Kind::Pid),
+        external_descriptors: state::pipes_of_streams(),
         restored: false,
         time_namespace: false,
         creator: Default::default(),
@@ -476,7 +477,7 @@ pub(super) fn pass_fds(process: Option<&mut Process>, preserve_fds: u32) -> Resu
     // sd_listen_fds(3). Variables may be a left-over: of a service whose own children do not get its sockets.
     let number = |name: &str| std::env::var(name).ok().and_then(|text| text.parse::<u32>().ok());
     let listen = match process {
-        Some(_) if number("LISTEN_PID") == Some(std::process::id()) => number("LISTEN_FDS"),
+        Some(_) if number("LISTEN_PID").is_some_and(|pid| pid == std::process::id()) => number("LISTEN_FDS"),
         _ => None,
     };
     let listen = listen.filter(|listen| (3..).take(*listen as usize).all(is_inherited)).unwrap_or(0);

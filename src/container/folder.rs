@@ -134,6 +134,21 @@ impl Folder {
         }
     }
 
+    /// Holds the container against another checkpoint at the same time.
+    ///
+    /// # Errors
+    /// Of kind [`Kind::State`] when there is one.
+    pub fn hold_checkpoint(&self) -> Result<Lock> {
+        use rustix::fs::{Mode, OFlags};
+        let path = self.path.join("checkpoint.lock");
+        let file = rustix::fs::open(&path, OFlags::RDWR | OFlags::CREATE | OFlags::CLOEXEC, Mode::RUSR | Mode::WUSR);
+        let lock = Lock(file.attempt(|| format!("open {}", path.display()))?);
+        if lock.take()? {
+            return Ok(lock);
+        }
+        Err(Error::new(Kind::State, format!("container {:?} is being checkpointed already", self.id)))
+    }
+
     fn open(&self) -> Result<Option<Lock>> {
         use rustix::fs::{Mode, OFlags};
         match rustix::fs::open(&self.path, OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC, Mode::empty()) {

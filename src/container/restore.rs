@@ -9,7 +9,8 @@ use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
 use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 
-use rustix::process::{Pid, PidfdFlags};
+use rustix::fs::{Mode, OFlags};
+use rustix::process::{Pid, PidfdFlags, WaitOptions};
 
 use super::cgroups::Placement;
 use super::checkpoint::{CONFIG, DESCRIPTORS, NOTHING, mounts_of_host};
@@ -31,6 +32,7 @@ use crate::launch::{Child, launch, link};
 use crate::mount;
 use crate::mount::rootfs::{Rootfs, Source};
 use crate::namespace::{self, Kind, Kinds, Target};
+use crate::sys::clone::{Clone3, Forked, clone3, exit_now, setns};
 use crate::sys::fd::send_fd;
 
 /// Options of `restore` beyond those of `create` and `run`.
@@ -61,10 +63,11 @@ pub fn restore(
     how.become_subreaper()?;
     let signals = Signals::hold()?;
     let file = criu::find()?;
-    Criu::check(&file, false, restored.settings.lazy_pages)?;
-    let folders = restored.settings.open("restore.log", false)?;
+    Criu::check(&file, false, restored.settings.lazy_pages, Some(&signals))
+        .attempt(|| format!("restore container {id}"))?;
     let folder = Folder::of(&runtime.root, id)?;
     let bundle = Bundle::load(&options.bundle)?;
+    let folders = restored.settings.below(&bundle.path).open("restore.log", false)?;
     let outside = Outside::open(&bundle)?;
     let kinds = bundle.kinds();
     let new = kinds - outside.kinds;
@@ -90,6 +93,7 @@ pub fn restore(
         bundle: &bundle,
         state,
         new,
+        read_only: root.readonly && root.pivot != mount::rootfs::Pivot::Chroot,
         console,
         signals: &signals,
         process: None,
@@ -285,7 +289,7 @@ impl Asked<'_> {
 
     /// Cgroups that are bound from the host, when the container has no cgroup namespace: their places, and what they show.
     fn cgroup_mounts(&self) -> Vec<(PathBuf, PathBuf)> {
-        if self.bundle.kinds().contains(Kind::Cgroup) {
+        if !self.outside.in_own_cgroup_namespace {
             return Vec::new();
         }
         let shown = |mount: &mount::rootfs::Mount| match &mount.source {
@@ -315,6 +319,8 @@ struct Work<'a> {
     bundle: &'a Bundle,
     state: State,
     new: Kinds,
+    /// The root is to be read-only, which CRIU does not see to.
+    read_only: bool,
     console: Option<Console>,
     signals: &'a Signals,
     process: Option<(Pid, OwnedFd)>,
@@ -326,7 +332,10 @@ impl Work<'_> {
         log::debug!("criu: {} {}", notification.name, notification.pid);
         match notification.name.as_str() {
             "setup-namespaces" => self.set_up(notification.pid),
-            "post-restore" => self.is_restored(notification.pid),
+            "post-restore" => self.is_restored(notification.pid).and_then(|()| match self.read_only {
+                true => make_root_read_only(notification.pid),
+                false => Ok(()),
+            }),
             "orphan-pts-master" => self.give_terminal(notification.fd),
             _ => Ok(()),
         }
@@ -374,6 +383,28 @@ impl Work<'_> {
                 .attempt(|| "send the terminal over the console socket"),
             None => Err(Error::invalid("the container comes back with a terminal, and process.terminal is not set")),
         }
+    }
+}
+
+/// Makes the root of `pid`'s mount namespace read-only: from inside, which this process is not to enter.
+fn make_root_read_only(pid: i32) -> Result<()> {
+    let what = || "make the container's root read-only";
+    let open = |path: &str, flags| rustix::fs::open(path, flags | OFlags::CLOEXEC, Mode::empty());
+    let namespace = open(&format!("/proc/{pid}/ns/mnt"), OFlags::RDONLY).attempt(what)?;
+    let child = match clone3(&Clone3::default()).attempt(what)? {
+        Forked::Child => {
+            let made = setns(namespace.as_fd(), Kind::Mount.flag())
+                .and_then(|()| open("/", OFlags::PATH | OFlags::DIRECTORY))
+                .and_then(|root| mount::apply::set_read_only(root.as_fd(), false));
+            exit_now(made.err().map_or(0, rustix::io::Errno::raw_os_error));
+        }
+        Forked::Parent(child, _) => child,
+    };
+    let ended = rustix::process::waitpid(Some(child), WaitOptions::empty()).attempt(what)?;
+    match ended.and_then(|(_, status)| status.exit_status()) {
+        Some(0) => Ok(()),
+        Some(errno) => Err(Error::os(rustix::io::Errno::from_raw_os_error(errno), what())),
+        None => Err(Error::new(ErrorKind::Died, format!("{}: who was to do it died", what()))),
     }
 }
 

@@ -100,6 +100,10 @@ pub struct State {
     /// It has a new pid namespace.
     #[serde(default)]
     pub own_pids: bool,
+    /// What its standard streams were when it was made, if they were pipes: as /proc/PID/fd has it. These are the outside's,
+    /// whoever in the container has them by now.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub external_descriptors: Vec<String>,
     /// Its processes were restored: they have executed nothing since they were made.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub restored: bool,
@@ -279,6 +283,17 @@ fn namespace_paths(pid: i32) -> BTreeMap<String, PathBuf> {
             (key, PathBuf::from(format!("/proc/{pid}/ns/{}", kind.proc_name())))
         })
         .collect()
+}
+
+/// What this process's standard streams are, as /proc/PID/fd has it, if one is a pipe; what is none has no name.
+pub(super) fn pipes_of_streams() -> Vec<String> {
+    use rustix::fs::FileType;
+    let name = |stream| match rustix::fs::fstat(stream) {
+        Ok(stat) if FileType::from_raw_mode(stat.st_mode) == FileType::Fifo => format!("pipe:[{}]", stat.st_ino),
+        _ => String::new(),
+    };
+    let names = [rustix::stdio::stdin(), rustix::stdio::stdout(), rustix::stdio::stderr()].map(name);
+    if names.iter().all(String::is_empty) { Vec::new() } else { names.into() }
 }
 
 /// What /proc tells of this process; nothing of note where there is no /proc.

@@ -142,6 +142,21 @@ fn its_streams_are_those_of_the_restore() {
 }
 
 #[test]
+fn a_pipe_of_the_container_s_own_comes_back_as_its_own() {
+    needs_criu!();
+    // Its standard output goes to a child of its own, as bash's `exec > >(logger)` does.
+    let script = "mkfifo /tmp/fifo; (while read line; do echo $line >>/tmp/log; done </tmp/fifo >/dev/null 2>&1) &
+        exec </dev/null >/tmp/fifo 2>/dev/null; rm /tmp/fifo; while :; do echo line; sleep 0.02; done";
+    let container = Container::script(script).mount("/tmp", "tmpfs", "tmpfs", &[]).started();
+    let lines = || container.exec(&["sh", "-c", "wc -l </tmp/log"]).stdout().trim().parse::<u64>().unwrap_or(0);
+    eventually("it writes", || lines() > 0);
+    container.checkpoint(&[]).run().ok();
+    container.restore(&["--detach"], &container.id).run().ok();
+    let before = lines();
+    eventually("it goes on writing", || lines() > before);
+}
+
+#[test]
 fn its_terminal_is_sent_over_the_socket() {
     needs_criu!();
     let script = "echo ready; while read line; do echo got $line; done";
@@ -176,6 +191,7 @@ fn limits_and_mounts_hold_for_what_came_back() {
         .set("/linux/maskedPaths", json!(["/proc/kcore", "/proc/keys", "/sys/firmware"]))
         .set("/linux/readonlyPaths", json!(["/proc/sys"]))
         .set("/linux/resources/pids", json!({"limit": 77}))
+        .set("/root/readonly", true)
         .started();
     eventually("it counts", || container.exec(&["test", "-e", "/tmp/count"]).code() == 0);
     container.checkpoint(&[]).run().ok();
@@ -186,6 +202,7 @@ fn limits_and_mounts_hold_for_what_came_back() {
     container.exec(&["sh", "-c", "cat /proc/keys | wc -c; ls /sys/firmware | wc -l"]).ok().says("0\n0");
     container.exec(&["sh", "-c", "echo x > /proc/sys/kernel/shm_next_id"]).complains("Read-only file system");
     container.exec(&["ip", "link", "show", "lo"]).ok().mentions("UP");
+    container.exec(&["touch", "/written"]).complains("Read-only file system");
     assert!(!fs::read_to_string("/proc/self/mountinfo").expect("read mountinfo").contains("criu-root"));
     container.verb(&["delete", "--force"]).ok();
     container.assert_gone();
@@ -310,4 +327,71 @@ fn that_criu_is_missing_is_said() {
     checkpoint.run().exits(1).in_one_line().complains("the program criu").complains("is not installed");
     assert!(!container.dir.join("planted").exists());
     assert_eq!(container.status(), "running");
+}
+
+#[test]
+fn one_checkpoint_at_a_time_is_made() {
+    needs_criu!();
+    skip_on!(Runc | Crun, "they take each other's freezing for the container's own");
+    let container = counting();
+    let lock = container.state_root().join(&container.id).join("checkpoint.lock");
+    let file = fs::File::create(lock).expect("create the lock");
+    let held = nix::fcntl::Flock::lock(file, nix::fcntl::FlockArg::LockExclusive).expect("hold it");
+    let output = container.checkpoint(&["--leave-running"]).run().exits(1).in_one_line();
+    output.complains("is being checkpointed already");
+    drop(held);
+    // As Podman does; the last of two holds.
+    let images = container.images();
+    let twice = ["--leave-running", "--leave-running", "--image-path", images.to_str().expect("a path")];
+    container.checkpoint(&twice).run().ok();
+    assert_eq!(container.status(), "running");
+}
+
+#[test]
+fn relative_paths_of_a_restore_are_below_the_bundle() {
+    needs_criu!();
+    let container = counting();
+    let images = container.bundle().join("images");
+    let words = ["checkpoint", "--image-path", images.to_str().expect("a path"), &container.id];
+    with_criu(container.runtime(&words)).run().ok();
+    let bundle = container.bundle();
+    let words = ["restore", "-d", "-b", bundle.to_str().expect("a path"), "--image-path", "images", &container.id];
+    with_criu(container.runtime(&words)).within(Path::new("/")).run().ok();
+    assert_eq!(container.status(), "running");
+}
+
+#[test]
+fn the_cgroup_namespace_of_the_host_by_path_is_the_host_s() {
+    needs_criu!();
+    skip_on!(Runc | Crun, "they cannot bring it back");
+    let container = Container::script(COUNTS).mount("/tmp", "tmpfs", "tmpfs", &[]);
+    let container = container.without_namespace("cgroup").namespace("cgroup", Some("/proc/self/ns/cgroup")).started();
+    container.checkpoint(&[]).run().ok();
+    container.restore(&["--detach"], &container.id).run().ok();
+    assert_eq!(container.status(), "running");
+}
+
+#[test]
+fn a_criu_that_hangs_can_be_interrupted() {
+    skip_on!(Runc | Crun, "they wait for it");
+    let container = Container::new();
+    container.write_config();
+    let folder = container.dir.join("bin");
+    fs::create_dir(&folder).expect("make a folder");
+    fs::write(folder.join("criu"), "#!/bin/sh\nexec sleep 300\n").expect("write a program");
+    fs::set_permissions(folder.join("criu"), std::os::unix::fs::PermissionsExt::from_mode(0o755)).expect("chmod");
+    let path = format!("{}:{}", folder.display(), std::env::var("PATH").unwrap_or_default());
+    let bundle = container.bundle();
+    let words = ["restore", "--image-path", "/", "--bundle", bundle.to_str().expect("a path"), &container.id];
+    let restore = container.runtime(&words).env("PATH", path).at_most(20.0).start();
+    let pid = restore.pid();
+    eventually("criu runs", || {
+        let children = fs::read_to_string(format!("/proc/{pid}/task/{pid}/children")).unwrap_or_default();
+        children
+            .split_whitespace()
+            .any(|child| fs::read_to_string(format!("/proc/{child}/comm")).is_ok_and(|name| name.trim() == "sleep"))
+    });
+    restore.signal(nix::sys::signal::Signal::SIGTERM);
+    restore.wait().exits(1).in_one_line().complains("stopped by SIGTERM");
+    container.assert_gone();
 }

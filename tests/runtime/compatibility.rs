@@ -231,3 +231,13 @@ fn a_mount_with_one_map_alone_is_refused() {
         container.run().exits(1).complains("both uid and gid mappings").in_one_line();
     }
 }
+
+#[test]
+fn of_an_option_that_is_given_twice_the_last_holds() {
+    let container = Container::running();
+    let options = ["--user", "1", "--user", "2:3", "--env", "A=1", "--env", "B=2", "--cwd", "/", "--cwd", "/tmp"];
+    container.exec_with(&options, &["sh", "-c", "id -u; echo $A $B; pwd"]).ok().says("2\n1 2\n/tmp");
+    let run = Container::new();
+    run.launch(&["run", "--detach", "--detach"]).run().ok();
+    run.runtime(&["delete", "--force", "--force", &run.id]).run().ok();
+}

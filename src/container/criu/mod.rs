@@ -22,6 +22,7 @@ use rustix::net::{
 use rustix::process::Signal;
 
 use super::wait::Signals;
+use crate::cgroup::TreeOptions;
 use crate::error::{Attempt, Error, Kind, Result};
 use crate::launch::program::{self, Program, c_string};
 use crate::launch::{Child, launch};
@@ -244,8 +245,8 @@ impl Criu {
     ///
     /// # Errors
     /// When it is too old or cannot do it.
-    pub fn check(file: &CStr, tracks_memory: bool, is_lazy: bool) -> Result<()> {
-        let answer = Criu::start(file)?.ask(Task::Version, &mut Message::default(), None, &mut |_| Ok(()))?;
+    pub fn check(file: &CStr, tracks_memory: bool, is_lazy: bool, signals: Option<&Signals>) -> Result<()> {
+        let answer = Criu::start(file)?.ask(Task::Version, &mut Message::default(), signals, &mut |_| Ok(()))?;
         if answer.version < OLDEST {
             let (major, minor) = (answer.version / 10000, answer.version / 100 % 100);
             return Err(Error::unsupported(format!("criu {major}.{minor} is too old: 3.15 or later is needed")));
@@ -257,7 +258,7 @@ impl Criu {
         features.flag(1, tracks_memory).flag(2, is_lazy);
         let mut request = Message::default();
         request.message(5, &features);
-        let answer = Criu::start(file)?.ask(Task::FeatureCheck, &mut request, None, &mut |_| Ok(()))?;
+        let answer = Criu::start(file)?.ask(Task::FeatureCheck, &mut request, signals, &mut |_| Ok(()))?;
         let lacking = [
             ("watch which memory changes", tracks_memory && !answer.can_track_memory),
             ("fetch memory when it is needed", is_lazy && !answer.can_restore_lazily),
@@ -281,16 +282,21 @@ impl Criu {
         heed: &mut dyn FnMut(Notification) -> Result<()>,
     ) -> Result<Answer> {
         request.number(1, task as i64);
+        let tree = TreeOptions::now();
         let answered = self.send(request).and_then(|()| self.converse(task, signals, heed));
         let Criu { child, socket } = self;
         // It takes back what it has done when nobody is there any more.
         drop(socket);
-        let deadline = Instant::now() + PATIENCE;
+        let patience = if matches!(task, Task::Version | Task::FeatureCheck) { Duration::ZERO } else { PATIENCE };
+        let deadline = Instant::now() + patience;
         let mut fds = [PollFd::new(&child.pidfd, PollFlags::IN)];
         if answered.is_err() && !crate::sys::fd::poll_until(&mut fds, Some(deadline)).unwrap_or(false) {
             let _ = rustix::process::pidfd_send_signal(&child.pidfd, Signal::KILL);
         }
         child.reap();
+        if let Some(Err(error)) = tree.as_ref().map(TreeOptions::put_back) {
+            log::warn!("{}", error.as_go_prints_it());
+        }
         answered
     }
 
@@ -482,6 +488,13 @@ pub struct Folders {
 }
 
 impl Settings {
+    /// The same with paths that are relative to `folder`: runc has gone there when it looks for them.
+    #[must_use]
+    pub fn below(&self, folder: &Path) -> Settings {
+        let work_path = self.work_path.as_ref().map(|path| folder.join(path));
+        Settings { image_path: folder.join(&self.image_path), work_path, ..self.clone() }
+    }
+
     /// Opens the folders, for a log that is called `log`; `create` makes them where they are missing.
     ///
     /// # Errors
