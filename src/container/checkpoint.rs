@@ -20,7 +20,7 @@ use crate::cgroup::mount_points_of;
 use crate::error::{Attempt, Error, Kind as ErrorKind, Result};
 use crate::mount::path;
 use crate::mount::rootfs::{Rootfs, Source};
-use crate::namespace::Kind;
+use crate::namespace::{self, Kind};
 
 /// The file beside the images that tells what the standard streams were: see [`State::external_descriptors`].
 ///
@@ -169,15 +169,10 @@ pub(super) fn mounts_of_host(plan: &Rootfs) -> Result<Vec<(PathBuf, PathBuf)>> {
 
 /// The same of a container that runs, by their names in the images.
 fn outside_mounts(container: &Container, bundle: &Bundle) -> Result<Vec<(PathBuf, PathBuf)>> {
-    let spec = &bundle.config.spec;
     let plan = rootfs::plan(bundle, false, &CgroupView::default(), false)?;
     let mut mounts: Vec<_> = mounts_of_host(&plan)?.into_iter().map(|(place, _)| (place.clone(), place)).collect();
-    let cgroup_namespace = |who: &str| {
-        let path = format!("/proc/{who}/ns/cgroup");
-        rustix::fs::stat(path.as_str()).attempt(|| format!("look at {path}")).map(|stat| stat.st_ino)
-    };
-    let has_own = namespaces(spec).any(|(kind, _)| kind == Kind::Cgroup);
-    if !has_own || cgroup_namespace("self")? == cgroup_namespace(&container.state.init_process_pid.to_string())? {
+    let is_listed = bundle.kinds().contains(Kind::Cgroup);
+    if !is_listed || namespace::is_shared_with(container.state.init_process_pid, Kind::Cgroup)? {
         // Of the host's cgroup namespace, they were bound.
         mounts.extend(mount_points_of(container.pid()?)?.into_iter().map(|point| (point.clone(), point)));
     }

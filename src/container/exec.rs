@@ -197,14 +197,8 @@ fn check_status(container: &Container, options: &Options) -> Result<OwnedFd> {
 /// caller's own, which cannot be entered again.
 fn kinds_to_join(spec: &Spec, init_pid: i32) -> Result<Kinds> {
     let mut kinds: Kinds = namespaces(spec).map(|(kind, _)| kind).collect();
-    if kinds.contains(Kind::User) {
-        let identity = |who: &str| {
-            let path = format!("/proc/{who}/ns/user");
-            rustix::fs::stat(path.as_str()).attempt(|| format!("look at {path}")).map(|stat| (stat.st_dev, stat.st_ino))
-        };
-        if identity("self")? == identity(&init_pid.to_string())? {
-            kinds.remove(Kind::User);
-        }
+    if kinds.contains(Kind::User) && namespace::is_shared_with(init_pid, Kind::User)? {
+        kinds.remove(Kind::User);
     }
     Ok(kinds)
 }

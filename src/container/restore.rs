@@ -307,9 +307,7 @@ impl Asked<'_> {
 
 /// The standard streams of the container that were pipes: what each was called, and which it is.
 fn pipes(folders: &criu::Folders) -> Result<Vec<(String, i32)>> {
-    let text = criu::read_image(folders, DESCRIPTORS)?;
-    let names: Vec<String> =
-        serde_json::from_slice(&text).map_err(|error| Error::invalid(format!("read {DESCRIPTORS}: {error}")))?;
+    let names: Vec<String> = criu::read_json(folders, DESCRIPTORS)?;
     Ok(names.into_iter().zip(0..3).filter(|(name, _)| name.starts_with("pipe:")).collect())
 }
 
@@ -363,9 +361,10 @@ impl Work<'_> {
         self.process = Some((pid, pidfd));
         self.state.has_process(pid);
         self.state.restored = true;
-        let clock = |who: &str| rustix::fs::stat(format!("/proc/{who}/ns/time").as_str()).map(|stat| stat.st_ino).ok();
         let is_asked_for = self.bundle.kinds().contains(Kind::Time);
-        self.state.time_namespace = !is_asked_for && clock(&pid.to_string()) != clock("self");
+        // A kernel without them has but one.
+        let is_own = namespace::is_shared_with(self.state.init_process_pid, Kind::Time).unwrap_or(true);
+        self.state.time_namespace = !is_asked_for && !is_own;
         self.folder.save(&self.state)?;
         self.folder.save_config(&self.bundle.config.text)
     }

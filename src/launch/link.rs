@@ -23,21 +23,18 @@
 //! An end of file before its time means that the other side died; the parent asks waitid(2) what of.
 
 use std::fmt;
-use std::io::IoSliceMut;
 use std::mem::{ManuallyDrop, MaybeUninit};
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd, RawFd};
 
 use rustix::event::{PollFd, PollFlags, Timespec};
 use rustix::io::Errno;
-use rustix::net::{
-    AddressFamily, RecvAncillaryBuffer, RecvAncillaryMessage, RecvFlags, SendFlags, SocketFlags, SocketType,
-};
+use rustix::net::{AddressFamily, RecvFlags, SendFlags, SocketFlags, SocketType};
 use rustix::process::{Pid, Signal, WaitOptions};
 
 use crate::error::{Attempt, Error, Kind, Result};
 use crate::seccomp;
 use crate::sys::clone::{Clone3, Forked, clone3, exit_now};
-use crate::sys::fd::send_fd_of_sharer;
+use crate::sys::fd::{receive_with_fd, send_fd_of_sharer};
 
 /// What a child tells its parent that it has reached.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -212,23 +209,16 @@ impl Link {
         if let Some(message) = self.put_back.take() {
             return Ok(Some(message));
         }
-        let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(1))];
-        let mut control = RecvAncillaryBuffer::new(&mut space);
         let mut bytes = [0; LONGEST];
-        let received = loop {
-            let mut parts = [IoSliceMut::new(&mut bytes)];
-            match rustix::net::recvmsg(&self.fd, &mut parts, &mut control, RecvFlags::CMSG_CLOEXEC) {
+        let (received, fd) = loop {
+            match receive_with_fd(self.fd.as_fd(), &mut bytes) {
                 Err(Errno::INTR | Errno::CONNRESET) => {}
-                received => break received.attempt(|| "receive from the other side of a launch")?.bytes,
+                received => break received.attempt(|| "receive from the other side of a launch")?,
             }
         };
         if received == 0 {
             return Ok(None);
         }
-        let fd = control.drain().find_map(|message| match message {
-            RecvAncillaryMessage::ScmRights(mut fds) => fds.next(),
-            _ => None,
-        });
         match (decoded(&bytes[..received])?, fd) {
             (Message::Listener(_), Some(fd)) => Ok(Some(Message::ListenerItself(fd))),
             (message, _) => Ok(Some(message)),

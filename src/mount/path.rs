@@ -2,7 +2,7 @@
 //! symbolic link, however it is swapped, leads out (openat2(2) with `RESOLVE_IN_ROOT`, Linux 5.6).
 
 use std::ffi::OsStr;
-use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::os::unix::ffi::OsStrExt;
 use std::path::{Component, Path, PathBuf};
 
@@ -10,6 +10,7 @@ use rustix::fs::{FileType, Mode, OFlags, ResolveFlags};
 use rustix::io::Errno;
 
 use crate::error::{Attempt, Error, Result};
+use crate::sys::fd::path_of;
 
 /// Resolution that stays below the root and follows no magic link of procfs.
 const INSIDE: ResolveFlags = ResolveFlags::IN_ROOT.union(ResolveFlags::NO_MAGICLINKS);
@@ -167,10 +168,7 @@ pub fn resolve(root: BorrowedFd<'_>, path: &Path) -> Result<PathBuf> {
         (Err(Errno::NOENT), Some(above), Some(name)) => return Ok(resolve(root, above)?.join(name)),
         (found, ..) => found.attempt(|| format!("look for {} in the container's root", path.display()))?,
     };
-    let name = |fd: BorrowedFd<'_>| {
-        let link = format!("/proc/self/fd/{}", fd.as_raw_fd());
-        std::fs::read_link(&link).attempt(|| format!("read {link}"))
-    };
+    let name = |fd| path_of(fd).attempt(|| format!("find {} by /proc", path.display()));
     let (root, found) = (name(root)?, name(found.as_fd())?);
     let below =
         found.strip_prefix(&root).map_err(|_| Error::invalid(format!("{} is not in the root", path.display())))?;

@@ -12,6 +12,18 @@ use super::{Kind, Kinds, Step};
 use crate::error::{Attempt, Result};
 use crate::sys;
 
+/// Whether the process `pid` is in the same namespace of `kind` as this one.
+///
+/// # Errors
+/// As stat(2): there is no such process, or this kernel has no such namespaces.
+pub fn is_shared_with(pid: i32, kind: Kind) -> Result<bool> {
+    let identity = |who: &dyn std::fmt::Display| {
+        let path = format!("/proc/{who}/ns/{}", kind.proc_name());
+        rustix::fs::stat(path.as_str()).attempt(|| format!("look at {path}")).map(|stat| (stat.st_dev, stat.st_ino))
+    };
+    Ok(identity(&"self")? == identity(&pid)?)
+}
+
 /// Something to enter namespaces from, held open so that it cannot change under us.
 #[derive(Debug)]
 pub struct Target {

@@ -3,7 +3,7 @@
 
 use std::io::IoSlice;
 use std::mem::MaybeUninit;
-use std::os::fd::{AsFd, BorrowedFd, FromRawFd, IntoRawFd, OwnedFd, RawFd};
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd, FromRawFd, IntoRawFd, OwnedFd, RawFd};
 use std::time::Instant;
 
 use rustix::event::{PollFd, Timespec};
@@ -179,6 +179,14 @@ pub fn read_whole(file: impl AsFd, capacity: usize, one_piece: bool) -> Result<V
     }
 }
 
+/// The path by which the kernel knows what `fd` is, from this process's root.
+///
+/// # Errors
+/// As readlink(2), when /proc is not mounted.
+pub fn path_of(fd: BorrowedFd<'_>) -> std::io::Result<std::path::PathBuf> {
+    std::fs::read_link(format!("/proc/self/fd/{}", fd.as_raw_fd()))
+}
+
 /// Waits until one of `fds` is ready; false when `deadline` has come first.
 ///
 /// # Errors
@@ -220,19 +228,28 @@ pub fn send_fd_of_sharer(socket: BorrowedFd<'_>, bytes: &[u8], fd: RawFd) -> Res
     send_fd(socket, bytes, unsafe { BorrowedFd::borrow_raw(fd) })
 }
 
+/// Receives bytes, and a descriptor that comes with them: one recvmsg(2), of which 0 bytes are the end.
+///
+/// # Errors
+/// As recvmsg(2).
+pub fn receive_with_fd(socket: BorrowedFd<'_>, bytes: &mut [u8]) -> Result<(usize, Option<OwnedFd>), Errno> {
+    let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(1))];
+    let mut control = RecvAncillaryBuffer::new(&mut space);
+    let mut parts = [std::io::IoSliceMut::new(bytes)];
+    let received = rustix::net::recvmsg(socket, &mut parts, &mut control, RecvFlags::CMSG_CLOEXEC)?.bytes;
+    let fd = control.drain().find_map(|message| match message {
+        RecvAncillaryMessage::ScmRights(mut fds) => fds.next(),
+        _ => None,
+    });
+    Ok((received, fd))
+}
+
 /// Receives a descriptor; `None` when the other side closed without sending one.
 ///
 /// # Errors
 /// As recvmsg(2).
 pub fn receive_fd(socket: BorrowedFd<'_>) -> Result<Option<OwnedFd>, Errno> {
-    let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(1))];
-    let mut control = RecvAncillaryBuffer::new(&mut space);
-    let mut bytes = [0; 4096];
-    rustix::net::recvmsg(socket, &mut [std::io::IoSliceMut::new(&mut bytes)], &mut control, RecvFlags::CMSG_CLOEXEC)?;
-    Ok(control.drain().find_map(|message| match message {
-        RecvAncillaryMessage::ScmRights(mut fds) => fds.next(),
-        _ => None,
-    }))
+    receive_with_fd(socket, &mut [0; 4096]).map(|(_, fd)| fd)
 }
 
 #[cfg(test)]

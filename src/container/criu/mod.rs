@@ -6,8 +6,7 @@ pub mod wire;
 use std::convert::Infallible;
 use std::ffi::{CStr, CString};
 use std::fs::{DirBuilder, File};
-use std::io::{BufReader, IoSliceMut};
-use std::mem::MaybeUninit;
+use std::io::BufReader;
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
 use std::os::unix::ffi::{OsStrExt, OsStringExt};
 use std::os::unix::fs::DirBuilderExt;
@@ -16,9 +15,7 @@ use std::time::{Duration, Instant};
 
 use rustix::event::{PollFd, PollFlags};
 use rustix::io::FdFlags;
-use rustix::net::{
-    AddressFamily, RecvAncillaryBuffer, RecvAncillaryMessage, RecvFlags, SendFlags, SocketFlags, SocketType,
-};
+use rustix::net::{AddressFamily, SendFlags, SocketFlags, SocketType};
 use rustix::process::Signal;
 
 use super::wait::Signals;
@@ -27,6 +24,7 @@ use crate::error::{Attempt, Error, Kind, Result};
 use crate::launch::program::{self, Program, c_string};
 use crate::launch::{Child, launch};
 use crate::namespace::{self, Kinds};
+use crate::sys::fd::{path_of, receive_with_fd};
 use wire::{Message, Value, fields};
 
 /// What it is asked to do; `criu_req_type`.
@@ -241,7 +239,8 @@ impl Criu {
         self.child.kill();
     }
 
-    /// Asks for its version and, of what `needs` names, for what it can do here; that is all that this process is good for.
+    /// Asks the program `file` for its version, and whether it can do on this kernel what is asked of it. One of `signals` can
+    /// end that.
     ///
     /// # Errors
     /// When it is too old or cannot do it.
@@ -282,12 +281,14 @@ impl Criu {
         heed: &mut dyn FnMut(Notification) -> Result<()>,
     ) -> Result<Answer> {
         request.number(1, task as i64);
-        let tree = TreeOptions::now();
+        let is_asked = matches!(task, Task::Version | Task::FeatureCheck);
+        // What does more than answer may take the options of the cgroup tree away.
+        let tree = if is_asked { None } else { TreeOptions::now() };
         let answered = self.send(request).and_then(|()| self.converse(task, signals, heed));
         let Criu { child, socket } = self;
         // It takes back what it has done when nobody is there any more.
         drop(socket);
-        let patience = if matches!(task, Task::Version | Task::FeatureCheck) { Duration::ZERO } else { PATIENCE };
+        let patience = if is_asked { Duration::ZERO } else { PATIENCE };
         let deadline = Instant::now() + patience;
         let mut fds = [PollFd::new(&child.pidfd, PollFlags::IN)];
         if answered.is_err() && !crate::sys::fd::poll_until(&mut fds, Some(deadline)).unwrap_or(false) {
@@ -344,26 +345,18 @@ impl Criu {
     }
 
     fn receive(&self) -> Result<(Vec<u8>, Option<OwnedFd>)> {
-        let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(1))];
-        let mut control = RecvAncillaryBuffer::new(&mut space);
         let mut bytes = vec![0; 64 << 10];
-        let mut parts = [IoSliceMut::new(&mut bytes)];
-        let message = loop {
-            match rustix::net::recvmsg(&self.socket, &mut parts, &mut control, RecvFlags::CMSG_CLOEXEC) {
+        loop {
+            match receive_with_fd(self.socket.as_fd(), &mut bytes) {
                 Err(rustix::io::Errno::INTR) => {}
-                Err(rustix::io::Errno::CONNRESET) => return Err(self.gone()),
-                received => break received.attempt(|| "hear from criu")?,
+                Ok((0, _)) | Err(rustix::io::Errno::CONNRESET) => return Err(self.gone()),
+                received => {
+                    let (length, fd) = received.attempt(|| "hear from criu")?;
+                    bytes.truncate(length);
+                    return Ok((bytes, fd));
+                }
             }
-        };
-        if message.bytes == 0 {
-            return Err(self.gone());
         }
-        let fd = control.drain().find_map(|message| match message {
-            RecvAncillaryMessage::ScmRights(mut fds) => fds.next(),
-            _ => None,
-        });
-        bytes.truncate(message.bytes);
-        Ok((bytes, fd))
     }
 }
 
@@ -483,6 +476,8 @@ pub enum CgroupMode {
 pub struct Folders {
     /// That of the images.
     pub images: OwnedFd,
+    /// Its path.
+    path: PathBuf,
     work: Option<OwnedFd>,
     log: PathBuf,
 }
@@ -502,7 +497,7 @@ impl Settings {
     pub fn open(&self, log: &str, create: bool) -> Result<Folders> {
         let work = self.work_path.as_deref().map(|path| folder(path, true)).transpose()?;
         let log = self.work_path.as_ref().unwrap_or(&self.image_path).join(log);
-        Ok(Folders { images: folder(&self.image_path, create)?, work, log })
+        Ok(Folders { images: folder(&self.image_path, create)?, path: self.image_path.clone(), work, log })
     }
 
     /// What every request has of them: `log` in `folders`, and that a container's `annotation` names no other file of
@@ -537,15 +532,16 @@ impl Settings {
     }
 }
 
-/// The content of the file `name` beside the images.
+/// What the JSON file `name` beside the images says.
 ///
 /// # Errors
-/// As open(2) and read(2).
-pub fn read_image(folders: &Folders, name: &str) -> Result<Vec<u8>> {
+/// As open(2) and read(2), and what does not fit.
+pub fn read_json<T: serde::de::DeserializeOwned>(folders: &Folders, name: &str) -> Result<T> {
     use rustix::fs::{Mode, OFlags};
+    let what = || format!("read {}", folders.path.join(name).display());
     let file = rustix::fs::openat(&folders.images, name, OFlags::RDONLY | OFlags::CLOEXEC, Mode::empty());
-    let text = file.and_then(|file| crate::sys::fd::read_whole(&file, 4096, false));
-    text.attempt(|| format!("read {name} of the images"))
+    let text = file.and_then(|file| crate::sys::fd::read_whole(&file, 4096, false)).attempt(what)?;
+    serde_json::from_slice(&text).map_err(|error| Error::invalid(format!("{}: {error}", what())))
 }
 
 /// Adds a mount that is not the container's own, by its name in the images, or with its source when they are read.
@@ -584,12 +580,13 @@ impl Folders {
     /// As open(2): one is not there.
     pub fn seen_by(self, pid: rustix::process::Pid) -> Result<Folders> {
         let seen = |fd: &OwnedFd| {
-            let link = format!("/proc/self/fd/{}", fd.as_raw_fd());
-            let path = std::fs::read_link(&link).attempt(|| format!("read {link}"))?;
+            let path = path_of(fd.as_fd()).attempt(|| "find the folders of images and logs by /proc")?;
             let below = path.strip_prefix("/").unwrap_or(&path);
             folder(&Path::new(&format!("/proc/{}/root", pid.as_raw_pid())).join(below), false)
         };
-        Ok(Folders { images: seen(&self.images)?, work: self.work.as_ref().map(seen).transpose()?, log: self.log })
+        let images = seen(&self.images)?;
+        let work = self.work.as_ref().map(seen).transpose()?;
+        Ok(Folders { images, work, ..self })
     }
 }
 
