@@ -223,7 +223,7 @@ fn limit(text: &str) -> Result<(&'static str, Resource, Rlimit)> {
 fn filter(file: &OsStr) -> Result<Program> {
     let shown = file.to_string_lossy();
     let text = std::fs::read(file).map_err(|error| Error::io(&error, format!("cannot open {shown}")))?;
-    let profile = nskit::container::seccomp::from_text(&text).map_err(|error| error.context(&shown))?;
+    let profile = nskit::container::spec::seccomp::from_text(&text).map_err(|error| error.context(&shown))?;
     if profile.notifies() {
         return Err(Error::invalid(format!("{shown} has rules that notify, and nobody here would answer")));
     }

@@ -5,7 +5,7 @@
 
 use std::time::{Duration, Instant};
 
-use nskit::container::seccomp::profile;
+use nskit::container::spec::seccomp::profile;
 use nskit::seccomp::{Syscall, compile};
 use oci_spec::runtime::LinuxSeccomp;
 

@@ -4,11 +4,11 @@ use std::path::PathBuf;
 
 use anyhow::{Context, bail};
 use clap::{ArgMatches, Args, Command, FromArgMatches};
-use nskit::container::checkpoint::{Options, checkpoint as checkpoint_container};
-use nskit::container::create;
 use nskit::container::criu::{CgroupMode, Settings};
-use nskit::container::restore::{RestoreOptions, restore as restore_container};
-use nskit::container::run::RunOptions;
+use nskit::container::verbs::checkpoint::{Options, checkpoint as checkpoint_container};
+use nskit::container::verbs::create;
+use nskit::container::verbs::restore::{RestoreOptions, restore as restore_container};
+use nskit::container::verbs::run::RunOptions;
 
 use super::Globals;
 

@@ -3,8 +3,8 @@
 use std::path::PathBuf;
 
 use clap::{ArgMatches, Args, Command, FromArgMatches};
-use nskit::container::create::{Options, create as create_container};
-use nskit::container::run::{RunOptions, run as run_container};
+use nskit::container::verbs::create::{Options, create as create_container};
+use nskit::container::verbs::run::{RunOptions, run as run_container};
 
 use super::Globals;
 

@@ -3,7 +3,7 @@
 use std::process::ExitCode;
 
 use clap::{ArgMatches, Command};
-use nskit::container::features::features;
+use nskit::container::spec::features::features;
 
 use super::Globals;
 

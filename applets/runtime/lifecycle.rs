@@ -17,7 +17,7 @@ pub(super) fn start_command(command: Command) -> Command {
 }
 
 pub(super) fn start(globals: &Globals, matches: &ArgMatches) -> anyhow::Result<u8> {
-    container::start::start(&globals.runtime()?, &Id::from_arg_matches(matches)?.id)?;
+    container::verbs::start::start(&globals.runtime()?, &Id::from_arg_matches(matches)?.id)?;
     Ok(0)
 }
 
@@ -26,7 +26,7 @@ pub(super) fn pause_command(command: Command) -> Command {
 }
 
 pub(super) fn pause(globals: &Globals, matches: &ArgMatches) -> anyhow::Result<u8> {
-    container::pause::pause(&globals.runtime()?, &Id::from_arg_matches(matches)?.id)?;
+    container::verbs::pause::pause(&globals.runtime()?, &Id::from_arg_matches(matches)?.id)?;
     Ok(0)
 }
 
@@ -35,7 +35,7 @@ pub(super) fn resume_command(command: Command) -> Command {
 }
 
 pub(super) fn resume(globals: &Globals, matches: &ArgMatches) -> anyhow::Result<u8> {
-    container::pause::resume(&globals.runtime()?, &Id::from_arg_matches(matches)?.id)?;
+    container::verbs::pause::resume(&globals.runtime()?, &Id::from_arg_matches(matches)?.id)?;
     Ok(0)
 }
 
@@ -58,8 +58,8 @@ pub(super) fn kill_command(command: Command) -> Command {
 
 pub(super) fn kill(globals: &Globals, matches: &ArgMatches) -> anyhow::Result<u8> {
     let args = Kill::from_arg_matches(matches)?;
-    let signal = container::kill::parse_signal(&args.signal)?;
-    container::kill::kill(&globals.runtime()?, &args.id, signal, args.all)?;
+    let signal = container::verbs::kill::parse_signal(&args.signal)?;
+    container::verbs::kill::kill(&globals.runtime()?, &args.id, signal, args.all)?;
     Ok(0)
 }
 
@@ -79,6 +79,6 @@ pub(super) fn delete_command(command: Command) -> Command {
 
 pub(super) fn delete(globals: &Globals, matches: &ArgMatches) -> anyhow::Result<u8> {
     let args = Delete::from_arg_matches(matches)?;
-    container::delete::delete(&globals.runtime()?, &args.id, args.force)?;
+    container::verbs::delete::delete(&globals.runtime()?, &args.id, args.force)?;
     Ok(0)
 }

@@ -36,7 +36,7 @@ pub(super) fn list_command(command: Command) -> Command {
 
 pub(super) fn list(globals: &Globals, matches: &ArgMatches) -> anyhow::Result<u8> {
     let args = List::from_arg_matches(matches)?;
-    let states = container::list::list(&globals.runtime()?)?;
+    let states = container::verbs::list::list(&globals.runtime()?)?;
     let mut text = String::new();
     if args.quiet {
         for state in &states {
@@ -85,7 +85,7 @@ pub(super) fn state_command(command: Command) -> Command {
 
 pub(super) fn state(globals: &Globals, matches: &ArgMatches) -> anyhow::Result<u8> {
     let args = State::from_arg_matches(matches)?;
-    let state = container::list::state(&globals.runtime()?, &args.id)?;
+    let state = container::verbs::list::state(&globals.runtime()?, &args.id)?;
     print(&(serde_json::to_string_pretty(&state)? + "\n"))?;
     Ok(0)
 }
@@ -109,7 +109,7 @@ pub(super) fn ps_command(command: Command) -> Command {
 
 pub(super) fn ps(globals: &Globals, matches: &ArgMatches) -> anyhow::Result<u8> {
     let args = Ps::from_arg_matches(matches)?;
-    let pids: Vec<i32> = container::pause::processes(&globals.runtime()?, &args.id)?
+    let pids: Vec<i32> = container::verbs::pause::processes(&globals.runtime()?, &args.id)?
         .into_iter()
         .map(|pid| pid.as_raw_nonzero().get())
         .collect();
@@ -162,6 +162,6 @@ pub(super) fn events(globals: &Globals, matches: &ArgMatches) -> anyhow::Result<
     }
     let mut write =
         |line: &str| print(&format!("{line}\n")).map_err(|error| nskit::Error::invalid(format!("{error:#}")));
-    container::events::events(&globals.runtime()?, &args.id, args.interval, args.stats, &mut write)?;
+    container::verbs::events::events(&globals.runtime()?, &args.id, args.interval, args.stats, &mut write)?;
     Ok(0)
 }

@@ -17,7 +17,7 @@ use std::process::ExitCode;
 
 use anyhow::Context;
 use clap::{ArgAction, ArgMatches, Args, Command, FromArgMatches};
-use nskit::container::runtime::{CgroupDriver, Runtime};
+use nskit::container::record::runtime::{CgroupDriver, Runtime};
 
 use crate::logger::{self, Format};
 
@@ -218,7 +218,7 @@ fn version() -> ExitCode {
         env!("CARGO_PKG_VERSION"),
         // The Makefile's doing.
         option_env!("NSKIT_COMMIT").filter(|commit| !commit.is_empty()).unwrap_or("unknown"),
-        nskit::container::spec::SPEC_VERSION
+        nskit::container::spec::bundle::SPEC_VERSION
     ))
 }
 

@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use anyhow::{Context, bail};
 use clap::{ArgMatches, Args, Command, FromArgMatches};
 use nskit::cgroup::Layout;
-use nskit::container::example;
+use nskit::container::spec::example;
 
 use super::Globals;
 

@@ -4,8 +4,8 @@ use std::io::Read;
 
 use anyhow::{Context, bail};
 use clap::{ArgMatches, Args, Command, FromArgMatches};
-use nskit::container::spec::parse_resources as parse;
-use nskit::container::update::update;
+use nskit::container::spec::bundle::parse_resources as parse;
+use nskit::container::verbs::update::update;
 use oci_spec::runtime::LinuxResources;
 use serde_json::{Map, Value, json};
 
@@ -136,7 +136,7 @@ fn from_options(args: &Update) -> anyhow::Result<LinuxResources> {
     if let Some(limit) = args.pids_limit {
         resources["pids"] = json!({ "limit": limit });
     }
-    Ok(nskit::container::strict::from_slice(resources.to_string().as_bytes())?)
+    Ok(nskit::container::spec::strict::from_slice(resources.to_string().as_bytes())?)
 }
 
 /// A size in bytes, with a suffix of powers of 1024 if there is one: `512m`, `1.5GiB`; -1 is no limit.

@@ -18,8 +18,8 @@ use rustix::io::FdFlags;
 use rustix::net::{AddressFamily, SendFlags, SocketFlags, SocketType};
 use rustix::process::Signal;
 
-use super::wait::Signals;
 use crate::cgroup::TreeOptions;
+use crate::container::steps::wait::Signals;
 use crate::error::{Attempt, Error, Kind, Result};
 use crate::launch::program::{self, Program, c_string};
 use crate::launch::{Child, launch};

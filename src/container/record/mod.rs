@@ -1,0 +1,6 @@
+//! What is kept of a container on disk, and what that says of it.
+
+pub mod folder;
+pub mod instance;
+pub mod runtime;
+pub mod state;

@@ -1,0 +1,13 @@
+//! What config.json asks for: read, checked, planned. Nothing is done here.
+
+pub mod bundle;
+pub mod config;
+pub mod example;
+pub mod features;
+pub mod idmaps;
+pub mod process;
+pub mod resources;
+pub mod rootfs;
+pub mod scheduling;
+pub mod seccomp;
+pub mod strict;

@@ -1,0 +1,233 @@
+//! Hooks: programs that the configuration wants run at points of a container's life; runtime-spec, "POSIX-platform
+//! Hooks".
+
+use std::collections::BTreeMap;
+use std::fs::File;
+use std::io::{Read, Seek, Write};
+use std::os::fd::{AsFd, AsRawFd, RawFd};
+use std::os::unix::fs::OpenOptionsExt;
+use std::os::unix::process::{CommandExt, ExitStatusExt};
+use std::path::Path;
+use std::process::{Command, Stdio};
+use std::time::{Duration, Instant};
+
+use oci_spec::runtime::{Hook, Spec};
+use rustix::event::{PollFd, PollFlags};
+use rustix::process::{Pid, PidfdFlags, Signal};
+
+use crate::container::record::state::Reported;
+use crate::container::steps::wait::{Signals, poll_until};
+use crate::error::{Attempt, Error, Result};
+
+/// The points at which hooks run.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Point {
+    /// In the runtime's namespaces, when the container's are there; deprecated, still used.
+    Prestart,
+    /// In the runtime's namespaces, when the container's are there.
+    CreateRuntime,
+    /// In the container's namespaces, before pivot_root(2).
+    CreateContainer,
+    /// In the container, right before its program.
+    StartContainer,
+    /// In the runtime's namespaces, after the program was started.
+    Poststart,
+    /// In the runtime's namespaces, after the container was deleted.
+    Poststop,
+}
+
+impl Point {
+    /// Every point, in the order of a container's life.
+    pub const ALL: [Point; 6] = [
+        Point::Prestart,
+        Point::CreateRuntime,
+        Point::CreateContainer,
+        Point::StartContainer,
+        Point::Poststart,
+        Point::Poststop,
+    ];
+
+    /// The property of config.json.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Point::Prestart => "prestart",
+            Point::CreateRuntime => "createRuntime",
+            Point::CreateContainer => "createContainer",
+            Point::StartContainer => "startContainer",
+            Point::Poststart => "poststart",
+            Point::Poststop => "poststop",
+        }
+    }
+}
+
+/// The hooks of a configuration that run at `point`.
+pub fn at(spec: &Spec, point: Point) -> &[Hook] {
+    let Some(hooks) = spec.hooks() else { return &[] };
+    #[allow(deprecated)] // by the specification, not by its users
+    let list = match point {
+        Point::Prestart => hooks.prestart(),
+        Point::CreateRuntime => hooks.create_runtime(),
+        Point::CreateContainer => hooks.create_container(),
+        Point::StartContainer => hooks.start_container(),
+        Point::Poststart => hooks.poststart(),
+        Point::Poststop => hooks.poststop(),
+    };
+    list.as_deref().unwrap_or_default()
+}
+
+/// The files that crun's annotations name for what hooks write; else that is for the error alone.
+#[derive(Debug, Default)]
+pub struct Output {
+    stdout: Option<File>,
+    stderr: Option<File>,
+}
+
+impl Output {
+    /// Opens them.
+    ///
+    /// # Errors
+    /// As open(2).
+    pub fn open(annotations: &BTreeMap<String, String>) -> Result<Output> {
+        let open = |name: &str| {
+            let Some(path) = annotations.get(name) else { return Ok(None) };
+            let file = File::options().append(true).create(true).mode(0o700).open(path);
+            file.attempt(|| format!("{name}: open {path}")).map(Some)
+        };
+        Ok(Output { stdout: open("run.oci.hooks.stdout")?, stderr: open("run.oci.hooks.stderr")? })
+    }
+
+    /// Their descriptors.
+    pub(crate) fn fds(&self) -> impl Iterator<Item = RawFd> {
+        [&self.stdout, &self.stderr].into_iter().flatten().map(AsRawFd::as_raw_fd)
+    }
+}
+
+/// Runs hooks in their order, the state on their standard input. `environment` is for those that bring none. One of
+/// `signals` that asks this process to end ends the hook first.
+///
+/// # Errors
+/// Which hook failed, how, and what it wrote.
+pub fn run(
+    hooks: &[Hook],
+    point: Point,
+    state: &Reported,
+    environment: &[(String, String)],
+    signals: Option<&Signals>,
+) -> Result<()> {
+    if hooks.is_empty() {
+        return Ok(());
+    }
+    // What the caller has left open is none of their business.
+    crate::launch::program::close_on_exec(0);
+    // As runc, whose own working directory is the bundle.
+    let bundle = Some(state.bundle.as_path()).filter(|bundle| bundle.is_dir());
+    run_in(bundle, hooks, point, state, environment, signals, &Output::open(&state.annotations)?)
+}
+
+/// As [`run`], in `folder` or where this process is, and where the files that hooks write to cannot be opened any more.
+///
+/// # Errors
+/// As [`run`].
+pub fn run_in(
+    folder: Option<&Path>,
+    hooks: &[Hook],
+    point: Point,
+    state: &Reported,
+    environment: &[(String, String)],
+    signals: Option<&Signals>,
+    output: &Output,
+) -> Result<()> {
+    let input = serde_json::to_vec(state).map_err(|error| Error::invalid(format!("write the state: {error}")))?;
+    for (number, hook) in hooks.iter().enumerate() {
+        run_one(hook, &input, folder, environment, signals, output)
+            .attempt(|| format!("error running {} hook #{number}: {}", point.name(), hook.path().display()))?;
+    }
+    Ok(())
+}
+
+fn run_one(
+    hook: &Hook,
+    state: &[u8],
+    folder: Option<&Path>,
+    environment: &[(String, String)],
+    signals: Option<&Signals>,
+    kept: &Output,
+) -> Result<()> {
+    let output = memory_file()?;
+    let input = {
+        let mut file = memory_file()?;
+        file.write_all(state).and_then(|()| file.rewind()).attempt(|| "write the state for the hook")?;
+        file
+    };
+    let mut command = Command::new(hook.path());
+    let args = hook.args().as_deref().unwrap_or_default();
+    if let Some((name, rest)) = args.split_first() {
+        command.arg0(name).args(rest);
+    }
+    if let Some(folder) = folder {
+        command.current_dir(folder);
+    }
+    command.env_clear();
+    match hook.env() {
+        Some(variables) => command.envs(variables.iter().filter_map(|variable| variable.split_once('='))),
+        None => command.envs(environment.iter().map(|(name, value)| (name, value))),
+    };
+    let copy =
+        |kept: &Option<File>| kept.as_ref().unwrap_or(&output).try_clone().attempt(|| "prepare the hook's output");
+    command.stdin(Stdio::from(input)).stdout(Stdio::from(copy(&kept.stdout)?)).stderr(Stdio::from(copy(&kept.stderr)?));
+    let timeout = hook.timeout().and_then(|seconds| u64::try_from(seconds).ok()).filter(|seconds| *seconds > 0);
+    let may_end_early = timeout.is_some() || signals.is_some();
+    if may_end_early {
+        // What it has started goes with it.
+        command.process_group(0);
+    }
+    // Nobody would wait for it if this process were killed.
+    crate::sys::signal::attend(&mut command);
+    let mut child = command.spawn().attempt(|| "start")?;
+    if may_end_early {
+        let ended = ends_within(child.id(), timeout.map(Duration::from_secs), signals);
+        if !matches!(ended, Ok(true)) {
+            let group = Pid::from_child(&child);
+            let _ = rustix::process::kill_process_group(group, Signal::KILL);
+            let _ = child.wait();
+            ended?;
+            let seconds = timeout.unwrap_or_default();
+            return Err(Error::invalid(format!("it ran longer than its timeout of {seconds} s{}", words_of(output))));
+        }
+    }
+    let status = child.wait().attempt(|| "wait")?;
+    if status.success() {
+        return Ok(());
+    }
+    let how = match status.signal() {
+        Some(libc::SIGSYS) => format!("killed by signal {} (bad system call)", libc::SIGSYS),
+        Some(signal) => format!("killed by signal {signal}"),
+        None => format!("exit status {}", status.code().unwrap_or_default()),
+    };
+    Err(Error::invalid(format!("{how}{}", words_of(output))))
+}
+
+fn memory_file() -> Result<File> {
+    rustix::fs::memfd_create("hook", rustix::fs::MemfdFlags::CLOEXEC)
+        .attempt(|| "create a file in memory")
+        .map(File::from)
+}
+
+/// What a hook wrote, on one line, for the error.
+fn words_of(mut output: File) -> String {
+    let mut text = String::new();
+    let read = output.rewind().and_then(|()| (&output).take(4096).read_to_string(&mut text));
+    let text = text.trim().replace('\n', "; ");
+    if read.is_err() || text.is_empty() { String::new() } else { format!(", output: {text}") }
+}
+
+/// Whether the hook ends within `limit`, if there is one.
+fn ends_within(pid: u32, limit: Option<Duration>, signals: Option<&Signals>) -> Result<bool> {
+    let pid = Pid::from_raw(pid as i32).expect("a child has a pid");
+    let pidfd = rustix::process::pidfd_open(pid, PidfdFlags::empty()).attempt(|| "watch the hook")?;
+    let deadline = limit.map(|limit| Instant::now() + limit);
+    match signals {
+        Some(signals) => signals.until_readable(pidfd.as_fd(), deadline),
+        None => poll_until(&mut [PollFd::new(&pidfd, PollFlags::IN)], deadline),
+    }
+}

@@ -1,0 +1,301 @@
+//! The first process of a container, from its birth to execve(2): what runs in the child of `create` and `run`.
+
+use std::convert::Infallible;
+use std::ffi::CString;
+use std::os::fd::{AsFd, AsRawFd, OwnedFd};
+use std::path::Path;
+
+use oci_spec::runtime::Spec;
+use rustix::fs::{Mode, OFlags};
+use rustix::io::Errno;
+use rustix::net::SocketFlags;
+
+use crate::cgroup::{Cgroup, Paths};
+use crate::container::record::state::{Reported, Status};
+use crate::container::spec::process::{self, Process};
+use crate::container::steps::hooks::{self, Point};
+use crate::error::{Attempt, Error, Kind as ErrorKind, Result};
+use crate::launch::link::{Link, Message, Stage};
+use crate::launch::{Born, program, terminal};
+use crate::lsm::{self, Proc};
+use crate::mount::rootfs::{self, Rootfs};
+use crate::namespace::{self, Ahead, Kind, Kinds, Target};
+use crate::sys;
+use crate::sys::fd::send_fd;
+
+/// What the first process needs to know, all of it made before it was born.
+#[derive(Debug)]
+pub struct Init<'a> {
+    /// The configuration.
+    pub spec: &'a Spec,
+    /// The root to build.
+    pub rootfs: &'a Rootfs,
+    /// What to execute; a container may be created without.
+    pub process: Option<&'a Process>,
+    /// Namespaces to join.
+    pub targets: &'a [Target],
+    /// The network namespace that somebody else makes, to join too.
+    pub ahead: Option<&'a Ahead>,
+    /// The cgroups of v1 that it moves itself to when the parent has made them.
+    pub own_cgroups: Option<&'a Paths>,
+    /// Kinds that are new.
+    pub new: Kinds,
+    /// It has a user namespace, new or joined.
+    pub user_namespace: bool,
+    /// The state, for hooks that run here.
+    pub state: &'a Reported,
+    /// Where the outer end of the terminal goes.
+    pub console: Option<&'a OwnedFd>,
+    /// The socket on which to wait for `start`; without one the parent itself says when.
+    pub gate: Option<&'a OwnedFd>,
+    /// The parent has nothing to do any more before the program starts, and does not say when.
+    pub starts_at_once: bool,
+    /// Signals that the runtime's caller ignores, a bit for each from SIGHUP on; the container does not.
+    pub ignored_signals: u32,
+    /// The name of the session keyring to join.
+    pub keyring: Option<CString>,
+    /// The parent has something to do before pivot_root(2): hooks to run, network devices to move.
+    pub parent_is_due: bool,
+    /// Where hooks write.
+    pub hook_output: &'a hooks::Output,
+    /// Descriptors beyond the standard streams that the program inherits.
+    pub preserve_fds: u32,
+}
+
+/// Runs the first process.
+///
+/// # Errors
+/// What was attempted, on what, and why it failed; [`crate::launch::launch`] takes it to the parent.
+pub fn run(init: &Init<'_>, born: &mut Born) -> Result<Infallible> {
+    sys::signal::unblock_all();
+    sys::signal::heed(init.ignored_signals);
+    rustix::process::setsid().attempt(|| "start a new session")?;
+    if init.new.contains(Kind::User) {
+        born.link.wait()?;
+    }
+    if init.user_namespace {
+        become_root()?;
+    }
+    protect_from_container()?;
+    // Modes are what the configuration says; the program gets its own mask later.
+    program::set_umask(0);
+    let proc = if needs_proc(init) { Some(Proc::open()?) } else { None };
+    if let Some(name) = &init.keyring {
+        join_keyring(name, init.process, proc.as_ref())?;
+    }
+    born.enter(init.targets)?;
+    match init.ahead {
+        Some(ahead) => ahead.join()?,
+        None if init.new.contains(Kind::Net) => namespace::loopback_up()?,
+        None => {}
+    }
+    let mut placed = Placed { done: false, own_cgroups: init.own_cgroups };
+    let mut built = rootfs::build(init.rootfs, &mut || placed.wait(born))?;
+    placed.wait(born)?;
+    if init.parent_is_due {
+        born.link.send(&Message::Reached(Stage::Mounted))?;
+        born.link.wait()?;
+    }
+    let mut state = init.state.clone();
+    let hooks_here = hooks::at(init.spec, Point::CreateContainer);
+    if !hooks_here.is_empty() {
+        state.pid = own_pid(proc.as_ref())?;
+        program::close_on_exec(init.preserve_fds);
+        // As runc, which is in the container's root by now.
+        let root = format!("/proc/self/fd/{}", built.root().as_raw_fd());
+        let root = Some(Path::new(&root));
+        hooks::run_in(root, hooks_here, Point::CreateContainer, &state, &[], None, init.hook_output)?;
+    }
+    if let (Some(process), Some(console)) = (init.process.filter(|process| process.terminal), init.console) {
+        let terminal = terminal::open(built.root(), process.size)?;
+        if init.rootfs.populate_dev {
+            built.place_console(terminal.inner.as_fd())?;
+        }
+        send_fd(console.as_fd(), terminal.name.as_bytes(), terminal.outer.as_fd())
+            .attempt(|| "send the terminal over the console socket")?;
+        process::use_terminal(terminal.inner.as_fd())?;
+    }
+    write_sysctls(init.spec, proc.as_ref())?;
+    if let Some(process) = init.process {
+        built.make_folder(process.cwd())?;
+    }
+    built.protect()?;
+    built.pivot()?;
+    name_host(init.spec)?;
+    let ready = match init.process {
+        Some(process) => {
+            let has_own_dev = init.rootfs.populate_dev;
+            Some(process.confine(proc.as_ref(), &mut born.link, has_own_dev, init.preserve_fds)?)
+        }
+        None => None,
+    };
+    drop(proc);
+    if let Some(gate) = init.gate {
+        // It may wait for long: nothing of the host stays open meanwhile.
+        let of_hooks = init.hook_output.fds().filter(|_| !hooks::at(init.spec, Point::StartContainer).is_empty());
+        let stay: Vec<_> = [gate.as_raw_fd(), born.link.as_fd().as_raw_fd()].into_iter().chain(of_hooks).collect();
+        sys::fd::close_kept(3 + init.preserve_fds as i32, &stay).attempt(|| "close what set-up has left open")?;
+        // The parent goes away as soon as it has heard; from here on the container outlives it.
+        rustix::process::set_parent_process_death_signal(None).attempt(|| "outlive the parent")?;
+        sys::signal::end_when_asked();
+        rustix::net::listen(gate, 16).attempt(|| "listen for the start")?;
+        born.link.send(&Message::Reached(Stage::Ready))?;
+    }
+    wait_for_start(init, born)?;
+    let Some(mut ready) = ready else {
+        return Err(Error::new(
+            ErrorKind::State,
+            "the container was created without a process: there is nothing to start",
+        ));
+    };
+    let hooks_here = hooks::at(init.spec, Point::StartContainer);
+    if !hooks_here.is_empty() {
+        // They run what the image says, as the program does: with what that can reach, and what it is denied.
+        ready.settle(&mut born.link)?;
+        // In here it goes by the pid that it has in here.
+        let pid = rustix::process::getpid().as_raw_nonzero().get();
+        let state = Reported { status: Status::Created, pid, ..state };
+        let environment = init.process.map(Process::environment).unwrap_or_default();
+        hooks::run_in(None, hooks_here, Point::StartContainer, &state, &environment, None, init.hook_output)?;
+    }
+    ready.execute(&mut born.link)
+}
+
+/// Whether the host's procfs is needed: for sysctls, labels, or the pid that hooks are told.
+fn needs_proc(init: &Init<'_>) -> bool {
+    let sysctls = init.spec.linux().as_ref().and_then(|linux| linux.sysctl().as_ref());
+    sysctls.is_some_and(|sysctls| !sysctls.is_empty())
+        || init.process.is_some_and(Process::is_labelled)
+        || !hooks::at(init.spec, Point::CreateContainer).is_empty()
+}
+
+/// Waits once until the parent has made the cgroup and put this process into it, or lets it move itself.
+struct Placed<'a> {
+    done: bool,
+    own_cgroups: Option<&'a Paths>,
+}
+
+impl Placed<'_> {
+    fn wait(&mut self, born: &mut Born) -> Result<()> {
+        if !std::mem::replace(&mut self.done, true) {
+            born.link.wait()?;
+            if let Some(paths) = self.own_cgroups {
+                let entrances = Cgroup::open(paths)?.entrances()?;
+                entrances.enter()?;
+                entrances.keep();
+            }
+            // Its cgroups say where a container may run, not what the runtime was confined to (as runc from 1.3.1 on), nor
+            // where this process had to keep out of the runtime's way.
+            sys::sched::lift_affinity();
+            born.enter_late(Kinds::ALL)?;
+        }
+        Ok(())
+    }
+}
+
+/// In a new user namespace: root of it, as far as it maps one.
+pub(crate) fn become_root() -> Result<()> {
+    use rustix::fs::{Gid, Uid};
+    match rustix::thread::set_thread_res_gid(Gid::ROOT, Gid::ROOT, Gid::ROOT) {
+        Ok(()) | Err(Errno::INVAL) => {}
+        Err(errno) => return Err(Error::os(errno, "become group 0 of the user namespace")),
+    }
+    match rustix::thread::set_thread_res_uid(Uid::ROOT, Uid::ROOT, Uid::ROOT) {
+        Ok(()) | Err(Errno::INVAL) => Ok(()),
+        Err(errno) => Err(Error::os(errno, "become user 0 of the user namespace")),
+    }
+}
+
+/// Nobody in the container may look into this process or at what it has open, until it is theirs.
+pub(crate) fn protect_from_container() -> Result<()> {
+    rustix::process::set_dumpable_behavior(rustix::process::DumpableBehavior::NotDumpable)
+        .attempt(|| "make this process undumpable")
+}
+
+/// Leaves the caller's session keyring, which the container has no business with.
+pub(crate) fn join_keyring(name: &CString, process: Option<&Process>, proc: Option<&Proc>) -> Result<()> {
+    let label = process.and_then(Process::selinux_label).zip(proc);
+    if let Some((label, proc)) = label {
+        lsm::selinux_for_keys(proc, label)?;
+    }
+    let joined = sys::keyring::join_session_keyring(name);
+    if let Some((_, proc)) = label {
+        lsm::selinux_for_keys(proc, "")?;
+    }
+    match joined {
+        // A kernel or an outer container without keyrings: there is none to leave either.
+        Err(Errno::NOSYS) => Ok(()),
+        other => other.attempt(|| format!("join a new session keyring {}", name.to_string_lossy())),
+    }
+}
+
+/// This process's pid as the runtime sees it, whose procfs `proc` is.
+fn own_pid(proc: Option<&Proc>) -> Result<i32> {
+    let proc = proc.ok_or_else(|| Error::invalid("/proc was not opened"))?;
+    let link = rustix::fs::readlinkat(proc, "self", Vec::new()).attempt(|| "read /proc/self")?;
+    link.to_str().ok().and_then(|pid| pid.parse().ok()).ok_or_else(|| Error::invalid("/proc/self is no pid"))
+}
+
+/// The sysctls of the configuration, through the host's procfs: what they change is this process's namespaces' own.
+fn write_sysctls(spec: &Spec, proc: Option<&Proc>) -> Result<()> {
+    let Some(proc) = proc else { return Ok(()) };
+    let sysctls = spec.linux().as_ref().and_then(|linux| linux.sysctl().as_ref());
+    for (name, value) in sysctls.into_iter().flatten() {
+        let path = match name.find(['.', '/']) {
+            Some(at) if name.as_bytes()[at] == b'/' => name.clone(),
+            // A dot in a component, as of a VLAN device, is written as a slash in the dotted form.
+            _ => name
+                .chars()
+                .map(|c| {
+                    if c == '.' {
+                        '/'
+                    } else if c == '/' {
+                        '.'
+                    } else {
+                        c
+                    }
+                })
+                .collect(),
+        };
+        proc.write(&format!("sys/{path}"), value.as_bytes()).attempt(|| format!("set sysctl {name} to {value:?}"))?;
+    }
+    Ok(())
+}
+
+fn name_host(spec: &Spec) -> Result<()> {
+    if let Some(name) = spec.hostname().as_ref().filter(|name| !name.is_empty()) {
+        rustix::system::sethostname(name.as_bytes()).attempt(|| format!("set the host name to {name}"))?;
+    }
+    if let Some(name) = spec.domainname().as_ref().filter(|name| !name.is_empty()) {
+        rustix::system::setdomainname(name.as_bytes()).attempt(|| format!("set the domain name to {name}"))?;
+    }
+    Ok(())
+}
+
+/// Waits for leave to start: from the parent, or from whoever connects to the gate.
+fn wait_for_start(init: &Init<'_>, born: &mut Born) -> Result<()> {
+    let Some(gate) = init.gate else {
+        return if init.starts_at_once { Ok(()) } else { born.link.wait() };
+    };
+    loop {
+        let starter = match rustix::net::accept_with(gate, SocketFlags::CLOEXEC) {
+            Err(Errno::INTR | Errno::CONNABORTED) => continue,
+            other => other.attempt(|| "wait for the container to be started")?,
+        };
+        born.link = Link::from_fd(starter);
+        // Somebody who only looks whether there is a container to start goes away without leave; then the next one may.
+        let greeted = born.link.send(&Message::Reached(Stage::Ready));
+        if greeted.is_ok() && matches!(born.link.receive(), Ok(Some(Message::Proceed))) {
+            return Ok(());
+        }
+    }
+}
+
+/// Opens the root that this process has, for work inside it.
+///
+/// # Errors
+/// As open(2).
+pub(crate) fn own_root() -> Result<OwnedFd> {
+    rustix::fs::open(Path::new("/"), OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC, Mode::empty())
+        .attempt(|| "open the container's root")
+}

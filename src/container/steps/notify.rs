@@ -1,0 +1,97 @@
+//! What a child may ask of its parent while it goes on: to hand over the listener of a seccomp filter that notifies.
+
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+
+use oci_spec::runtime::Spec;
+use rustix::process::PidfdGetfdFlags;
+
+use crate::container::record::state::{State, Status, has_executed};
+use crate::container::steps::wait::Signals;
+use crate::error::{Attempt, Error, Kind, Result};
+use crate::launch::link::{Link, Message, Stage};
+use crate::launch::{Child, died};
+
+/// Waits until `child` has reached `stage`, handing over a listener on the way.
+///
+/// # Errors
+/// What the child failed at or died of; of kind [`Kind::Interrupted`] when a signal asks this process to end.
+pub fn wait_for(child: &mut Child, stage: Stage, spec: &Spec, state: &State, signals: &Signals) -> Result<()> {
+    loop {
+        match receive(&mut child.link, Some(signals))? {
+            Some(Message::Reached(reached)) if reached == stage => return Ok(()),
+            Some(message @ (Message::Listener(_) | Message::ListenerItself(_))) => {
+                hand_over(child.pidfd.as_fd(), message, child.pid.as_raw_nonzero().get(), spec, state, &child.link)?
+            }
+            Some(Message::Failed(error)) => return Err(error),
+            Some(other) => {
+                return Err(Error::new(Kind::Died, format!("{other} came before {stage}")));
+            }
+            None => return Err(child.failed(&format!("before {stage}"))),
+        }
+    }
+}
+
+/// Waits until the process `pid` behind `link` has executed its program, handing over a listener on the way.
+///
+/// # Errors
+/// What it failed at; of kind [`Kind::Interrupted`] when one of `signals` asks this process to end.
+pub fn wait_for_exec(
+    link: &mut Link,
+    pidfd: BorrowedFd<'_>,
+    pid: i32,
+    spec: &Spec,
+    state: &State,
+    signals: Option<&Signals>,
+) -> Result<()> {
+    loop {
+        match receive(link, signals)? {
+            Some(message @ (Message::Listener(_) | Message::ListenerItself(_))) => {
+                hand_over(pidfd, message, pid, spec, state, link)?
+            }
+            Some(Message::Failed(error)) => return Err(error),
+            Some(other) => {
+                return Err(Error::new(Kind::Died, format!("{other} came where the program was to be executed")));
+            }
+            None if has_executed(pid) => return Ok(()),
+            None => {
+                let filtered = spec.linux().as_ref().is_some_and(|linux| linux.seccomp().is_some());
+                let guess = if filtered { " (its seccomp profile may deny what a start needs)" } else { "" };
+                return Err(died(pidfd, pid, "before it executed its program", guess));
+            }
+        }
+    }
+}
+
+fn receive(link: &mut Link, signals: Option<&Signals>) -> Result<Option<Message>> {
+    if let (Some(signals), false) = (signals, link.has_early()) {
+        signals.until_readable(link.as_fd(), None)?;
+    }
+    link.receive_with_fd()
+}
+
+/// Hands the listener that `message` tells of over to who answers for it.
+fn hand_over(pidfd: BorrowedFd<'_>, message: Message, pid: i32, spec: &Spec, state: &State, link: &Link) -> Result<()> {
+    let listener: OwnedFd = match message {
+        Message::ListenerItself(fd) => fd,
+        Message::Listener(fd) => rustix::process::pidfd_getfd(pidfd, fd, PidfdGetfdFlags::empty())
+            .attempt(|| "take the seccomp listener from the container's process")?,
+        other => return Err(Error::new(Kind::Died, format!("{other} came where a seccomp listener was due"))),
+    };
+    let seccomp = spec.linux().as_ref().and_then(|linux| linux.seccomp().as_ref());
+    let path = seccomp
+        .and_then(|seccomp| seccomp.listener_path().as_deref())
+        .ok_or_else(|| Error::invalid("a seccomp rule notifies, but listenerPath is not given"))?;
+    let metadata = seccomp.and_then(|seccomp| seccomp.listener_metadata().clone()).unwrap_or_default();
+    // As in runc: a container is being created as long as its own process has not started; exec's process is another.
+    let status = if pid == state.init_process_pid { Status::Creating } else { Status::Running };
+    // runtime-spec, "containerProcessState"
+    let message = serde_json::json!({
+        "ociVersion": state.oci_version,
+        "fds": [crate::seccomp::notify::FD_NAME],
+        "pid": pid,
+        "metadata": metadata,
+        "state": state.reported(status),
+    });
+    crate::seccomp::notify::send(listener.as_fd(), path, message.to_string().as_bytes())?;
+    link.send(&Message::HandedOver)
+}

@@ -1,0 +1,49 @@
+//! `pause`, `resume` and `ps`: what is done by way of the cgroup.
+
+use rustix::process::Pid;
+
+use crate::container::record::instance::Container;
+use crate::container::record::runtime::Runtime;
+use crate::container::record::state::Status;
+use crate::error::{Error, Kind, Result};
+
+/// Stops every process of the container `id`, without their noticing.
+///
+/// # Errors
+/// When it is neither created nor running, or has no freezer.
+pub fn pause(runtime: &Runtime, id: &str) -> Result<()> {
+    let container = Container::load(runtime, id)?;
+    match container.status()? {
+        Status::Running | Status::Created => container.cgroup()?.freeze(),
+        other => {
+            Err(Error::new(Kind::State, format!("container not running: cannot pause container {id}, it is {other}")))
+        }
+    }
+}
+
+/// Lets the processes of the container `id` go on.
+///
+/// # Errors
+/// When it is not paused.
+pub fn resume(runtime: &Runtime, id: &str) -> Result<()> {
+    let container = Container::load(runtime, id)?;
+    match container.status()? {
+        Status::Paused => container.cgroup()?.thaw(),
+        other => {
+            Err(Error::new(Kind::State, format!("container not paused: cannot resume container {id}, it is {other}")))
+        }
+    }
+}
+
+/// The processes of the container `id`, in the runtime's pid namespace.
+///
+/// # Errors
+/// When it is not there, or its cgroups cannot be read.
+pub fn processes(runtime: &Runtime, id: &str) -> Result<Vec<Pid>> {
+    let container = Container::load(runtime, id)?;
+    container.must_have_cgroup("its processes cannot be listed")?;
+    match container.cgroup()?.processes(true) {
+        Err(error) if error.errno() == Some(rustix::io::Errno::NOENT) => Ok(Vec::new()),
+        other => other,
+    }
+}

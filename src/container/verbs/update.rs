@@ -1,0 +1,45 @@
+//! `update`: other limits for a container that exists.
+
+use oci_spec::runtime::LinuxResources;
+
+use crate::cgroup::systemd::properties;
+use crate::container::record::instance::Container;
+use crate::container::record::runtime::Runtime;
+use crate::container::record::state::Status;
+use crate::container::spec::resources;
+use crate::error::{Error, Kind, Result};
+
+/// Sets `change` on the container `id`, and keeps it for later updates. What it leaves out stays.
+///
+/// # Errors
+/// When the container is not there or has stopped, and which limit was refused.
+pub fn update(runtime: &Runtime, id: &str, change: &LinuxResources) -> Result<()> {
+    let container = Container::load(runtime, id)?;
+    if container.status()? == Status::Stopped {
+        return Err(Error::new(Kind::State, format!("container not running: cannot update container {id}")));
+    }
+    let mut config = container.folder.load_config()?.into_spec()?;
+    let linux = config.linux_mut().get_or_insert_default();
+    let before = linux.resources().clone().unwrap_or_default();
+    let mut merged = before.clone();
+    resources::merge(&mut merged, change);
+    let mut cgroup = container.cgroup()?;
+    let mut apply = |wanted: &LinuxResources| {
+        let Some(unit) = &container.state.systemd_unit else { return cgroup.apply(&resources::limits(wanted)?) };
+        let wanted = properties::rounded(&resources::limits(wanted)?);
+        wanted.check()?;
+        // The kernel would kill before the files are looked at.
+        cgroup.check_memory(&wanted)?;
+        unit.set(&wanted)?;
+        cgroup.apply(&wanted)
+    };
+    if let Err(error) = apply(&merged) {
+        // Some limits may be set already: all or none.
+        if let Err(again) = apply(&before) {
+            log::warn!("the limits from before the update could not be set again: {}", again.as_go_prints_it());
+        }
+        return Err(error);
+    }
+    linux.set_resources(Some(merged));
+    container.folder.replace_config(&config)
+}
