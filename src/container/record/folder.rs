@@ -11,7 +11,6 @@ use std::time::{Duration, Instant};
 use rustix::fs::FlockOperation;
 
 use crate::container::record::state::State;
-use crate::container::spec::config::Config;
 use crate::error::{Attempt, Error, Kind, Result};
 
 /// Longest container id: it becomes a file name.
@@ -212,20 +211,12 @@ impl Folder {
         replace_file(&self.path.join(Self::STATE), &text, 0o600)
     }
 
-    /// Keeps the configuration.
+    /// Keeps the configuration, in one step as seen by readers.
     ///
     /// # Errors
-    /// As open(2) and write(2).
+    /// As open(2), write(2) and rename(2).
     pub fn save_config(&self, text: &[u8]) -> Result<()> {
-        let path = self.path.join(Self::CONFIG);
-        let mut file = fs::OpenOptions::new()
-            .write(true)
-            .create(true)
-            .truncate(true)
-            .mode(0o600)
-            .open(&path)
-            .attempt(|| format!("create {}", path.display()))?;
-        file.write_all(text).attempt(|| format!("write {}", path.display()))
+        replace_file(&self.path.join(Self::CONFIG), text, 0o600)
     }
 
     /// Reads state.json.
@@ -243,23 +234,14 @@ impl Folder {
         serde_json::from_slice(&text).map_err(|error| Error::invalid(format!("read {}: {error}", path.display())))
     }
 
-    /// Reads the configuration that the container was created with.
+    /// Reads the configuration that the container was created with: its path and its text.
     ///
     /// # Errors
-    /// As open(2), and when it is damaged.
-    pub fn load_config(&self) -> Result<Config> {
+    /// As open(2) and read(2).
+    pub fn read_config(&self) -> Result<(PathBuf, Vec<u8>)> {
         let path = self.path.join(Self::CONFIG);
         let text = read_file(&path).attempt(|| format!("read {}", path.display()))?;
-        Config::parse(path, text)
-    }
-
-    /// Keeps a configuration that `update` has changed.
-    ///
-    /// # Errors
-    /// As open(2), write(2) and rename(2).
-    pub fn replace_config(&self, spec: &oci_spec::runtime::Spec) -> Result<()> {
-        let text = serde_json::to_vec(spec).map_err(|error| Error::invalid(format!("write config.json: {error}")))?;
-        replace_file(&self.path.join(Self::CONFIG), &text, 0o600)
+        Ok((path, text))
     }
 }
 

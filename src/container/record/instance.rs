@@ -2,9 +2,9 @@
 
 use crate::cgroup::{Cgroup, FreezerState};
 use crate::container::record::folder::Folder;
+use crate::container::record::gate;
 use crate::container::record::runtime::Runtime;
 use crate::container::record::state::{State, Status, process_start};
-use crate::container::verbs::create::open_gate_of;
 use crate::error::{Error, Result};
 
 /// A container that was created by this runtime before.
@@ -76,7 +76,7 @@ impl Container {
         if self.is_paused()? {
             return Ok(Status::Paused);
         }
-        Ok(match open_gate_of(&self.folder)? {
+        Ok(match gate::connect(&self.folder)? {
             Some(_) => Status::Created,
             None if stat.executed || self.state.restored => Status::Running,
             // Of `run`, on the way to its program.

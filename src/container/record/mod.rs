@@ -1,6 +1,7 @@
 //! What is kept of a container on disk, and what that says of it.
 
 pub mod folder;
+pub mod gate;
 pub mod instance;
 pub mod runtime;
 pub mod state;

@@ -8,9 +8,10 @@ use oci_spec::runtime::{LinuxNamespaceType, LinuxResources, Process, Spec};
 use serde::Deserialize;
 
 use crate::container::spec::config::Config;
+use crate::container::spec::hooks::Point;
+use crate::container::spec::network::is_device_name;
 use crate::container::spec::resources;
 use crate::container::spec::strict;
-use crate::container::steps::network::is_device_name;
 use crate::error::{Attempt, Error, Result};
 use crate::namespace::{Kind, Kinds};
 use crate::sys;
@@ -260,9 +261,8 @@ fn validate(spec: &Spec) -> Result<()> {
     if let Some(process) = spec.process() {
         validate_process(process)?;
     }
-    use crate::container::steps::hooks::{self, Point};
     for point in Point::ALL {
-        for hook in hooks::at(spec, point) {
+        for hook in point.hooks(spec) {
             if !hook.path().is_absolute() {
                 return fail(format!("{} hook: path {} is not absolute", point.name(), hook.path().display()));
             }

@@ -8,6 +8,7 @@ use oci_spec::runtime::{LinuxSeccomp, Spec};
 use serde::Deserialize;
 use serde_json::value::RawValue;
 
+use crate::container::record::folder::Folder;
 use crate::container::spec::bundle;
 use crate::container::spec::seccomp;
 use crate::container::spec::strict;
@@ -41,6 +42,15 @@ struct OutlineOfLinux<'a> {
 }
 
 impl Config {
+    /// The configuration that the container in `folder` was created with, or was given by `update` since.
+    ///
+    /// # Errors
+    /// As open(2), and when it is damaged.
+    pub fn kept_in(folder: &Folder) -> Result<Config> {
+        let (path, text) = folder.read_config()?;
+        Config::parse(path, text)
+    }
+
     /// Parses `text`, which was read from `file`.
     ///
     /// # Errors

@@ -3,8 +3,8 @@
 use serde_json::{Value, json};
 
 use crate::container::spec::bundle;
+use crate::container::spec::hooks::Point;
 use crate::container::spec::seccomp;
-use crate::container::steps::hooks::Point;
 use crate::mount::options;
 use crate::namespace::Kind;
 

@@ -11,69 +11,14 @@ use std::path::Path;
 use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
-use oci_spec::runtime::{Hook, Spec};
+use oci_spec::runtime::Hook;
 use rustix::event::{PollFd, PollFlags};
 use rustix::process::{Pid, PidfdFlags, Signal};
 
 use crate::container::record::state::Reported;
+use crate::container::spec::hooks::Point;
 use crate::container::steps::wait::{Signals, poll_until};
 use crate::error::{Attempt, Error, Result};
-
-/// The points at which hooks run.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Point {
-    /// In the runtime's namespaces, when the container's are there; deprecated, still used.
-    Prestart,
-    /// In the runtime's namespaces, when the container's are there.
-    CreateRuntime,
-    /// In the container's namespaces, before pivot_root(2).
-    CreateContainer,
-    /// In the container, right before its program.
-    StartContainer,
-    /// In the runtime's namespaces, after the program was started.
-    Poststart,
-    /// In the runtime's namespaces, after the container was deleted.
-    Poststop,
-}
-
-impl Point {
-    /// Every point, in the order of a container's life.
-    pub const ALL: [Point; 6] = [
-        Point::Prestart,
-        Point::CreateRuntime,
-        Point::CreateContainer,
-        Point::StartContainer,
-        Point::Poststart,
-        Point::Poststop,
-    ];
-
-    /// The property of config.json.
-    pub const fn name(self) -> &'static str {
-        match self {
-            Point::Prestart => "prestart",
-            Point::CreateRuntime => "createRuntime",
-            Point::CreateContainer => "createContainer",
-            Point::StartContainer => "startContainer",
-            Point::Poststart => "poststart",
-            Point::Poststop => "poststop",
-        }
-    }
-}
-
-/// The hooks of a configuration that run at `point`.
-pub fn at(spec: &Spec, point: Point) -> &[Hook] {
-    let Some(hooks) = spec.hooks() else { return &[] };
-    #[allow(deprecated)] // by the specification, not by its users
-    let list = match point {
-        Point::Prestart => hooks.prestart(),
-        Point::CreateRuntime => hooks.create_runtime(),
-        Point::CreateContainer => hooks.create_container(),
-        Point::StartContainer => hooks.start_container(),
-        Point::Poststart => hooks.poststart(),
-        Point::Poststop => hooks.poststop(),
-    };
-    list.as_deref().unwrap_or_default()
-}
 
 /// The files that crun's annotations name for what hooks write; else that is for the error alone.
 #[derive(Debug, Default)]

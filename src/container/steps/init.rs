@@ -12,8 +12,9 @@ use rustix::net::SocketFlags;
 
 use crate::cgroup::{Cgroup, Paths};
 use crate::container::record::state::{Reported, Status};
+use crate::container::spec::hooks::Point;
 use crate::container::spec::process::{self, Process};
-use crate::container::steps::hooks::{self, Point};
+use crate::container::steps::hooks;
 use crate::error::{Attempt, Error, Kind as ErrorKind, Result};
 use crate::launch::link::{Link, Message, Stage};
 use crate::launch::{Born, program, terminal};
@@ -97,7 +98,7 @@ pub fn run(init: &Init<'_>, born: &mut Born) -> Result<Infallible> {
         born.link.wait()?;
     }
     let mut state = init.state.clone();
-    let hooks_here = hooks::at(init.spec, Point::CreateContainer);
+    let hooks_here = Point::CreateContainer.hooks(init.spec);
     if !hooks_here.is_empty() {
         state.pid = own_pid(proc.as_ref())?;
         program::close_on_exec(init.preserve_fds);
@@ -132,7 +133,7 @@ pub fn run(init: &Init<'_>, born: &mut Born) -> Result<Infallible> {
     drop(proc);
     if let Some(gate) = init.gate {
         // It may wait for long: nothing of the host stays open meanwhile.
-        let of_hooks = init.hook_output.fds().filter(|_| !hooks::at(init.spec, Point::StartContainer).is_empty());
+        let of_hooks = init.hook_output.fds().filter(|_| !Point::StartContainer.hooks(init.spec).is_empty());
         let stay: Vec<_> = [gate.as_raw_fd(), born.link.as_fd().as_raw_fd()].into_iter().chain(of_hooks).collect();
         sys::fd::close_kept(3 + init.preserve_fds as i32, &stay).attempt(|| "close what set-up has left open")?;
         // The parent goes away as soon as it has heard; from here on the container outlives it.
@@ -148,7 +149,7 @@ pub fn run(init: &Init<'_>, born: &mut Born) -> Result<Infallible> {
             "the container was created without a process: there is nothing to start",
         ));
     };
-    let hooks_here = hooks::at(init.spec, Point::StartContainer);
+    let hooks_here = Point::StartContainer.hooks(init.spec);
     if !hooks_here.is_empty() {
         // They run what the image says, as the program does: with what that can reach, and what it is denied.
         ready.settle(&mut born.link)?;
@@ -166,7 +167,7 @@ fn needs_proc(init: &Init<'_>) -> bool {
     let sysctls = init.spec.linux().as_ref().and_then(|linux| linux.sysctl().as_ref());
     sysctls.is_some_and(|sysctls| !sysctls.is_empty())
         || init.process.is_some_and(Process::is_labelled)
-        || !hooks::at(init.spec, Point::CreateContainer).is_empty()
+        || !Point::CreateContainer.hooks(init.spec).is_empty()
 }
 
 /// Waits once until the parent has made the cgroup and put this process into it, or lets it move itself.

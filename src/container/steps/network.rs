@@ -27,18 +27,10 @@ const IFA_F_PERMANENT: u32 = 0x80;
 const CHOSEN_FLAGS: u32 = 0x02 | 0x10 | 0x100 | 0x200 | 0x400;
 const RT_SCOPE_UNIVERSE: u8 = 0;
 const IFF_UP: u32 = 1;
-/// Longest name, with the NUL byte that ends it (`IFNAMSIZ`).
-const LONGEST_NAME: usize = 16;
 
 /// Whether any device is to be moved.
 pub fn has_devices(spec: &Spec) -> bool {
     spec.linux().as_ref().and_then(|linux| linux.net_devices().as_ref()).is_some_and(|devices| !devices.is_empty())
-}
-
-/// Whether the kernel takes this for the name of a network device (`dev_valid_name`).
-pub fn is_device_name(name: &str) -> bool {
-    let fits = (1..LONGEST_NAME).contains(&name.len()) && name != "." && name != "..";
-    fits && !name.chars().any(|c| c == '/' || c == ':' || c.is_ascii_whitespace())
 }
 
 /// Moves the devices of `linux.netDevices` into the network namespace of `pid`, which has it already, and brings them up.
@@ -295,16 +287,6 @@ impl Address {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn names_are_those_that_the_kernel_takes() {
-        for name in ["eth0", "a", "dev%d", "fifteen-letters"] {
-            assert!(is_device_name(name), "{name}");
-        }
-        for name in ["", ".", "..", "a/b", "a:b", "a b", "sixteen-letters-"] {
-            assert!(!is_device_name(name), "{name}");
-        }
-    }
 
     #[test]
     fn addresses_that_belong_to_the_place_stay() {

@@ -14,6 +14,7 @@ use crate::container::record::instance::Container;
 use crate::container::record::runtime::Runtime;
 use crate::container::record::state::Status;
 use crate::container::spec::bundle::{Bundle, annotation, namespaces};
+use crate::container::spec::config::Config;
 use crate::container::spec::rootfs::{self, CgroupView};
 use crate::container::steps::wait::Signals;
 use crate::container::verbs::delete;
@@ -77,7 +78,7 @@ pub fn checkpoint(runtime: &Runtime, id: &str, options: Options) -> Result<()> {
     }
     // One that asks this process to end may not end it halfway: the container would stay as it is stopped.
     let signals = Signals::hold()?;
-    let bundle = Bundle { path: container.state.bundle.clone(), config: container.folder.load_config()? };
+    let bundle = Bundle { path: container.state.bundle.clone(), config: Config::kept_in(&container.folder)? };
     let mut request = request(&container, &bundle, &options, &folders)?;
     if !options.pre_dump {
         save_streams(&container, &settings.image_path)?;

@@ -8,25 +8,25 @@ use std::ffi::CString;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::path::PathBuf;
 
-use rustix::net::{AddressFamily, SocketFlags, SocketType};
-
 use crate::container::record::folder::{Folder, Lock, replace_file};
+use crate::container::record::gate;
 use crate::container::record::runtime::Runtime;
 use crate::container::record::state::{self, Reported, State, Status};
 use crate::container::spec::bundle::{Bundle, KEEP_GROUPS, annotation, namespaces};
+use crate::container::spec::hooks::Point;
 use crate::container::spec::idmaps;
 use crate::container::spec::process::Process;
 use crate::container::spec::rootfs;
 use crate::container::steps::cgroups::Placement;
 use crate::container::steps::console::Console;
-use crate::container::steps::hooks::{self, Point};
+use crate::container::steps::hooks;
 use crate::container::steps::init::{self, Init};
 use crate::container::steps::network;
 use crate::container::steps::notify;
 use crate::container::steps::sd_notify;
 use crate::container::steps::wait::Signals;
 use crate::error::{Attempt, Error, Kind as ErrorKind, Result};
-use crate::launch::link::{Link, Stage};
+use crate::launch::link::Stage;
 use crate::launch::{Child, launch, program, terminal};
 use crate::namespace::{self, Ahead, Kind, Kinds, Target};
 
@@ -141,7 +141,7 @@ impl Drop for Created<'_> {
         self.placement.remove_quietly();
         let _ = self.folder.remove();
         let state = self.state.reported(Status::Stopped);
-        let hooks = hooks::at(&self.bundle.config.spec, Point::Poststop);
+        let hooks = Point::Poststop.hooks(&self.bundle.config.spec);
         if let Err(error) = hooks::run(hooks, Point::Poststop, &state, &[], Some(self.signals)) {
             log::warn!("{}", error.as_go_prints_it());
         }
@@ -242,7 +242,7 @@ pub fn begin<'a>(
 
     let mut state = new_state(runtime, id, &bundle, root.path.clone(), &placement, new);
     let gate = match start {
-        Start::AtGate => Some(open_gate(&folder)?),
+        Start::AtGate => Some(gate::make(&folder)?),
         Start::Detached | Start::Attached => None,
     };
     let own = state::own_stat();
@@ -252,7 +252,7 @@ pub fn begin<'a>(
         folder.save(&state)?;
     }
 
-    let has_hooks = [Point::Prestart, Point::CreateRuntime].iter().any(|point| !hooks::at(spec, *point).is_empty());
+    let has_hooks = [Point::Prestart, Point::CreateRuntime].iter().any(|point| !point.hooks(spec).is_empty());
     let parent_is_due = has_hooks || network::has_devices(spec);
     let reported = state.reported(Status::Creating);
     // Here, not in the child, for which the names may mean something else.
@@ -354,7 +354,7 @@ pub fn begin<'a>(
             network::move_devices(spec, pid)?;
             let reported = state.reported(Status::Creating);
             for point in [Point::Prestart, Point::CreateRuntime] {
-                hooks::run(hooks::at(spec, point), point, &reported, &[], Some(signals))?;
+                hooks::run(point.hooks(spec), point, &reported, &[], Some(signals))?;
             }
             created.child.proceed()?;
         }
@@ -445,34 +445,6 @@ fn receive_terminal(outer: &OwnedFd, child: &mut Child) -> Result<OwnedFd> {
     }
 }
 
-/// The socket on which the first process will wait for `start`. Nobody can connect until that process listens.
-fn open_gate(folder: &Folder) -> Result<OwnedFd> {
-    let path = folder.gate();
-    let gate = rustix::net::socket_with(AddressFamily::UNIX, SocketType::SEQPACKET, SocketFlags::CLOEXEC, None)
-        .attempt(|| "create a socket")?;
-    terminal::bind_to(gate.as_fd(), &path).attempt(|| format!("create {}", path.display()))?;
-    Ok(gate)
-}
-
-/// Connects to the first process of a created container; `None` when it does not wait to be started (any more).
-///
-/// # Errors
-/// As connect(2).
-pub fn open_gate_of(folder: &Folder) -> Result<Option<Link>> {
-    use rustix::io::Errno;
-    let path = folder.gate();
-    if !path.exists() {
-        return Ok(None);
-    }
-    let socket = rustix::net::socket_with(AddressFamily::UNIX, SocketType::SEQPACKET, SocketFlags::CLOEXEC, None)
-        .attempt(|| "create a socket")?;
-    match terminal::connect_to(socket.as_fd(), &path) {
-        Ok(()) => Ok(Some(Link::from_fd(socket))),
-        Err(Errno::CONNREFUSED | Errno::NOENT) => Ok(None),
-        Err(errno) => Err(Error::os(errno, format!("connect to {}", path.display()))),
-    }
-}
-
 /// How many descriptors from 3 on the program inherits: those of socket activation, which are the first `process`'s, and
 /// those that the caller asks for.
 pub(crate) fn pass_fds(process: Option<&mut Process>, preserve_fds: u32) -> Result<u32> {
@@ -512,5 +484,5 @@ fn labels(bundle: &Bundle) -> Vec<String> {
 /// Hooks and the state they are told, for verbs beyond this file.
 pub(crate) fn run_hooks(created: &Created<'_>, point: Point, status: Status) -> Result<()> {
     let reported: Reported = created.state.reported(status);
-    hooks::run(hooks::at(&created.bundle.config.spec, point), point, &reported, &[], Some(created.signals))
+    hooks::run(point.hooks(&created.bundle.config.spec), point, &reported, &[], Some(created.signals))
 }

@@ -12,8 +12,10 @@ use crate::container::record::folder::Folder;
 use crate::container::record::instance::Container;
 use crate::container::record::runtime::{CgroupDriver, Runtime};
 use crate::container::record::state::Status;
+use crate::container::spec::config::Config;
+use crate::container::spec::hooks::Point;
 use crate::container::steps::cgroups::Placement;
-use crate::container::steps::hooks::{self, Point};
+use crate::container::steps::hooks;
 use crate::container::steps::systemd::Held;
 use crate::container::steps::wait::Signals;
 use crate::error::{Attempt, Error, Kind, Result};
@@ -34,7 +36,7 @@ pub fn delete(runtime: &Runtime, id: &str, force: bool) -> Result<()> {
             return match &lock {
                 None => Ok(()),
                 // The configuration comes after the state: somebody else has removed that.
-                Some(_) if folder.load_config().is_ok() => {
+                Some(_) if Config::kept_in(&folder).is_ok() => {
                     let gone = Error::invalid(format!("{}/state.json is gone", folder.path().display()));
                     delete_damaged(runtime, &folder, id, gone)
                 }
@@ -67,7 +69,7 @@ pub fn delete(runtime: &Runtime, id: &str, force: bool) -> Result<()> {
         // What a dying runtime left may have no pid on record but processes in its cgroup.
         let _ = cgroup.kill(Signal::KILL);
     }
-    let config = container.folder.load_config().ok();
+    let config = Config::kept_in(&container.folder).ok();
     destroy(&container, Some(cgroup), unit, config.as_ref().map(|config| &config.spec), None)
 }
 
@@ -80,7 +82,7 @@ fn delete_damaged(runtime: &Runtime, folder: &Folder, id: &str, damaged: Error) 
             format!("{damaged}, and {why}: remove {path} yourself when nothing of the container runs any more"),
         )
     };
-    let spec = folder.load_config().map_err(|error| keep(&error.as_go_prints_it()))?.spec;
+    let spec = Config::kept_in(folder).map_err(|error| keep(&error.as_go_prints_it()))?.spec;
     let named = spec.linux().as_ref().is_some_and(|linux| linux.cgroups_path().is_some());
     if !named {
         return Err(keep("its configuration does not say where its cgroup is"));
@@ -177,7 +179,7 @@ pub fn destroy(
     container.folder.remove()?;
     if let Some(spec) = spec {
         let state = container.state.reported(Status::Stopped);
-        for hook in hooks::at(spec, Point::Poststop) {
+        for hook in Point::Poststop.hooks(spec) {
             // Each has its chance; the container is gone already.
             if let Err(error) = hooks::run(std::slice::from_ref(hook), Point::Poststop, &state, &[], signals) {
                 log::warn!("{}", error.as_go_prints_it());

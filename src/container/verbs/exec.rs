@@ -14,6 +14,7 @@ use crate::container::record::instance::Container;
 use crate::container::record::runtime::Runtime;
 use crate::container::record::state::Status;
 use crate::container::spec::bundle::{KEEP_GROUPS, annotation, namespaces};
+use crate::container::spec::config::Config;
 use crate::container::spec::process::{self, Process};
 use crate::container::steps::cgroups::is_refusal_of_unified;
 use crate::container::steps::console::Console;
@@ -59,7 +60,7 @@ pub fn exec(
 ) -> Result<u8> {
     let container = Container::load(runtime, id)?;
     let init_pidfd = check_status(&container, options)?;
-    let mut config = container.folder.load_config()?;
+    let mut config = Config::kept_in(&container.folder)?;
     let spec = &config.spec;
     let specified = choose(spec)?;
     let mut process = Process::prepare(&specified, spec.linux().as_ref(), config.has_profile())?;

@@ -18,10 +18,11 @@ use crate::container::record::folder::{Folder, replace_file};
 use crate::container::record::runtime::Runtime;
 use crate::container::record::state::{self, State, Status};
 use crate::container::spec::bundle::{Bundle, annotation, namespaces};
+use crate::container::spec::hooks::Point;
 use crate::container::spec::rootfs;
 use crate::container::steps::cgroups::Placement;
 use crate::container::steps::console::Console;
-use crate::container::steps::hooks::{self, Point};
+use crate::container::steps::hooks;
 use crate::container::steps::network;
 use crate::container::steps::wait::Signals;
 use crate::container::verbs::checkpoint::{CONFIG, DESCRIPTORS, NOTHING, mounts_of_host};
@@ -347,7 +348,7 @@ impl Work<'_> {
         let mut reported = self.state.reported(Status::Creating);
         reported.pid = pid;
         for point in [Point::Prestart, Point::CreateRuntime] {
-            let hooks = hooks::at(&self.bundle.config.spec, point);
+            let hooks = point.hooks(&self.bundle.config.spec);
             hooks::run(hooks, point, &reported, &[], Some(self.signals))?;
         }
         Ok(())

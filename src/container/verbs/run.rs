@@ -3,7 +3,7 @@
 use crate::container::record::instance::Container;
 use crate::container::record::runtime::Runtime;
 use crate::container::record::state::Status;
-use crate::container::steps::hooks::Point;
+use crate::container::spec::hooks::Point;
 use crate::container::steps::notify;
 use crate::container::steps::sd_notify::Notify;
 use crate::container::steps::systemd::Held;

@@ -1,12 +1,15 @@
 //! `start`: leave for a created container's first process to execute its program.
 
+use crate::container::record::gate;
 use crate::container::record::instance::Container;
 use crate::container::record::runtime::Runtime;
 use crate::container::record::state::Status;
-use crate::container::steps::hooks::{self, Point};
+use crate::container::spec::config::Config;
+use crate::container::spec::hooks::Point;
+use crate::container::steps::hooks;
 use crate::container::steps::notify;
 use crate::container::steps::sd_notify::Notify;
-use crate::container::verbs::create::{explain, open_gate_of};
+use crate::container::verbs::create::explain;
 use crate::error::{Error, Kind, Result};
 use crate::launch::link::{Message, Stage};
 
@@ -26,9 +29,9 @@ pub fn start(runtime: &Runtime, id: &str) -> Result<()> {
             },
         )
     };
-    let Some(mut link) = open_gate_of(&container.folder)? else { return Err(not_created(container.status()?)) };
+    let Some(mut link) = gate::connect(&container.folder)? else { return Err(not_created(container.status()?)) };
     let pidfd = container.state.open_init().map_err(|_| not_created(Status::Stopped))?;
-    let spec = container.folder.load_config()?.into_spec()?;
+    let spec = Config::kept_in(&container.folder)?.into_spec()?;
     if container.is_paused()? {
         // It would answer no sooner than it is resumed.
         return Err(not_created(Status::Paused));
@@ -51,7 +54,7 @@ pub fn start(runtime: &Runtime, id: &str) -> Result<()> {
     let _ = std::fs::remove_file(container.folder.gate());
     started.map_err(|error| explain(error, container.cgroup().ok().as_ref()))?;
     let state = container.state.reported(Status::Running);
-    hooks::run(hooks::at(&spec, Point::Poststart), Point::Poststart, &state, &[], None).inspect_err(|_| {
+    hooks::run(Point::Poststart.hooks(&spec), Point::Poststart, &state, &[], None).inspect_err(|_| {
         // As in runc: what was to follow the start did not, so the container does not go on.
         let _ = rustix::process::pidfd_send_signal(&pidfd, rustix::process::Signal::KILL);
     })?;

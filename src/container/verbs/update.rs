@@ -6,6 +6,7 @@ use crate::cgroup::systemd::properties;
 use crate::container::record::instance::Container;
 use crate::container::record::runtime::Runtime;
 use crate::container::record::state::Status;
+use crate::container::spec::config::Config;
 use crate::container::spec::resources;
 use crate::error::{Error, Kind, Result};
 
@@ -18,7 +19,7 @@ pub fn update(runtime: &Runtime, id: &str, change: &LinuxResources) -> Result<()
     if container.status()? == Status::Stopped {
         return Err(Error::new(Kind::State, format!("container not running: cannot update container {id}")));
     }
-    let mut config = container.folder.load_config()?.into_spec()?;
+    let mut config = Config::kept_in(&container.folder)?.into_spec()?;
     let linux = config.linux_mut().get_or_insert_default();
     let before = linux.resources().clone().unwrap_or_default();
     let mut merged = before.clone();
@@ -41,5 +42,6 @@ pub fn update(runtime: &Runtime, id: &str, change: &LinuxResources) -> Result<()
         return Err(error);
     }
     linux.set_resources(Some(merged));
-    container.folder.replace_config(&config)
+    let text = serde_json::to_vec(&config).map_err(|error| Error::invalid(format!("write config.json: {error}")))?;
+    container.folder.save_config(&text)
 }
