@@ -4,6 +4,8 @@ use std::collections::HashMap;
 use std::fs;
 use std::time::Duration;
 
+use nskit::inspect::proc;
+
 /// Names of users, from `/etc/passwd`. A static binary cannot ask the name service switch: users that only a directory
 /// server knows are shown as numbers.
 #[derive(Default)]
@@ -59,15 +61,6 @@ pub(crate) fn uid(pid: i32) -> Option<u32> {
     rustix::fs::stat(format!("/proc/{pid}")).ok().map(|status| status.st_uid)
 }
 
-/// The parent's pid; 0 where it is outside of this pid namespace or the process is gone.
-pub(crate) fn parent(pid: i32) -> i32 {
-    let stat = fs::read(format!("/proc/{pid}/stat")).unwrap_or_default();
-    // The name is in parentheses and may hold any, so fields are counted from the last.
-    let Some(end) = stat.iter().rposition(|&byte| byte == b')') else { return 0 };
-    let mut fields = stat[end + 1..].split(|&byte| byte == b' ').filter(|field| !field.is_empty()).skip(1);
-    fields.next().and_then(|ppid| std::str::from_utf8(ppid).ok()?.parse().ok()).unwrap_or(0)
-}
-
 /// Memory that the process has in use, bytes; pages that it shares are counted for each.
 pub(crate) fn resident_bytes(pid: i32) -> u64 {
     let text = fs::read_to_string(format!("/proc/{pid}/statm")).unwrap_or_default();
@@ -77,10 +70,7 @@ pub(crate) fn resident_bytes(pid: i32) -> u64 {
 
 /// How long the process has been running.
 pub(crate) fn age(pid: i32) -> Option<Duration> {
-    let stat = fs::read(format!("/proc/{pid}/stat")).ok()?;
-    let end = stat.iter().rposition(|&byte| byte == b')')?;
-    // The start is field 22, in clock ticks after boot; the name is field 2.
-    let started: u64 = std::str::from_utf8(&stat[end + 1..]).ok()?.split_ascii_whitespace().nth(19)?.parse().ok()?;
+    let started = proc::started(pid)?;
     let uptime = fs::read_to_string("/proc/uptime").ok()?;
     let uptime: f64 = uptime.split(' ').next()?.parse().ok()?;
     let started = started as f64 / rustix::param::clock_ticks_per_second() as f64;

@@ -3,9 +3,8 @@
 use std::path::Path;
 
 use nskit::inspect::containers::{Container, Engine, Inventory};
-use nskit::inspect::discover::{absent, processes_of_proc};
 use nskit::inspect::explain::{Caller, Explanation, Outcome, explain};
-use nskit::inspect::{Host, Scope, discover, pids};
+use nskit::inspect::{Host, Scope, discover, pids, proc};
 use nskit::namespace::Kind;
 
 use super::facts::{self, Users};
@@ -34,7 +33,7 @@ pub(crate) fn view(target: &Target, paint: Paint) -> anyhow::Result<String> {
 /// tell of on disk are looked at.
 fn process(target: &Target, pid: i32, paint: Paint) -> anyhow::Result<String> {
     let snapshot = discover(&Scope { relations: true, ..Scope::process(pid) })?;
-    let process = snapshot.processes.first().ok_or_else(|| absent(pid))?;
+    let process = snapshot.processes.first().ok_or_else(|| proc::absent(pid))?;
     if process.is_opaque() {
         let why = snapshot.gaps.first().map_or("", |gap| gap.reason.as_str());
         anyhow::bail!(
@@ -102,7 +101,7 @@ impl Sharers {
         if let Target::Container(container, _) = target
             && inventory.containers.iter().all(|other| other.pid != container.pid)
         {
-            inventory = Inventory::gather(processes_of_proc()?);
+            inventory = Inventory::gather(proc::pids()?);
         }
         let of = |(place, container): (usize, &Container)| {
             let other = container.pid.filter(|&other| other != pid && container.engine != Engine::Systemd)?;

@@ -2,8 +2,7 @@
 
 use std::fs;
 
-use nskit::inspect::discover::absent;
-use nskit::inspect::{Scope, discover};
+use nskit::inspect::{Scope, discover, proc};
 use nskit::namespace::Kind;
 
 use super::facts;
@@ -156,7 +155,7 @@ pub(crate) fn diff(a: &Target, b: &Target, paint: Paint) -> anyhow::Result<Strin
 /// Inode numbers of the process's namespaces, by kind.
 pub(crate) fn namespaces(pid: i32) -> anyhow::Result<[Option<u64>; 8]> {
     let snapshot = discover(&Scope::process(pid))?;
-    let Some(process) = snapshot.processes.first() else { return Err(absent(pid).into()) };
+    let Some(process) = snapshot.processes.first() else { return Err(proc::absent(pid).into()) };
     Ok(Kind::ALL.map(|kind| process.namespace(kind).map(|index| snapshot.namespaces[index].inode)))
 }
 

@@ -6,8 +6,7 @@ use std::path::Path;
 use anyhow::{Context, bail};
 use nskit::error::Attempt;
 use nskit::inspect::containers::{Container, Engine, Inventory};
-use nskit::inspect::discover::{absent, processes_of_proc};
-use nskit::inspect::{Host, Scope, Snapshot, discover};
+use nskit::inspect::{Host, Scope, Snapshot, discover, proc};
 use nskit::namespace::Kind;
 use rustix::fs::{Mode, OFlags};
 
@@ -71,7 +70,7 @@ impl Target {
                 Ok(pid) if Path::new(&format!("/proc/{pid}")).exists() => Ok(Target::Process(pid)),
                 Ok(pid) => match nskit::inspect::containers::find(text) {
                     Ok((container, pid)) => Ok(Target::Container(Box::new(container), pid)),
-                    Err(_) => Err(absent(pid).into()),
+                    Err(_) => Err(proc::absent(pid).into()),
                 },
                 Err(_) => Ok(Target::Namespace(Named { kind: None, inode: number })),
             };
@@ -130,7 +129,7 @@ fn from_path(text: &str) -> anyhow::Result<Target> {
     if let Some(pid) = pid {
         return Ok(Target::Process(pid));
     }
-    let inventory = Inventory::gather(processes_of_proc()?);
+    let inventory = Inventory::gather(proc::pids()?);
     let bundle = inventory.containers.iter().find(|container| container.bundle.as_deref() == Some(&path));
     match bundle.and_then(|container| Some((container, container.pid?))) {
         Some((container, pid)) => Ok(Target::Container(Box::new(container.clone()), pid)),

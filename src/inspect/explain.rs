@@ -7,6 +7,7 @@ use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 
 use rustix::fs::{Mode, OFlags};
 
+use super::proc;
 use crate::error::{Errno, Error, Result, strerror};
 use crate::namespace::Kind;
 use crate::sys::ioctl;
@@ -80,7 +81,7 @@ impl Status {
         let path = format!("/proc/{pid}/status");
         match fs::read_to_string(&path) {
             Ok(text) => Ok(Status(text)),
-            Err(error) if error.kind() == std::io::ErrorKind::NotFound => Err(super::discover::no_process(pid)),
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound => Err(proc::absent(pid)),
             Err(error) => Err(Error::io(&error, format!("read {path}"))),
         }
     }
@@ -101,11 +102,6 @@ impl Status {
     fn uids(&self) -> Vec<u32> {
         self.field("Uid").split_ascii_whitespace().filter_map(|uid| uid.parse().ok()).collect()
     }
-}
-
-fn link_inode(pid: i32, kind: Kind) -> Option<u64> {
-    let link = fs::read_link(format!("/proc/{pid}/ns/{}", kind.proc_name())).ok()?;
-    link.to_str()?.split_once('[')?.1.strip_suffix(']')?.parse().ok()
 }
 
 fn open(pid: i32, kind: Kind) -> Result<OwnedFd, Errno> {
@@ -133,7 +129,7 @@ impl Caller {
             }
         };
         let (user, pid_namespace) = (own(Kind::User)?, own(Kind::Pid)?);
-        let namespaces = Kind::ALL.map(|kind| link_inode(pid, kind));
+        let namespaces = Kind::ALL.map(|kind| proc::namespace(pid, kind));
         Ok(Caller {
             pid,
             uid: status.uids().get(1).copied().unwrap_or(u32::MAX),

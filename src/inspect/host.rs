@@ -4,10 +4,9 @@
 //! Linux 6.18 on all have. Before, the mount and network namespace of the first processes are taken, where these are the
 //! host's, which their pid namespace tells.
 
-use std::fs;
-
 use rustix::fs::{Mode, OFlags};
 
+use super::proc;
 use crate::namespace::Kind;
 use crate::sys::ioctl;
 
@@ -24,8 +23,8 @@ impl Host {
             return Host { inodes: Kind::ALL.map(|kind| Some(kind.initial_inode())) };
         }
         // The first process of the machine, and the kernel's own threads where that may not be read.
-        let first = [1, 2].into_iter().find(|&pid| inode(pid, Kind::Pid) == Some(Kind::Pid.initial_inode()));
-        Host::from(|kind| first.and_then(|pid| inode(pid, kind)))
+        let first = [1, 2].into_iter().find(|&pid| proc::namespace(pid, Kind::Pid) == Some(Kind::Pid.initial_inode()));
+        Host::from(|kind| first.and_then(|pid| proc::namespace(pid, kind)))
     }
 
     /// On a kernel that numbers mount and network namespaces like any other; `read` tells those of the host's first
@@ -55,11 +54,6 @@ impl Host {
 fn has_fixed_numbers() -> bool {
     let flags = OFlags::RDONLY | OFlags::CLOEXEC;
     rustix::fs::open("/proc/self/ns/mnt", flags, Mode::empty()).is_ok_and(|ns| ioctl::namespace_id(ns).is_ok())
-}
-
-fn inode(pid: i32, kind: Kind) -> Option<u64> {
-    let link = fs::read_link(format!("/proc/{pid}/ns/{}", kind.proc_name())).ok()?;
-    link.to_str()?.split_once('[')?.1.strip_suffix(']')?.parse().ok()
 }
 
 #[cfg(test)]

@@ -11,6 +11,7 @@ pub mod model;
 pub mod mounttree;
 pub mod network;
 pub mod pids;
+pub mod proc;
 
 pub use discover::{Scope, discover};
 pub use host::Host;

@@ -240,7 +240,7 @@ impl fmt::Display for Gap {
 /// What only listns(2) shows.
 pub(super) const UNLISTED: &str = "namespaces that only a descriptor in flight, a key or a file's credentials hold";
 
-/// All that [`discover`](super::discover()) found.
+/// All that was found in one look.
 #[derive(Clone, Debug, Default)]
 pub struct Snapshot {
     /// In the order of their pids.

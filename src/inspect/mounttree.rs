@@ -5,9 +5,8 @@ use std::fs;
 use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 
-use super::discover::unescape;
-use super::model::MEMBERS;
-use super::{Gap, Keeper, Namespace, Snapshot};
+use super::model::{Gap, Keeper, MEMBERS, Namespace, Snapshot};
+use super::proc::unescape;
 use crate::error::{Errno, Error, Result, strerror};
 use crate::namespace::Kind;
 use crate::sys::{ioctl, mountlist};

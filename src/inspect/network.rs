@@ -5,7 +5,7 @@ use std::fs;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use std::os::fd::{AsFd, BorrowedFd};
 
-use super::Snapshot;
+use super::model::Snapshot;
 use crate::error::{Attempt, Error, Result};
 use crate::namespace::Kind;
 use crate::netlink::{self, Attributes, Protocol, Socket};

@@ -5,6 +5,7 @@ use std::os::fd::AsFd;
 
 use rustix::fs::{Mode, OFlags};
 
+use super::proc;
 use crate::error::{Attempt, Errno, Error, Result};
 use crate::sys::ioctl;
 
@@ -24,17 +25,12 @@ pub struct Level {
 /// `NotFound` where it does not show this process, being that of another pid namespace; `Unsupported` where it is not
 /// mounted.
 pub fn own() -> Result<i32> {
-    super::discover::open_proc()?;
+    proc::open()?;
     let number = fs::read_link("/proc/self").ok().and_then(|link| link.to_str()?.parse().ok());
     number.ok_or_else(|| {
         let message = "this process is not to be seen in /proc, which is that of another pid namespace";
         Error::new(crate::error::Kind::NotFound, message)
     })
-}
-
-/// Whether `/proc` numbers processes as system calls of this process do.
-pub(super) fn are_own() -> bool {
-    fs::read_to_string("/proc/self/status").is_ok_and(|status| nspid(&status).len() == 1)
 }
 
 /// The process's ids, from the pid namespace of `/proc` inwards to its own.
@@ -44,10 +40,10 @@ pub(super) fn are_own() -> bool {
 pub fn levels(pid: i32) -> Result<Vec<Level>> {
     let path = format!("/proc/{pid}/status");
     let status = fs::read_to_string(&path).map_err(|error| match error.kind() {
-        std::io::ErrorKind::NotFound => super::discover::no_process(pid),
+        std::io::ErrorKind::NotFound => proc::absent(pid),
         _ => Error::io(&error, format!("read {path}")),
     })?;
-    let pids = nspid(&status);
+    let pids = proc::nspid(&status);
     let mut namespaces = Vec::new();
     let flags = OFlags::RDONLY | OFlags::CLOEXEC;
     let mut next = rustix::fs::open(format!("/proc/{pid}/ns/pid"), flags, Mode::empty()).ok();
@@ -59,11 +55,6 @@ pub fn levels(pid: i32) -> Result<Vec<Level>> {
     namespaces.reverse();
     // A namespace that could not be read is missing at the inner end, and the outer ones are not known either.
     Ok(pids.into_iter().zip(namespaces).map(|(pid, namespace)| Level { namespace, pid }).collect())
-}
-
-fn nspid(status: &str) -> Vec<i32> {
-    let line = status.lines().find_map(|line| line.strip_prefix("NSpid:")).unwrap_or_default();
-    line.split_ascii_whitespace().filter_map(|pid| pid.parse().ok()).collect()
 }
 
 /// What `/proc` calls the process that is `inner` in the pid namespace of process `member`.
@@ -80,7 +71,7 @@ pub fn translate(inner: i32, member: i32) -> Result<i32> {
         // Before Linux 6.11: look at every process.
         Err(_) => {
             let wanted = rustix::fs::fstat(&ns).attempt(|| format!("stat {path}"))?.st_ino;
-            for pid in super::discover::processes_of_proc()? {
+            for pid in proc::pids()? {
                 let Ok(levels) = levels(pid) else { continue };
                 if levels.contains(&Level { namespace: wanted, pid: inner }) {
                     return Ok(pid);
@@ -95,11 +86,6 @@ pub fn translate(inner: i32, member: i32) -> Result<i32> {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn ids_come_from_the_outer_namespace_inwards() {
-        assert_eq!(nspid("Name:\tx\nNSpid:\t4194303\t7\t1\n"), [4_194_303, 7, 1]);
-    }
 
     #[test]
     fn a_process_has_one_level_for_each_namespace_that_sees_it() {

@@ -4,8 +4,7 @@
 mod views;
 
 use nskit::inspect::containers::Container;
-use nskit::inspect::discover::absent;
-use nskit::inspect::{Gap, Keeper, Scope, discover};
+use nskit::inspect::{Gap, Keeper, Scope, discover, proc};
 use serde_json::{Value, json};
 
 use super::facts;
@@ -25,7 +24,7 @@ pub(crate) fn document(world: &mut World, target: Option<&Target>) -> anyhow::Re
         Some(Target::Process(pid) | Target::Container(_, pid)) => {
             let snapshot = discover(&Scope::process(*pid))?;
             if snapshot.processes.is_empty() {
-                return Err(absent(*pid).into());
+                return Err(proc::absent(*pid).into());
             }
             Some(snapshot.namespaces.iter().map(|namespace| namespace.inode).collect())
         }

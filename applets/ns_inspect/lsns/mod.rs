@@ -7,7 +7,7 @@ use std::ffi::OsString;
 use std::path::Path;
 use std::process::ExitCode;
 
-use nskit::inspect::{Keeper, Namespace, NetnsId, Process, Snapshot, discover};
+use nskit::inspect::{Keeper, Namespace, NetnsId, Process, Snapshot, discover, proc};
 
 pub(crate) use self::options::command;
 use self::options::{Options, Stop, Tree, fail, parse};
@@ -270,7 +270,7 @@ impl<'a> Listing<'a> {
     }
 
     fn parent_of(&mut self, pid: i32) -> i32 {
-        *self.parents.entry(pid).or_insert_with(|| facts::parent(pid))
+        *self.parents.entry(pid).or_insert_with(|| proc::parent(pid).unwrap_or(0))
     }
 
     fn cell(&mut self, field: Field, namespace: &Namespace, process: Option<&Process>) -> String {

@@ -1,6 +1,8 @@
 //! Which engine and container a cgroup path names.
 
-use super::{Container, Engine};
+use std::fs;
+
+use super::container::{Container, Engine};
 
 /// Prefixes of the last component of a path, with what comes before the id, and the engine that writes them: with the
 /// systemd driver `PREFIX-ID.scope`, with cgroupfs `PREFIX-ID`.
@@ -13,6 +15,11 @@ const PREFIXES: [(&str, Engine); 7] = [
     ("machine-", Engine::Machine),
     ("nskit-", Engine::Nskit),
 ];
+
+/// The content of the process's `/proc/PID/cgroup`.
+pub(super) fn of(pid: i32) -> Option<Vec<u8>> {
+    fs::read(format!("/proc/{pid}/cgroup")).ok()
+}
 
 /// Whether any hierarchy has the process in another cgroup than the root: one in the root shares it with the host.
 pub(super) fn is_below_root(cgroups: &[u8]) -> bool {

@@ -3,7 +3,8 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use super::{Container, Engine};
+use super::cgroup;
+use super::container::{Container, Engine};
 
 /// Where bundles are unless containerd is told otherwise.
 const STATES: [&str; 3] = [
@@ -42,7 +43,7 @@ pub(super) fn identify(shim: i32, child: i32, cgroups: &[u8]) -> Option<Containe
     let bundles = fs::read_dir(folder.parent()?).ok()?.flatten();
     let is_it = |bundle: &fs::DirEntry| {
         let init = init_of(&bundle.path());
-        init == Some(child) || init.and_then(super::cgroups_of).is_some_and(|theirs| theirs == cgroups)
+        init == Some(child) || init.and_then(cgroup::of).is_some_and(|theirs| theirs == cgroups)
     };
     let bundle = bundles.into_iter().find(is_it)?;
     Some(Container::new(Engine::Containerd, bundle.file_name().to_string_lossy()))

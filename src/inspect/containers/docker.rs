@@ -4,7 +4,8 @@ use std::path::{Path, PathBuf};
 
 use serde_json::Value;
 
-use super::{Container, Engine, Folders, json, text};
+use super::container::{Container, Engine};
+use super::folders::{Folders, json, text};
 
 /// Where Docker keeps its data unless it is told otherwise.
 const DATA: &str = "/var/lib/docker";

@@ -3,7 +3,7 @@
 use std::fs;
 use std::path::Path;
 
-use super::Container;
+use super::container::Container;
 
 /// Where LXC has a folder a container, with its `config`.
 const LXC: &str = "/var/lib/lxc";

@@ -5,7 +5,8 @@ use std::path::{Path, PathBuf};
 
 use serde_json::Value;
 
-use super::{Container, Engine, Folders, Pod, text};
+use super::container::{Container, Engine, Pod};
+use super::folders::{Folders, text};
 
 /// Where containers/storage is unless it is told otherwise.
 const STORAGE: &str = "/var/lib/containers/storage";

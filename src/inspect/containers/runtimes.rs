@@ -4,7 +4,9 @@ use std::path::{Path, PathBuf};
 
 use serde_json::Value;
 
-use super::{Container, Engine, Folders, text};
+use super::container::{Container, Engine};
+use super::folders::{Folders, text};
+use crate::inspect::proc;
 
 /// Where a runtime keeps its state, and for whom.
 #[derive(Clone, Copy, Debug)]
@@ -86,7 +88,7 @@ fn read_state(container: &mut Container, state: &Value) {
 fn pid(value: &Value, started: &Value) -> Option<i32> {
     let pid = value.as_i64().and_then(|pid| i32::try_from(pid).ok()).filter(|&pid| pid > 0)?;
     let started = started.as_u64().filter(|&ticks| ticks > 0);
-    let is_other = started.is_some_and(|ticks| super::started_at(pid).is_some_and(|actual| actual != ticks));
+    let is_other = started.is_some_and(|ticks| proc::started(pid).is_some_and(|actual| actual != ticks));
     (!is_other).then_some(pid)
 }
 
@@ -109,7 +111,7 @@ mod tests {
     #[test]
     fn a_pid_that_was_used_again_is_not_the_containers() {
         let own = std::process::id();
-        let started = super::super::started_at(own as i32).unwrap();
+        let started = proc::started(own as i32).unwrap();
         let pid = |started: u64| pid(&own.into(), &started.into());
         assert_eq!([pid(started), pid(0), pid(started + 1)], [Some(own as i32), Some(own as i32), None]);
     }

@@ -9,11 +9,11 @@ use std::os::fd::AsFd;
 use rustix::fs::{AtFlags, FileType, Mode, OFlags, StatxFlags};
 use rustix::io::Errno;
 
-use super::super::model::{Keeper, Process};
-use super::super::pids;
-use super::processes::{ProcPath, for_each_number};
-use super::{Survey, relations, sockets};
+use super::survey::Survey;
+use super::{relations, sockets};
 use crate::error::strerror;
+use crate::inspect::model::{Keeper, Process};
+use crate::inspect::proc::{self, ProcPath, for_each_number};
 use crate::sys::{ioctl, kcmp};
 
 /// The device that all namespaces' inodes are on.
@@ -63,7 +63,7 @@ pub(super) struct Look {
 impl Look {
     /// `None` where the kernel shows no namespaces.
     pub(super) fn new() -> Option<Look> {
-        let compares = pids::are_own();
+        let compares = proc::are_own();
         Some(Look {
             nsfs: nsfs_device()?,
             sockets: HashSet::new(),

@@ -8,15 +8,14 @@ use std::os::fd::{AsFd, OwnedFd};
 
 use rustix::fs::{Mode, OFlags};
 use rustix::io::Errno;
-use rustix::process::{Pid, test_kill_process};
 
-use super::super::containers::stat_field;
-use super::super::host::Host;
-use super::super::model::{Keeper, UNLISTED};
-use super::super::pids;
-use super::processes::inode_of;
-use super::{Mounts, Survey, relations};
-use crate::error::{self, Error, strerror};
+use super::relations;
+use super::survey::{Mounts, Survey};
+use crate::error::strerror;
+use crate::inspect::host::Host;
+use crate::inspect::model::{Keeper, UNLISTED};
+use crate::inspect::pids;
+use crate::inspect::proc::{self, inode_of};
 use crate::namespace::Kind;
 use crate::sys::{ioctl, mountlist};
 
@@ -128,7 +127,7 @@ fn proc_is_partial(survey: &mut Survey<'_>) {
         let why = "/proc was mounted inside a pid namespace, and shows only this one and those below it";
         survey.snapshot.blind("processes of other pid namespaces", why);
     }
-    if let Some(hidden) = hidepid()
+    if let Some(hidden) = proc::hidepid()
         && !rustix::process::geteuid().is_root()
     {
         survey.snapshot.blind("processes of other users", format!("/proc is mounted with hidepid={hidden}"));
@@ -139,32 +138,10 @@ fn proc_is_partial(survey: &mut Survey<'_>) {
 /// `/proc` is of the same one; else that the kernel's own threads are to be seen, which are nowhere below.
 fn is_of_host() -> bool {
     const PF_KTHREAD: u64 = 0x0020_0000;
-    if pids::are_own() {
+    if proc::are_own() {
         let own = rustix::fs::stat("/proc/self/ns/pid");
         return own.is_ok_and(|status| status.st_ino == Kind::Pid.initial_inode());
     }
     // kthreadd, whose flags everybody may read: field 9 of proc_pid_stat(5).
-    stat_field(2, 9).and_then(|flags| flags.parse::<u64>().ok()).is_some_and(|flags| flags & PF_KTHREAD != 0)
-}
-
-/// The option by which `/proc` hides processes of others, where it does.
-fn hidepid() -> Option<String> {
-    let mounts = std::fs::read_to_string("/proc/self/mountinfo").ok()?;
-    // The last mount on /proc is the one that is seen.
-    let options = mounts.lines().rfind(|line| line.split(' ').nth(4) == Some("/proc"))?;
-    let hidden = options.split([' ', ',']).find_map(|option| option.strip_prefix("hidepid="))?;
-    (!matches!(hidden, "0" | "off")).then(|| hidden.to_owned())
-}
-
-/// The complaint about a process that `/proc` does not show.
-pub(in crate::inspect) fn no_process(pid: i32) -> Error {
-    // A signal that is none tells whether there is one.
-    let answers = |pid| pids::are_own() && test_kill_process(pid) != Err(Errno::SRCH);
-    let is_there = Pid::from_raw(pid).is_some_and(answers);
-    let message = match (is_there, hidepid()) {
-        (false, _) => format!("there is no process {pid}"),
-        (true, Some(hidden)) => format!("process {pid} is not to be seen: /proc is mounted with hidepid={hidden}"),
-        (true, None) => format!("process {pid} is not to be seen in /proc"),
-    };
-    Error::new(error::Kind::NotFound, message)
+    proc::stat_field(2, 9).and_then(|flags| flags.parse::<u64>().ok()).is_some_and(|flags| flags & PF_KTHREAD != 0)
 }

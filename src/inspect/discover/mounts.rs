@@ -3,18 +3,17 @@
 //! A mount that is covered by another is listed in mountinfo (proc_pid_mountinfo(5)) though its path leads elsewhere;
 //! the root field (`net:[4026532001]`) still tells what it is.
 
-use std::ffi::OsString;
 use std::fs;
 use std::os::fd::{AsFd, OwnedFd};
-use std::os::unix::ffi::OsStringExt;
 use std::path::{Path, PathBuf};
 
 use rustix::fs::{Mode, OFlags, ResolveFlags};
 
-use super::super::model::Keeper;
-use super::processes::inode_of;
-use super::{Mounts, Survey, relations};
-use crate::error::strerror;
+use super::relations;
+use super::survey::{Mounts, Survey};
+use crate::error::{Errno, strerror};
+use crate::inspect::model::Keeper;
+use crate::inspect::proc::{inode_of, unescape};
 use crate::namespace::Kind;
 use crate::sys::ioctl;
 
@@ -56,7 +55,7 @@ fn look(survey: &mut Survey<'_>, mount_namespace: u64, process: &str) {
         Ok(text) => text,
         Err(error) => {
             if error.kind() == std::io::ErrorKind::PermissionDenied {
-                survey.snapshot.gap("mount namespaces", strerror(crate::error::Errno::ACCESS));
+                survey.snapshot.gap("mount namespaces", strerror(Errno::ACCESS));
             }
             return;
         }
@@ -104,23 +103,6 @@ fn bindings(mountinfo: &[u8]) -> impl Iterator<Item = Binding> {
         let name = std::str::from_utf8(root.split(|&byte| byte == b':').next()?).ok()?;
         Some(Binding { kind: Kind::from_proc_name(name), inode, path: unescape(path) })
     })
-}
-
-/// Spaces, tabs, newlines and backslashes are written as three octal digits behind a backslash.
-pub(in crate::inspect) fn unescape(field: &[u8]) -> PathBuf {
-    let mut bytes = Vec::with_capacity(field.len());
-    let mut rest = field;
-    while let Some((&byte, after)) = rest.split_first() {
-        let digits = after.get(..3).filter(|digits| byte == b'\\' && digits.iter().all(|d| (b'0'..b'8').contains(d)));
-        if let Some(digits) = digits {
-            bytes.push(digits.iter().fold(0u8, |value, digit| value.wrapping_shl(3) | (digit - b'0')));
-            rest = &after[3..];
-        } else {
-            bytes.push(byte);
-            rest = after;
-        }
-    }
-    PathBuf::from(OsString::from_vec(bytes))
 }
 
 #[cfg(test)]

@@ -6,7 +6,7 @@ use std::os::fd::{AsRawFd, BorrowedFd, OwnedFd};
 use rustix::io::Errno;
 use rustix::net::{AddressFamily, RecvFlags, SendFlags, SocketFlags, SocketType, recv, send, socket_with};
 
-use super::super::model::NetnsId;
+use crate::inspect::model::NetnsId;
 
 const NLM_F_REQUEST: u16 = 1;
 const NLMSG_HEADER: usize = 16;

@@ -4,9 +4,9 @@ use std::os::fd::{AsFd, BorrowedFd};
 
 use rustix::fs::{Mode, OFlags};
 
-use super::super::model::Keeper;
-use super::Survey;
-use super::processes::ProcPath;
+use super::survey::Survey;
+use crate::inspect::model::Keeper;
+use crate::inspect::proc::ProcPath;
 use crate::namespace::Kind;
 use crate::sys::ioctl;
 

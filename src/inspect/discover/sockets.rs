@@ -5,9 +5,10 @@ use std::os::fd::AsFd;
 
 use rustix::process::{Pid, PidfdFlags, PidfdGetfdFlags, pidfd_getfd, pidfd_open};
 
-use super::super::model::{Keeper, Process};
-use super::{Survey, relations};
+use super::relations;
+use super::survey::Survey;
 use crate::error::strerror;
+use crate::inspect::model::{Keeper, Process};
 use crate::namespace::Kind;
 use crate::sys::ioctl;
 

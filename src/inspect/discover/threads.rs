@@ -6,9 +6,10 @@ use std::os::fd::{AsFd, BorrowedFd};
 
 use rustix::fs::{AtFlags, Mode, OFlags};
 
-use super::super::model::{Keeper, Process};
-use super::Survey;
-use super::processes::{Answer, ProcPath, Reader, for_each_number, inode_of};
+use super::links::{Answer, Reader};
+use super::survey::Survey;
+use crate::inspect::model::{Keeper, Process};
+use crate::inspect::proc::{ProcPath, for_each_number, inode_of};
 use crate::namespace::Kind;
 
 /// Looks at the threads of processes, one after the other.

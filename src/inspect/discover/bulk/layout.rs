@@ -2,8 +2,11 @@
 //! own.
 
 use super::btf::{Btf, Id};
-use super::program::{LIST_SPACE, UPID_SPACE};
 use crate::namespace::Kind;
+
+/// How large a `struct upid` and a `struct nsproxy` may be.
+pub(super) const UPID_SPACE: i16 = 32;
+pub(super) const LIST_SPACE: i16 = 128;
 
 /// How to get to something from a structure: where in it the pointer is to follow, where in what that points to the next,
 /// and last where the thing itself is.

@@ -23,18 +23,15 @@ use rustix::thread::CapabilitySet;
 
 use self::layout::Layout;
 use self::program::{FILE_RECORD, TASK_RECORD, file, task};
-use super::super::model::Process;
-use super::super::pids;
-use super::processes::{ProcPath, Visit, inode_of};
-use super::{Scope, Survey, descriptors, sockets, threads};
+use super::survey::{Scope, Survey};
+use super::visit::Visit;
+use super::{descriptors, sockets, threads};
+use crate::inspect::model::Process;
+use crate::inspect::proc::{self, ProcPath, inode_of};
 use crate::namespace::Kind;
 use crate::sys::bpf::{self, Insn};
 use crate::sys::btf::KernelTypes;
 use crate::sys::kcmp;
-
-/// From so many processes on it is done. It costs less than reading `/proc` from some eighty on, with Linux 6.18, and from
-/// twice that on where the kernel's description of its types has to be copied.
-pub(super) const WORTH: usize = 200;
 
 /// Looks at all processes, where that is worth it and allowed. `false` where it is not: then nothing has been looked at.
 pub(super) fn survey(survey: &mut Survey<'_>) -> bool {
@@ -78,7 +75,7 @@ fn is_shown_all() -> bool {
     let directories = CapabilitySet::DAC_READ_SEARCH | CapabilitySet::DAC_OVERRIDE;
     let may = rustix::thread::capabilities(None)
         .is_ok_and(|sets| sets.effective.contains(links) && sets.effective.intersects(directories));
-    is_initial && may && pids::are_own()
+    is_initial && may && proc::are_own()
 }
 
 /// Whether a filter of system calls is in force: some answer bpf(2) by killing.

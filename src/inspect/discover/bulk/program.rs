@@ -5,7 +5,7 @@
 //! belongs together, the program sees to itself. Loads without a call would be faster, but for each that gives a pointer
 //! the kernel's verifier searches all names of its types several times (seen in Linux 6.18): a millisecond a load.
 
-use super::layout::{Layout, Way};
+use super::layout::{LIST_SPACE, Layout, UPID_SPACE, Way};
 use crate::namespace::Kind;
 use crate::sys::bpf::Insn;
 
@@ -65,29 +65,25 @@ const UPID: i16 = RECORD - UPID_SPACE;
 const NEXT: i16 = UPID - 8;
 const LIST: i16 = NEXT - LIST_SPACE;
 
-/// How large a `struct upid` and a `struct nsproxy` may be.
-pub(super) const UPID_SPACE: i16 = 32;
-pub(super) const LIST_SPACE: i16 = 128;
-
 /// Where in a task's record what is.
 pub(super) mod task {
-    pub(in super::super) const TGID: usize = 0;
-    pub(in super::super) const TID: usize = 4;
+    pub(in crate::inspect::discover) const TGID: usize = 0;
+    pub(in crate::inspect::discover) const TID: usize = 4;
     /// Eight inode numbers in the order of the kinds, and two of the namespaces for children: pid, time.
-    pub(in super::super) const NAMESPACES: usize = 8;
-    pub(in super::super) const FOR_CHILDREN: usize = 40;
+    pub(in crate::inspect::discover) const NAMESPACES: usize = 8;
+    pub(in crate::inspect::discover) const FOR_CHILDREN: usize = 40;
     /// Not 0 where the task went to other namespaces while they were read.
-    pub(in super::super) const MOVED: usize = 48;
+    pub(in crate::inspect::discover) const MOVED: usize = 48;
 }
 
 /// Where in a file's record what is.
 pub(super) mod file {
-    pub(in super::super) const TGID: usize = 0;
-    pub(in super::super) const FD: usize = 4;
-    pub(in super::super) const INODE: usize = 8;
+    pub(in crate::inspect::discover) const TGID: usize = 0;
+    pub(in crate::inspect::discover) const FD: usize = 4;
+    pub(in crate::inspect::discover) const INODE: usize = 8;
     /// The inode number of a socket's network namespace, 0 where it is not known.
-    pub(in super::super) const NET: usize = 16;
-    pub(in super::super) const IS_SOCKET: usize = 20;
+    pub(in crate::inspect::discover) const NET: usize = 16;
+    pub(in crate::inspect::discover) const IS_SOCKET: usize = 20;
 }
 
 /// A place to jump to, which is behind the jump.

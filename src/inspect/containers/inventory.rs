@@ -1,0 +1,244 @@
+//! All containers that can be found, and which processes are in them.
+
+use std::collections::HashMap;
+use std::fs;
+use std::path::Path;
+
+use super::container::{Container, Engine};
+use super::folders::Folders;
+use super::{cgroup, docker, owner, podman, runtimes};
+use crate::error::{Error, Kind, Result};
+use crate::inspect::model::Gap;
+use crate::inspect::proc;
+
+/// All containers that were found, and which processes are in them.
+#[derive(Clone, Debug, Default)]
+pub struct Inventory {
+    /// In the order in which they were found.
+    pub containers: Vec<Container>,
+    /// Folders that engines and runtimes keep containers in, and that could not be read.
+    pub gaps: Vec<Gap>,
+    by_id: HashMap<String, usize>,
+    by_cgroups: HashMap<Vec<u8>, Option<usize>>,
+    /// Those that a session keyring tells of, by the path of their cgroup: ids are unique only below a runtime's root.
+    by_place: HashMap<String, usize>,
+    by_pid: HashMap<i32, usize>,
+    /// Names of the session keyrings that OCI runtimes gave their containers: ids. Read when they are asked for.
+    sessions: Option<Vec<String>>,
+}
+
+impl Inventory {
+    /// What engines and runtimes have on disk in the places where they keep it by default.
+    pub fn on_disk() -> Inventory {
+        let mut inventory = Inventory::default();
+        let mut folders = Folders::default();
+        for list in [runtimes::list, podman::list, docker::list] {
+            for found in list(&mut folders) {
+                inventory.add(found);
+            }
+        }
+        inventory.gaps.extend(folders.gap());
+        for container in &mut inventory.containers {
+            if container.pid.is_some_and(|pid| !Path::new(&format!("/proc/{pid}")).exists()) {
+                container.pid = None;
+            }
+            owner::enrich(container, None);
+        }
+        inventory
+    }
+
+    /// What is on disk, and the containers of these processes.
+    pub fn gather(pids: impl IntoIterator<Item = i32>) -> Inventory {
+        let mut inventory = Inventory::on_disk();
+        // The cgroup of a container's first process leads from the others to it, however the runtime names cgroups.
+        for index in 0..inventory.containers.len() {
+            let Some(pid) = inventory.containers[index].pid else { continue };
+            inventory.by_pid.insert(pid, index);
+            // But a container without a cgroup of its own is in that of whoever started it.
+            let starter = proc::parent(pid).and_then(cgroup::of);
+            if let Some(cgroups) = cgroup::of(pid)
+                && Some(&cgroups) != starter.as_ref()
+                && cgroup::is_below_root(&cgroups)
+            {
+                inventory.by_cgroups.insert(cgroups, Some(index));
+            }
+        }
+        for pid in pids {
+            inventory.look(pid);
+        }
+        inventory
+    }
+
+    fn add(&mut self, container: Container) -> usize {
+        if let Some(&index) = self.by_id.get(&container.id) {
+            self.containers[index].complete(container);
+            return index;
+        }
+        self.by_id.insert(container.id.clone(), self.containers.len());
+        self.push(container)
+    }
+
+    fn push(&mut self, container: Container) -> usize {
+        self.containers.push(container);
+        self.containers.len() - 1
+    }
+
+    fn look(&mut self, pid: i32) {
+        let Some(cgroups) = cgroup::of(pid) else { return };
+        let index = match self.by_cgroups.get(&cgroups) {
+            Some(&known) => known,
+            None => {
+                let Some(owner) = owner::of(pid, &cgroups) else { return };
+                let found = match owner.container {
+                    Some(container) => Some(self.add(of_member(container, pid))),
+                    None => self.in_session(pid, &cgroups),
+                };
+                if owner.has_cgroups {
+                    self.by_cgroups.insert(cgroups, found);
+                }
+                found
+            }
+        };
+        if let Some(index) = index {
+            self.by_pid.insert(pid, index);
+        }
+    }
+
+    /// The container whose id is the name of a cgroup and of a session keyring: a runtime makes both, also where it is told
+    /// to keep its state in a folder that nobody else knows.
+    fn in_session(&mut self, pid: i32, cgroups: &[u8]) -> Option<usize> {
+        let sessions = self.sessions.get_or_insert_with(sessions);
+        let (container, place) = cgroup::identify_session(cgroups, sessions)?;
+        if let Some(&index) = self.by_place.get(place) {
+            return Some(index);
+        }
+        let is_here = |&index: &usize| {
+            let theirs = self.containers[index].pid.and_then(cgroup::of);
+            let theirs = theirs.as_deref().and_then(|theirs| cgroup::identify_session(theirs, sessions));
+            theirs.is_none_or(|(_, theirs)| theirs == place)
+        };
+        let known = self.by_id.get(&container.id).copied();
+        let index = match known {
+            Some(index) if !is_here(&index) => self.push(of_member(container, pid)),
+            _ => self.add(of_member(container, pid)),
+        };
+        self.by_place.insert(place.to_owned(), index);
+        Some(index)
+    }
+
+    /// Whether session keyrings tell of more containers than these: of runtimes and engines that keep state in a folder that
+    /// nobody else knows.
+    fn is_all(&self) -> bool {
+        sessions().iter().all(|id| self.by_id.contains_key(id))
+    }
+
+    /// The container that the process is in.
+    pub fn of(&self, pid: i32) -> Option<&Container> {
+        self.index_of(pid).map(|index| &self.containers[index])
+    }
+
+    /// Where the container that the process is in is in `containers`.
+    pub fn index_of(&self, pid: i32) -> Option<usize> {
+        self.by_pid.get(&pid).copied()
+    }
+
+    /// The container with this id, unique beginning of an id, or name (`NAME`, `POD/NAME`, `NAMESPACE/POD/NAME`).
+    ///
+    /// # Errors
+    /// `NotFound` where there is none; `Invalid` where several fit, which the message names.
+    pub fn find(&self, text: &str) -> Result<&Container> {
+        let real = || self.containers.iter().filter(|container| container.engine != Engine::Systemd);
+        let exact = || real().filter(|container| container.is_called(text));
+        let prefix = || real().filter(|container| !text.is_empty() && container.id.starts_with(text));
+        let unit = || self.containers.iter().filter(|container| container.id == text);
+        let found: Vec<&Container> = [exact().collect(), prefix().collect(), unit().collect()]
+            .into_iter()
+            .find(|found: &Vec<_>| !found.is_empty())
+            .unwrap_or_default();
+        match found.as_slice() {
+            [one] => Ok(one),
+            [] if self.gaps.is_empty() => Err(Error::new(Kind::NotFound, format!("no container is called '{text}'"))),
+            [] => {
+                let gaps: Vec<String> = self.gaps.iter().map(ToString::to_string).collect();
+                let message =
+                    format!("no container is called '{text}' among those that can be seen; {}", gaps.join("; "));
+                Err(Error::new(Kind::NotFound, message))
+            }
+            several => {
+                let name = |container: &&Container| {
+                    let pid = container.pid.map(|pid| format!(", process {pid}")).unwrap_or_default();
+                    format!("{} {} ({}{pid})", container.engine, container.title(), container.short_id())
+                };
+                let names: Vec<String> = several.iter().map(name).collect();
+                Err(Error::invalid(format!("'{text}' could be any of: {}", names.join(", "))))
+            }
+        }
+    }
+}
+
+/// Finds a running container by id, unique beginning of an id, or name, and its first process.
+///
+/// What is on disk is looked at first; processes only where that does not tell, or is known not to be all.
+///
+/// # Errors
+/// As [`Inventory::find`]; also `State` where the container has no process.
+pub fn find(text: &str) -> Result<(Container, i32)> {
+    let quick = Inventory::on_disk();
+    if let Ok(container) = quick.find(text)
+        && let Some(pid) = container.pid
+        && quick.is_all()
+    {
+        return Ok((container.clone(), pid));
+    }
+    let inventory = Inventory::gather(proc::pids()?);
+    let container = inventory.find(text)?;
+    match container.pid {
+        Some(pid) => Ok((container.clone(), pid)),
+        None => Err(Error::new(Kind::State, format!("container {} is not running", container.title()))),
+    }
+}
+
+/// Names of session keyrings that OCI runtimes gave containers.
+fn sessions() -> Vec<String> {
+    cgroup::sessions(&fs::read("/proc/keys").unwrap_or_default())
+}
+
+/// The container, with what is known of it by one of its processes.
+fn of_member(mut container: Container, pid: i32) -> Container {
+    container.pid = Some(pid);
+    owner::enrich(&mut container, Some(pid));
+    container
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::container::Pod;
+    use super::*;
+
+    fn inventory() -> Inventory {
+        let mut inventory = Inventory::default();
+        let pod = Pod { name: "web-1".into(), namespace: "prod".into() };
+        for (id, name, pod) in [("aa11", Some("db"), None), ("aa22", None, None), ("bb33", Some("nginx"), Some(pod))] {
+            let name = name.map(str::to_owned);
+            inventory.add(Container { name, pod, ..Container::new(Engine::Docker, id) });
+        }
+        inventory
+    }
+
+    #[test]
+    fn a_container_is_found_by_id_unique_prefix_or_any_of_its_names() {
+        let inventory = inventory();
+        for text in ["bb33", "b", "nginx", "web-1/nginx", "prod/web-1/nginx"] {
+            assert_eq!(inventory.find(text).unwrap().id, "bb33", "{text}");
+        }
+        assert_eq!(inventory.find("db").unwrap().id, "aa11");
+    }
+
+    #[test]
+    fn an_ambiguous_prefix_names_what_it_could_be() {
+        let error = inventory().find("aa").unwrap_err();
+        assert_eq!(error.kind(), Kind::Invalid);
+        assert_eq!(error.to_string(), "'aa' could be any of: docker db (aa11), docker aa22 (aa22)");
+        assert_eq!(inventory().find("zz").unwrap_err().kind(), Kind::NotFound);
+    }
+}

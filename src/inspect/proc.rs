@@ -1,0 +1,205 @@
+//! `/proc`, as every other file here reads it: which processes it shows, and the few texts that several sources parse.
+
+use std::ffi::{CStr, OsString};
+use std::fs;
+use std::mem::MaybeUninit;
+use std::os::fd::{AsFd, OwnedFd};
+use std::os::unix::ffi::OsStringExt;
+use std::path::PathBuf;
+
+use rustix::fs::{Mode, OFlags, PROC_SUPER_MAGIC, RawDir};
+use rustix::process::{Pid, test_kill_process};
+
+use crate::error::{self, Attempt, Errno, Error, Result};
+use crate::namespace::Kind;
+
+/// A path below `/proc`, made without allocating: `PID/ns`, `PID/task/TID/ns`.
+pub(super) struct ProcPath {
+    bytes: [u8; 64],
+    len: usize,
+}
+
+impl ProcPath {
+    pub(super) const EMPTY: ProcPath = ProcPath { bytes: [0; 64], len: 0 };
+
+    pub(super) fn new(pid: i32) -> ProcPath {
+        ProcPath::EMPTY.number(pid)
+    }
+
+    pub(super) fn number(mut self, number: i32) -> ProcPath {
+        let mut digits = [0; 10];
+        let mut at = digits.len();
+        let mut rest = number.unsigned_abs();
+        loop {
+            at -= 1;
+            digits[at] = b'0' + (rest % 10) as u8;
+            rest /= 10;
+            if rest == 0 {
+                break;
+            }
+        }
+        self.append(&digits[at..]);
+        self
+    }
+
+    pub(super) fn text(mut self, text: &str) -> ProcPath {
+        self.append(text.as_bytes());
+        self
+    }
+
+    fn append(&mut self, bytes: &[u8]) {
+        self.bytes[self.len..self.len + bytes.len()].copy_from_slice(bytes);
+        self.len += bytes.len();
+    }
+
+    pub(super) fn as_c_str(&self) -> &CStr {
+        CStr::from_bytes_with_nul(&self.bytes[..=self.len]).unwrap_or(c"")
+    }
+}
+
+/// The number that a directory entry of `/proc` is named by.
+pub(super) fn number(name: &CStr) -> Option<i32> {
+    let bytes = name.to_bytes();
+    if !bytes.first().is_some_and(u8::is_ascii_digit) {
+        return None;
+    }
+    std::str::from_utf8(bytes).ok()?.parse().ok()
+}
+
+/// The number between the brackets of `net:[4026531840]`.
+pub(super) fn inode_of(link: &[u8]) -> Option<u64> {
+    let open = link.iter().position(|&byte| byte == b'[')?;
+    let digits = link[open + 1..].strip_suffix(b"]")?;
+    std::str::from_utf8(digits).ok()?.parse().ok()
+}
+
+/// Calls `visit` with every number that names an entry of the directory.
+pub(super) fn for_each_number(directory: impl AsFd, mut visit: impl FnMut(i32)) -> Result<(), Errno> {
+    let mut space = [MaybeUninit::<u8>::uninit(); 32 * 1024];
+    let mut entries = RawDir::new(directory, &mut space);
+    // To the end: an answer that leaves room is no sign of it, since a signal cuts answers short.
+    while let Some(entry) = entries.next() {
+        if let Some(number) = number(entry?.file_name()) {
+            visit(number);
+        }
+    }
+    Ok(())
+}
+
+/// The pids of all processes that `/proc` shows, lowest first.
+///
+/// # Errors
+/// Where `/proc` cannot be opened or read.
+pub fn pids() -> Result<Vec<i32>> {
+    let proc = open()?;
+    let mut pids = Vec::new();
+    for_each_number(&proc, |pid| pids.push(pid)).attempt(|| "read /proc")?;
+    Ok(pids)
+}
+
+/// Opens `/proc`.
+///
+/// # Errors
+/// Where it cannot be opened; `Unsupported` where it is not mounted.
+pub(super) fn open() -> Result<OwnedFd> {
+    let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
+    let proc = rustix::fs::open("/proc", flags, Mode::empty()).attempt(|| "open /proc")?;
+    // An empty folder would show a machine with nothing on it.
+    if rustix::fs::fstatfs(&proc).attempt(|| "stat /proc")?.f_type != PROC_SUPER_MAGIC {
+        return Err(Error::unsupported("/proc is not mounted"));
+    }
+    Ok(proc)
+}
+
+/// The option by which `/proc` hides processes of others, where it does.
+pub(super) fn hidepid() -> Option<String> {
+    let mounts = fs::read_to_string("/proc/self/mountinfo").ok()?;
+    // The last mount on /proc is the one that is seen.
+    let options = mounts.lines().rfind(|line| line.split(' ').nth(4) == Some("/proc"))?;
+    let hidden = options.split([' ', ',']).find_map(|option| option.strip_prefix("hidepid="))?;
+    (!matches!(hidden, "0" | "off")).then(|| hidden.to_owned())
+}
+
+/// The complaint about a process that `/proc` does not show.
+pub fn absent(pid: i32) -> Error {
+    // A signal that is none tells whether there is one.
+    let answers = |pid| are_own() && test_kill_process(pid) != Err(Errno::SRCH);
+    let is_there = Pid::from_raw(pid).is_some_and(answers);
+    let message = match (is_there, hidepid()) {
+        (false, _) => format!("there is no process {pid}"),
+        (true, Some(hidden)) => format!("process {pid} is not to be seen: /proc is mounted with hidepid={hidden}"),
+        (true, None) => format!("process {pid} is not to be seen in /proc"),
+    };
+    Error::new(error::Kind::NotFound, message)
+}
+
+/// Whether `/proc` numbers processes as system calls of this process do.
+pub(super) fn are_own() -> bool {
+    fs::read_to_string("/proc/self/status").is_ok_and(|status| nspid(&status).len() == 1)
+}
+
+/// A process's ids, from the outermost pid namespace inwards: `NSpid` of proc_pid_status(5).
+pub(super) fn nspid(status: &str) -> Vec<i32> {
+    let line = status.lines().find_map(|line| line.strip_prefix("NSpid:")).unwrap_or_default();
+    line.split_ascii_whitespace().filter_map(|pid| pid.parse().ok()).collect()
+}
+
+/// Spaces, tabs, newlines and backslashes are written as three octal digits behind a backslash.
+pub(super) fn unescape(field: &[u8]) -> PathBuf {
+    let mut bytes = Vec::with_capacity(field.len());
+    let mut rest = field;
+    while let Some((&byte, after)) = rest.split_first() {
+        let digits = after.get(..3).filter(|digits| byte == b'\\' && digits.iter().all(|d| (b'0'..b'8').contains(d)));
+        if let Some(digits) = digits {
+            bytes.push(digits.iter().fold(0u8, |value, digit| value.wrapping_shl(3) | (digit - b'0')));
+            rest = &after[3..];
+        } else {
+            bytes.push(byte);
+            rest = after;
+        }
+    }
+    PathBuf::from(OsString::from_vec(bytes))
+}
+
+/// A field of proc_pid_stat(5) behind the name, numbered from 1 as there.
+pub fn stat_field(pid: i32, number: usize) -> Option<String> {
+    let stat = fs::read(format!("/proc/{pid}/stat")).ok()?;
+    // The name is in parentheses and may hold anything, so fields are counted from the last.
+    let end = stat.iter().rposition(|&byte| byte == b')')?;
+    let text = std::str::from_utf8(&stat[end + 1..]).ok()?;
+    text.split_ascii_whitespace().nth(number.checked_sub(3)?).map(str::to_owned)
+}
+
+/// The process's parent; 0 where that is outside of this pid namespace.
+pub fn parent(pid: i32) -> Option<i32> {
+    stat_field(pid, 4)?.parse().ok()
+}
+
+/// When the process started, in clock ticks after boot.
+pub fn started(pid: i32) -> Option<u64> {
+    stat_field(pid, 22)?.parse().ok()
+}
+
+/// The inode number of the namespace of this kind that the process is in, by its link.
+pub(super) fn namespace(pid: i32, kind: Kind) -> Option<u64> {
+    let link = fs::read_link(format!("/proc/{pid}/ns/{}", kind.proc_name())).ok()?;
+    inode_of(link.as_os_str().as_encoded_bytes())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn ids_come_from_the_outer_namespace_inwards() {
+        assert_eq!(nspid("Name:\tx\nNSpid:\t4194303\t7\t1\n"), [4_194_303, 7, 1]);
+    }
+
+    #[test]
+    fn this_process_has_a_parent_and_a_start() {
+        let own = std::process::id() as i32;
+        assert_eq!(parent(own), Some(std::os::unix::process::parent_id() as i32));
+        assert!(started(own).is_some_and(|ticks| ticks > 0));
+        assert_eq!(parent(i32::MAX), None);
+    }
+}
