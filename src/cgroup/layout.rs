@@ -1,6 +1,5 @@
 //! Where the cgroup file systems are on this machine, and where in them a container belongs.
 
-use std::borrow::Cow;
 use std::cell::OnceCell;
 use std::path::{Component, Path, PathBuf};
 
@@ -9,6 +8,7 @@ use rustix::io::Errno;
 
 use super::{Controller, file};
 use crate::error::{Attempt, Error, Result};
+use crate::sys::mountinfo;
 
 /// Where every distribution and engine mounts them.
 const ROOT: &str = "/sys/fs/cgroup";
@@ -234,15 +234,9 @@ fn own_dir(hierarchy: &Hierarchy) -> Result<PathBuf> {
 /// # Errors
 /// The process is gone.
 pub fn mount_points_of(pid: rustix::process::Pid) -> Result<Vec<PathBuf>> {
-    let file = format!("/proc/{}/mountinfo", pid.as_raw_pid());
-    let mounts = file::read_path(Path::new(&file)).attempt(|| format!("read {file}"))?;
-    let of_cgroups = mounts.lines().filter_map(|line| {
-        let (before, after) = line.split_once(" - ")?;
-        let is_cgroup = matches!(after.split(' ').next()?, "cgroup" | "cgroup2");
-        let point = before.split(' ').nth(4).filter(|_| is_cgroup)?;
-        Some(PathBuf::from(unescape(point).into_owned()))
-    });
-    Ok(of_cgroups.collect())
+    let mounts = mountinfo::read(pid.as_raw_pid())?;
+    let of_cgroups = mountinfo::lines(&mounts).filter(|mount| matches!(mount.kind, b"cgroup" | b"cgroup2"));
+    Ok(of_cgroups.map(|mount| mount.point()).collect())
 }
 
 /// Whether a path of `/proc/PID/cgroup` is outside the cgroup namespace: it begins with `/..` then.
@@ -303,31 +297,16 @@ impl Mount {
 }
 
 fn read_mounts() -> Result<Vec<Mount>> {
-    let content = std::fs::read_to_string("/proc/self/mountinfo").attempt(|| "read /proc/self/mountinfo")?;
-    Ok(content.lines().filter_map(parse_mount).collect())
+    Ok(parse_mounts(&mountinfo::read("self")?))
 }
 
-/// A line of mountinfo, proc_pid_mountinfo(5), when it is a v1 hierarchy.
-fn parse_mount(line: &str) -> Option<Mount> {
-    let (before, after) = line.split_once(" - ")?;
-    let mut after = after.split(' ');
-    if after.next()? != "cgroup" {
-        return None;
-    }
-    let mut before = before.split(' ').skip(3);
-    let root = unescape(before.next()?).into_owned().into();
-    let point = unescape(before.next()?).into_owned().into();
-    Some(Mount { root, point, options: after.nth(1)?.to_owned() })
-}
-
-/// Undoes `\040` and the like.
-pub(super) fn unescape(field: &str) -> Cow<'_, str> {
-    if !field.contains('\\') {
-        return Cow::Borrowed(field);
-    }
-    [("\\040", " "), ("\\011", "\t"), ("\\012", "\n"), ("\\134", "\\")]
-        .iter()
-        .fold(Cow::Borrowed(field), |text, (from, to)| Cow::Owned(text.replace(from, to)))
+/// The v1 hierarchies in a mountinfo.
+fn parse_mounts(mounts: &[u8]) -> Vec<Mount> {
+    let of_v1 = mountinfo::lines(mounts).filter(|mount| mount.kind == b"cgroup");
+    let options = |mount: &mountinfo::Line<'_>| String::from_utf8_lossy(mount.super_options).into_owned();
+    of_v1
+        .map(|mount| Mount { root: mountinfo::unescape(mount.root), point: mount.point(), options: options(&mount) })
+        .collect()
 }
 
 /// Where in the hierarchies a container belongs: `linux.cgroupsPath`, or a place of its own.
@@ -415,11 +394,11 @@ mod tests {
     fn reads_v1_hierarchies_out_of_mountinfo() {
         let line =
             "34 25 0:30 /docker/x /sys/fs/cg\\040roup/cpu,cpuacct rw,nosuid shared:9 - cgroup cgroup rw,cpu,cpuacct";
-        let mount = parse_mount(line).unwrap();
+        let [mount] = &parse_mounts(line.as_bytes())[..] else { panic!("not one hierarchy: {line}") };
         assert_eq!(mount.root, Path::new("/docker/x"));
         assert_eq!(mount.point, Path::new("/sys/fs/cg roup/cpu,cpuacct"));
         assert!(mount.holds(Controller::Cpuacct) && !mount.holds(Controller::Memory));
-        assert_eq!(parse_mount("30 25 0:26 / /sys/fs/cgroup/unified rw - cgroup2 cgroup rw"), None);
+        assert!(parse_mounts(b"30 25 0:26 / /sys/fs/cgroup/unified rw - cgroup2 cgroup rw").is_empty());
     }
 
     #[test]

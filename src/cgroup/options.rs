@@ -5,8 +5,8 @@ use std::path::PathBuf;
 use rustix::fs::CWD;
 use rustix::mount::{FsPickFlags, fsconfig_reconfigure, fsconfig_set_flag, fspick};
 
-use super::layout::unescape;
 use crate::error::{Attempt, Result};
+use crate::sys::mountinfo::{self, Line};
 
 /// The options of the tree at one time, and where it is mounted.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -18,20 +18,17 @@ pub struct TreeOptions {
 impl TreeOptions {
     /// Those of now; `None` where no tree is mounted.
     pub fn now() -> Option<TreeOptions> {
-        std::fs::read_to_string("/proc/self/mountinfo").ok()?.lines().find_map(TreeOptions::parse)
+        mountinfo::lines(&mountinfo::read("self").ok()?).find_map(TreeOptions::of)
     }
 
-    /// A line of mountinfo, proc_pid_mountinfo(5), when it is the whole tree.
-    fn parse(line: &str) -> Option<TreeOptions> {
-        let (before, after) = line.split_once(" - ")?;
-        let mut before = before.split(' ').skip(3);
-        let (root, mount) = (before.next()?, before.next()?);
-        let mut after = after.split(' ');
-        if after.next()? != "cgroup2" || root != "/" {
+    /// Those of a mount, when it is the whole tree.
+    fn of(mount: Line<'_>) -> Option<TreeOptions> {
+        if mount.kind != b"cgroup2" || mount.root != b"/" {
             return None;
         }
-        let words = after.nth(1)?.split(',').filter(|word| !matches!(*word, "rw" | "ro"));
-        Some(TreeOptions { mount: unescape(mount).into_owned().into(), words: words.map(str::to_owned).collect() })
+        let options = std::str::from_utf8(mount.super_options).ok()?;
+        let words = options.split(',').filter(|word| !matches!(*word, "rw" | "ro"));
+        Some(TreeOptions { mount: mount.point(), words: words.map(str::to_owned).collect() })
     }
 
     /// Puts them back if somebody has taken them away by mounting the tree anew in the first cgroup namespace. CRIU does.
@@ -61,10 +58,11 @@ mod tests {
     fn a_line_tells_them() {
         let line =
             "30 24 0:26 / /sys/fs/cgroup\\040x rw,nosuid shared:4 - cgroup2 cgroup2 rw,nsdelegate,memory_recursiveprot";
-        let options = TreeOptions::parse(line).unwrap();
+        let of = |line: &str| TreeOptions::of(Line::parse(line.as_bytes()).unwrap());
+        let options = of(line).unwrap();
         assert_eq!(options.mount, PathBuf::from("/sys/fs/cgroup x"));
         assert_eq!(options.words, ["nsdelegate", "memory_recursiveprot"]);
-        assert_eq!(TreeOptions::parse(&line.replace("0:26 / ", "0:26 /a ")), None);
-        assert_eq!(TreeOptions::parse(&line.replace("- cgroup2", "- cgroup")), None);
+        assert_eq!(of(&line.replace("0:26 / ", "0:26 /a ")), None);
+        assert_eq!(of(&line.replace("- cgroup2", "- cgroup")), None);
     }
 }

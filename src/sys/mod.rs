@@ -14,6 +14,7 @@ pub mod kcmp;
 pub mod keyring;
 pub mod libc_start;
 pub mod mount;
+pub mod mountinfo;
 pub mod mountlist;
 pub mod net;
 pub mod regex;

@@ -103,3 +103,10 @@ fn what_the_host_mounts_below_the_root_later_stays_outside() {
          mount -t tmpfs none $R/tmp; touch $R/tmp/leaked $R/go) &";
     run_after(&container, script).ok().says("");
 }
+
+#[test]
+fn a_mount_of_the_host_whose_path_is_no_utf8_is_in_nobodys_way() {
+    let container = Container::new().set("/linux/rootfsPropagation", "rshared");
+    let script = "M=$(printf '%s/m\\377' $DIR); mkdir $M; mount -t tmpfs none $M; mount --make-rshared /";
+    run_after(&container, script).ok();
+}

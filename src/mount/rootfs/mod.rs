@@ -22,6 +22,7 @@ use super::path::Create;
 use super::{Options, Propagation};
 use crate::error::{Attempt, Error, Result};
 use crate::sys::fd::Kept;
+use crate::sys::mountinfo;
 use kept::{cloned, open_or_create, place};
 
 /// What a mount shows.
@@ -257,17 +258,8 @@ fn mount_at(there: BorrowedFd<'_>) -> Result<Option<u64>, Errno> {
 /// Whether the mount that has its root here is shared with others; `None` where no mount has.
 fn shares(folder: BorrowedFd<'_>) -> Result<Option<bool>, Errno> {
     let Some(id) = mount_at(folder)? else { return Ok(None) };
-    let mounts = std::fs::read_to_string("/proc/self/mountinfo")
-        .map_err(|error| Errno::from_io_error(&error).unwrap_or(Errno::IO))?;
-    // proc_pid_mountinfo(5): the optional fields are from the seventh on to a hyphen.
-    let is_shared = mounts
-        .lines()
-        .map(|line| line.split(' '))
-        .find_map(|mut fields| (fields.next()?.parse() == Ok(id)).then_some(fields))
-        .is_some_and(|fields| {
-            fields.skip(5).take_while(|field| *field != "-").any(|field| field.starts_with("shared:"))
-        });
-    Ok(Some(is_shared))
+    let mounts = mountinfo::read("self").map_err(|error| error.errno().unwrap_or(Errno::IO))?;
+    Ok(Some(mountinfo::lines(&mounts).any(|mount| u64::from(mount.id) == id && mount.is_shared())))
 }
 
 impl Source {
@@ -343,15 +335,12 @@ impl Built<'_> {
 
 /// Moved over, the old root stays underneath: the host's full views of /proc and /sys must not be reachable through it.
 fn hide_system_mounts(root: &Path) {
-    let Ok(mounts) = std::fs::read_to_string("/proc/self/mountinfo") else { return };
-    let below_proc_or_sys: Vec<&str> = mounts
-        .lines()
-        .filter_map(|line| line.split(' ').nth(4))
-        .filter(|point| {
-            (point.starts_with("/proc") || point.starts_with("/sys")) && !Path::new(point).starts_with(root)
-        })
-        .collect();
-    for point in below_proc_or_sys.into_iter().rev() {
-        let _ = rustix::mount::unmount(point, UnmountFlags::DETACH);
+    let Ok(mounts) = mountinfo::read("self") else { return };
+    let is_of_system = |point: &PathBuf| {
+        let text = point.as_os_str().as_encoded_bytes();
+        (text.starts_with(b"/proc") || text.starts_with(b"/sys")) && !point.starts_with(root)
+    };
+    for point in mountinfo::lines(&mounts).rev().map(|mount| mount.point()).filter(is_of_system) {
+        let _ = rustix::mount::unmount(&point, UnmountFlags::DETACH);
     }
 }
