@@ -93,11 +93,28 @@ impl Layout {
     /// # Errors
     /// There is none, or `/proc` is not mounted.
     pub fn detect() -> Result<Layout> {
+        Layout::detect_by("/proc/self/cgroup")
+    }
+
+    /// The hierarchies with the places of the process `pid` in them, instead of this one's.
+    ///
+    /// # Errors
+    /// As [`Layout::detect`], and when the process is gone.
+    pub(super) fn of_process(pid: rustix::process::Pid) -> Result<Layout> {
+        let proc_file = format!("/proc/{}/cgroup", pid.as_raw_pid());
+        let layout = Layout::detect_by(&proc_file)?;
+        if let ([hierarchy], true) = (&layout.hierarchies[..], layout.is_unified()) {
+            let _ = hierarchy.own.set(own_unified(&proc_file)?);
+        }
+        Ok(layout)
+    }
+
+    fn detect_by(proc_file: &str) -> Result<Layout> {
         let root = Path::new(ROOT);
         if file_system(root) == Ok(CGROUP2_SUPER_MAGIC) {
             return Ok(Layout::unified(root));
         }
-        let own = file::read_path(Path::new("/proc/self/cgroup")).attempt(|| "read /proc/self/cgroup")?;
+        let own = file::read_path(Path::new(proc_file)).attempt(|| format!("read {proc_file}"))?;
         let hybrid = file_system(Path::new(HYBRID)) == Ok(CGROUP2_SUPER_MAGIC);
         let mut hierarchies = Vec::new();
         let mut mounts = None;
@@ -163,6 +180,18 @@ impl Layout {
         Ok(self.hierarchies.iter().zip(paths).map(place).collect())
     }
 
+    /// Where the process that the layout was detected by is in each hierarchy.
+    ///
+    /// # Errors
+    /// It is outside of what is mounted here.
+    pub(super) fn own_places(&self) -> Result<Vec<Place>> {
+        let place = |hierarchy: &Hierarchy| {
+            let (controllers, mount) = (hierarchy.controllers.clone(), hierarchy.mount.clone());
+            own_dir(hierarchy).map(|path| Place { controllers, mount, path })
+        };
+        self.hierarchies.iter().map(place).collect()
+    }
+
     /// The cgroup of a process in the unified hierarchy, below its mount point.
     ///
     /// # Errors
@@ -208,7 +237,7 @@ impl Layout {
     }
 }
 
-/// The directory of this process's own cgroup on v1. What `/proc/self/cgroup` says is seen from the root of the cgroup
+/// The directory of the process's own cgroup. What `/proc/PID/cgroup` says is seen from the root of the cgroup
 /// namespace; a container without one may have a part of the hierarchy mounted, which only mountinfo tells.
 fn own_dir(hierarchy: &Hierarchy) -> Result<PathBuf> {
     let full = hierarchy.own()?;
@@ -225,7 +254,7 @@ fn own_dir(hierarchy: &Hierarchy) -> Result<PathBuf> {
         .and_then(|mount| full.strip_prefix(&mount.root).ok());
     below.filter(|below| !leads_out(below)).map(|below| hierarchy.mount.join(below)).ok_or_else(|| {
         let (own, mount) = (full.display(), hierarchy.mount.display());
-        Error::unsupported(format!("this process's own cgroup {own} is not below what is mounted on {mount}"))
+        Error::unsupported(format!("cgroup {own} is not below what is mounted on {mount}"))
     })
 }
 

@@ -95,22 +95,6 @@ impl Cgroup {
         }
         Ok(cgroup)
     }
-
-    /// The cgroup that a process of the container is in on v2, at or below the container's own: where another one goes
-    /// when the container's own takes none (EBUSY: init has moved into a child cgroup and enabled controllers).
-    /// `None` on v1, and when the process is elsewhere.
-    ///
-    /// # Errors
-    /// The process is gone.
-    pub fn of_process(&self, pid: rustix::process::Pid) -> Result<Option<Cgroup>> {
-        let Some(dir) = self.unified_dir().filter(|_| self.unified) else { return Ok(None) };
-        let own = layout::own_unified(&format!("/proc/{}/cgroup", pid.as_raw_pid()))?;
-        let path = Path::new("/sys/fs/cgroup").join(own.strip_prefix("/").unwrap_or(&own));
-        if !path.starts_with(dir) || layout::clean(&path) != path {
-            return Ok(None);
-        }
-        Cgroup::open(&[(String::new(), path)].into()).map(Some)
-    }
 }
 
 /// Whether a path has more `..` than names before them.

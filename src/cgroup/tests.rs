@@ -635,9 +635,12 @@ fn a_cgroup_with_controllers_for_its_children_takes_no_process() {
     assert!(error.contains(&format!("adding pid {} to cgroups: ", another.0.id())), "{error}");
     assert!(error.ends_with(": Device or resource busy"), "{error}");
     // Where init is there is room.
-    let found = outer.0.of_process(init.pid()).unwrap().unwrap();
+    let found = outer.0.of_process(init.pid()).unwrap();
     assert_eq!(found.paths(), inner.paths());
-    assert!(outer.0.of_process(another.pid()).unwrap().is_none());
+    assert_eq!(outer.0.left_by(init.pid()).unwrap(), None);
+    let left = outer.0.left_by(another.pid()).unwrap().unwrap();
+    assert_eq!(Some(left.from.as_path()), outer.0.path(Controller::Unified));
+    assert!(!left.to.starts_with(&left.from), "{left:?}");
 }
 
 #[test]

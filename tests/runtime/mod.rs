@@ -20,6 +20,7 @@ mod list;
 mod logs;
 mod masks;
 mod mounts;
+mod moved;
 mod network;
 mod pause;
 mod preserve_fds;

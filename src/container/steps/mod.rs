@@ -6,6 +6,7 @@ pub mod hooks;
 pub mod init;
 pub mod network;
 pub mod notify;
+pub mod processes;
 pub mod sd_notify;
 pub mod systemd;
 pub mod wait;

@@ -10,6 +10,7 @@ use crate::cgroup::{Cgroup, Stats};
 use crate::container::record::instance::Container;
 use crate::container::record::runtime::Runtime;
 use crate::container::record::state::Status;
+use crate::container::steps::processes;
 use crate::error::{Error, Kind, Result};
 
 #[derive(Serialize)]
@@ -51,6 +52,7 @@ pub fn events(
         return Err(Error::new(Kind::State, format!("container not running: container with id {id} is not running")));
     }
     container.must_have_cgroup("there are no statistics")?;
+    processes::must_be_in_its_cgroup(&container, "what that uses is not what the container uses")?;
     let cgroup = container.cgroup()?;
     if once {
         return write_stats(&cgroup, id, write);

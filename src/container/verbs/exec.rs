@@ -91,7 +91,9 @@ pub fn exec(
     let mut cgroup = own_cgroup(&container, options)?;
     let entrances = match &mut cgroup {
         // Affinities come before and after the cgroup, and are the parent's to set.
-        Some(cgroup) if !cgroup.is_unified() && !process.has_affinity() => Some(cgroup.entrances()?),
+        Some(cgroup) if !cgroup.is_unified() && !process.has_affinity() => {
+            Some(entrances(&container, options, cgroup)?)
+        }
         _ => None,
     };
     let ignored_signals = crate::container::record::state::own_stat().ignored;
@@ -133,8 +135,8 @@ pub fn exec(
         process.set_initial_affinity(pid)?;
         if let Some(cgroup) = &mut cgroup {
             match cgroup.join_rest(pid, is_born, joins_itself) {
-                Err(error) if error.errno() == Some(Errno::BUSY) && options.cgroup.is_empty() => {
-                    below(&container, cgroup)?.ok_or(error)?.join(Some(pid))?;
+                Err(error) if takes_none(&error) && options.cgroup.is_empty() => {
+                    now(&container, cgroup)?.ok_or(error)?.join(Some(pid))?;
                 }
                 Err(error) if error.is_denied() && options.cgroup.is_empty() => {
                     container.state.systemd_unit.as_ref().ok_or(error)?.attach(pid)?;
@@ -209,10 +211,26 @@ fn setgroups_denied(pid: i32) -> bool {
     std::fs::read_to_string(format!("/proc/{pid}/setgroups")).is_ok_and(|text| text.starts_with("deny"))
 }
 
-/// Where the container's first process is in a cgroup that takes none: its processes moved down, so that it could pass
-/// controllers on.
-fn below(container: &Container, cgroup: &Cgroup) -> Result<Option<Cgroup>> {
-    Pid::from_raw(container.state.init_process_pid).map_or(Ok(None), |init| cgroup.of_process(init))
+/// Whether a cgroup takes no process: it passes controllers on (EBUSY), or is gone.
+fn takes_none(error: &Error) -> bool {
+    matches!(error.errno(), Some(Errno::BUSY | Errno::NOENT | Errno::NODEV))
+}
+
+/// Where the container's first process is, when the container's own cgroup takes none: its processes moved down, so that it
+/// could pass controllers on, or elsewhere altogether, and removed it.
+fn now(container: &Container, cgroup: &Cgroup) -> Result<Option<Cgroup>> {
+    Pid::from_raw(container.state.init_process_pid).map(|init| cgroup.of_process(init)).transpose()
+}
+
+/// The files by which the child joins the hierarchies of v1.
+fn entrances(container: &Container, options: &Options, cgroup: &mut Cgroup) -> Result<Entrances> {
+    match cgroup.entrances() {
+        Err(error) if takes_none(&error) && options.cgroup.is_empty() => {
+            *cgroup = now(container, cgroup)?.ok_or(error)?;
+            cgroup.entrances()
+        }
+        opened => opened,
+    }
 }
 
 /// The container's cgroup, or the one below it that is asked for.
@@ -237,7 +255,13 @@ fn start(
     body: impl Fn(&mut Born) -> Result<Infallible>,
 ) -> Result<(Child, bool)> {
     let fd = match cgroup {
-        Some(cgroup) if plan.is_cloned_in_own_cgroup_namespace() => cgroup.fd_for_clone()?,
+        Some(cgroup) if plan.is_cloned_in_own_cgroup_namespace() => match cgroup.fd_for_clone() {
+            Err(error) if takes_none(&error) && options.cgroup.is_empty() => {
+                let now = now(container, cgroup)?.ok_or(error)?;
+                return Ok((launch(plan, targets, now.fd_for_clone()?, body)?, true));
+            }
+            opened => opened?,
+        },
         _ => None,
     };
     let (Some(cgroup), Some(fd)) = (cgroup, fd) else { return Ok((launch(plan, targets, None, body)?, false)) };
@@ -246,9 +270,9 @@ fn start(
         Err(error) if !cgroup.is_unified() && is_refusal_of_unified(&error) => {
             Ok((launch(plan, targets, None, &body)?, false))
         }
-        Err(error) if error.errno() == Some(Errno::BUSY) && options.cgroup.is_empty() => {
-            let below = below(container, cgroup)?.ok_or(error)?;
-            Ok((launch(plan, targets, below.fd_for_clone()?, &body)?, true))
+        Err(error) if takes_none(&error) && options.cgroup.is_empty() => {
+            let now = now(container, cgroup)?.ok_or(error)?;
+            Ok((launch(plan, targets, now.fd_for_clone()?, &body)?, true))
         }
         // A user may move processes within what is theirs; systemd can bring one there.
         Err(error) if container.state.systemd_unit.is_some() && error.is_denied() => {

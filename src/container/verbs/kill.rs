@@ -7,6 +7,7 @@ use rustix::process::Signal;
 
 use crate::container::record::instance::Container;
 use crate::container::record::runtime::Runtime;
+use crate::container::steps::processes;
 use crate::error::{Attempt, Error, Kind, Result};
 use crate::sys;
 
@@ -23,6 +24,9 @@ pub fn kill(runtime: &Runtime, id: &str, signal: i32, all: bool) -> Result<()> {
     if all {
         let signal = Signal::from_named_raw(signal)
             .ok_or_else(|| Error::invalid(format!("signal {signal} cannot be sent to all processes")))?;
+        if processes::left_cgroup(&container)?.is_some() {
+            return processes::signal_each(&container, signal);
+        }
         return match container.cgroup()?.kill(signal) {
             // Without a cgroup, or with one that has gone with its last process, there is the first process or nobody.
             Err(error) if error.kind() == Kind::NotFound => match container.state.open_init() {

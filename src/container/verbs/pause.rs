@@ -5,6 +5,7 @@ use rustix::process::Pid;
 use crate::container::record::instance::Container;
 use crate::container::record::runtime::Runtime;
 use crate::container::record::state::Status;
+use crate::container::steps::processes;
 use crate::error::{Error, Kind, Result};
 
 /// Stops every process of the container `id`, without their noticing.
@@ -14,7 +15,10 @@ use crate::error::{Error, Kind, Result};
 pub fn pause(runtime: &Runtime, id: &str) -> Result<()> {
     let container = Container::load(runtime, id)?;
     match container.status()? {
-        Status::Running | Status::Created => container.cgroup()?.freeze(),
+        Status::Running | Status::Created => {
+            processes::must_be_in_its_cgroup(&container, "it cannot be paused")?;
+            container.cgroup()?.freeze()
+        }
         other => {
             Err(Error::new(Kind::State, format!("container not running: cannot pause container {id}, it is {other}")))
         }
@@ -38,12 +42,9 @@ pub fn resume(runtime: &Runtime, id: &str) -> Result<()> {
 /// The processes of the container `id`, in the runtime's pid namespace.
 ///
 /// # Errors
-/// When it is not there, or its cgroups cannot be read.
+/// As [`processes::list`], and when it is not there.
 pub fn processes(runtime: &Runtime, id: &str) -> Result<Vec<Pid>> {
     let container = Container::load(runtime, id)?;
     container.must_have_cgroup("its processes cannot be listed")?;
-    match container.cgroup()?.processes(true) {
-        Err(error) if error.errno() == Some(rustix::io::Errno::NOENT) => Ok(Vec::new()),
-        other => other,
-    }
+    processes::list(&container)
 }

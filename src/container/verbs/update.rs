@@ -8,6 +8,7 @@ use crate::container::record::runtime::Runtime;
 use crate::container::record::state::Status;
 use crate::container::spec::config::Config;
 use crate::container::spec::resources;
+use crate::container::steps::processes;
 use crate::error::{Error, Kind, Result};
 
 /// Sets `change` on the container `id`, and keeps it for later updates. What it leaves out stays.
@@ -19,6 +20,7 @@ pub fn update(runtime: &Runtime, id: &str, change: &LinuxResources) -> Result<()
     if container.status()? == Status::Stopped {
         return Err(Error::new(Kind::State, format!("container not running: cannot update container {id}")));
     }
+    processes::must_be_in_its_cgroup(&container, "limits set there would not hold for it")?;
     let mut config = Config::kept_in(&container.folder)?.into_spec()?;
     let linux = config.linux_mut().get_or_insert_default();
     let before = linux.resources().clone().unwrap_or_default();
