@@ -68,10 +68,7 @@ impl Target {
         if let Ok(number) = text.parse::<u64>() {
             return match i32::try_from(number) {
                 Ok(pid) if Path::new(&format!("/proc/{pid}")).exists() => Ok(Target::Process(pid)),
-                Ok(pid) => match nskit::inspect::containers::find(text) {
-                    Ok((container, pid)) => Ok(Target::Container(Box::new(container), pid)),
-                    Err(_) => Err(proc::absent(pid).into()),
-                },
+                Ok(pid) => Err(proc::absent(pid).into()),
                 Err(_) => Ok(Target::Namespace(Named { kind: None, inode: number })),
             };
         }

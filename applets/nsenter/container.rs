@@ -43,17 +43,24 @@ pub(super) fn choose(voice: &Voice, options: &mut Options) -> Result<(), Failure
     Ok(())
 }
 
-/// `error`, and why what was given for a target is no container either.
-pub(super) fn not_found(error: Error, name: &OsStr, why: &Error) -> Failure {
-    // Who gave a number, with or without an inode, meant a process.
-    let mut number = name.as_encoded_bytes().split(|byte| *byte == b':').next().unwrap_or_default().iter();
-    let is_name = error.errno() == Some(Errno::INVAL) && !number.all(u8::is_ascii_digit);
-    let hint = match why.kind() {
-        ErrorKind::NotFound => is_name.then(|| unknown(name)),
-        // Such as that it is not running, or could be any of several.
-        _ => Some(why.to_string()),
-    };
-    Failure { error, hint: hint.map(Into::into) }
+/// The first process of the container that `--target` names, where its argument is no process: `error` says why not.
+///
+/// A number is a process, even one that no process can have: engines print 0 for a container that has stopped, and scripts pass
+/// it on. An id that happens to begin with it is not what they mean.
+pub(super) fn find_target(name: &OsStr, error: Error) -> Result<Pid, Failure> {
+    let mut before_colon = name.as_encoded_bytes().split(|byte| *byte == b':').next().unwrap_or_default().iter();
+    if error.errno() != Some(Errno::INVAL) || before_colon.all(u8::is_ascii_digit) {
+        let hint = (name == "0").then(|| "an engine says 0 for a container that has stopped: start it first".into());
+        return Err(Failure { error, hint });
+    }
+    find(name).map_err(|why| {
+        let hint = match why.kind() {
+            ErrorKind::NotFound => unknown(name),
+            // Such as that it is not running, or could be any of several.
+            _ => why.to_string(),
+        };
+        Failure { error, hint: Some(hint.into()) }
+    })
 }
 
 /// `error`, that there is no target, and what the first word is, which could have been a container's name.

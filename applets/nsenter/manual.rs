@@ -8,7 +8,7 @@ Of a process: --target PID says which, and options without an argument which of 
 them with -a. PID:INODE is a process whose pidfd has this inode, so that no later process with the same number is meant.
 
 Of a container: nsenter CONTAINER PROGRAM, and --target CONTAINER. CONTAINER is an id, the beginning of one that no other has, \
-a name, POD/NAME or NAMESPACE/POD/NAME, of Docker, containerd, Podman, cri-o, LXC, or an OCI runtime; ns-inspect lists them. \
+a name, POD/NAME or NAMESPACE/POD/NAME, of Docker, containerd, Podman, cri-o, LXC, or an OCI runtime; ns-inspect lists them. Digits alone are a process, never a container. \
 All namespaces of its first process are entered but those that the caller is in, unless options name some. It is entered as \
 root where its user namespace has one, without the caller's groups where they can be dropped. Options come before CONTAINER. \
 Whoever started a container without privilege can enter it so.

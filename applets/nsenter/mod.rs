@@ -258,8 +258,7 @@ impl Options {
                     Ok(target) => target,
                     Err(error) => {
                         self.is_container = true;
-                        let found = container::find(given);
-                        (found.map_err(|why| container::not_found(error, given, &why))?, None)
+                        (container::find_target(given, error)?, None)
                     }
                 };
                 self.target = Some(pid);

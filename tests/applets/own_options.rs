@@ -138,10 +138,16 @@ struct Listed(PathBuf);
 
 impl Listed {
     fn new(container: &Container) -> Listed {
-        let folder = Path::new("/run/nskit").join(&container.id);
+        Listed::called(container, &container.id)
+    }
+
+    /// The container's state under another id.
+    fn called(container: &Container, id: &str) -> Listed {
+        let folder = Path::new("/run/nskit").join(id);
         fs::create_dir_all(&folder).expect("create the folder of states");
         let state = container.state_root().join(&container.id).join("state.json");
-        fs::copy(state, folder.join("state.json")).expect("copy the state");
+        let state = fs::read_to_string(state).expect("read the state").replace(&container.id, id);
+        fs::write(folder.join("state.json"), state).expect("copy the state");
         Listed(folder)
     }
 }
@@ -166,6 +172,22 @@ fn a_container_is_entered_by_name() {
         .exits(1)
         .complains("no namespace specified")
         .complains("no container is called \"nskit-test-no-such\"");
+}
+
+#[test]
+fn a_number_is_a_process_and_never_a_container_whose_id_begins_with_it() {
+    let container = Container::running();
+    for number in ["0", "4194305"] {
+        let id = format!("{number}{}", container.id);
+        let _listed = Listed::called(&container, &id);
+        run(&["nsenter", "-t", &id, "-u", "hostname"]).ok().says("test");
+        run(&["nsenter", "-t", number, "-u", "hostname"]).exits(1).says("").complains(number);
+        run(&["nsenter", number, "hostname"]).exits(1).says("").complains("no namespace specified");
+        run(&["ns-inspect", "enter", number]).exits(1).says("").complains(number);
+    }
+    run(&["nsenter", "-t", "0", "-u", "hostname"])
+        .complains("failed to parse PID argument '0': Numerical result out of range")
+        .complains("hint: an engine says 0 for a container that has stopped");
 }
 
 #[test]

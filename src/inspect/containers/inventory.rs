@@ -180,9 +180,14 @@ impl Inventory {
 ///
 /// What is on disk is looked at first; processes only where that does not tell, or is known not to be all.
 ///
+/// Digits alone are a process's number and never name a container, not even one whose id begins with them.
+///
 /// # Errors
 /// As [`Inventory::find`]; also `State` where the container has no process.
 pub fn find(text: &str) -> Result<(Container, i32)> {
+    if !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit()) {
+        return Err(Error::new(Kind::NotFound, format!("no container is called '{text}': digits alone are a process")));
+    }
     let quick = Inventory::on_disk();
     if let Ok(container) = quick.find(text)
         && let Some(pid) = container.pid
