@@ -8,7 +8,7 @@ use std::path::Path;
 use nix::sys::signal::Signal;
 use nskit::error::{Attempt, Errno};
 use nskit::launch::relay::Blocked;
-use nskit::namespace::Kind;
+use nskit::namespace::{Kind, open_without_waiting};
 use nskit::namespace::idmap::Ids;
 use nskit::sys::clone::{Clone3, Forked, clone3};
 use nskit::sys::ioctl;
@@ -257,8 +257,7 @@ fn opened(place: Place, target: Option<Pid>, name: &str) -> Result<Option<OwnedF
 }
 
 fn open_directory(path: &Path) -> Result<OwnedFd> {
-    rustix::fs::open(path, OFlags::RDONLY | OFlags::CLOEXEC, Mode::empty())
-        .attempt(|| "cannot open current working directory")
+    open_without_waiting(path).attempt(|| "cannot open current working directory")
 }
 
 /// The user namespace above the target's, or above that of the first namespace that was given.

@@ -5,10 +5,9 @@ use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::os::unix::ffi::OsStrExt;
 
 use nskit::error::{Attempt, Errno};
-use nskit::namespace::{Kind, Kinds};
+use nskit::namespace::{Kind, Kinds, open_without_waiting};
 use nskit::sys::clone::setns;
 use nskit::{Error, Result};
-use rustix::fs::{Mode, OFlags};
 use rustix::process::{Pid, PidfdFlags};
 
 use super::number::{self, Bad};
@@ -193,10 +192,9 @@ fn pidfd_with_inode(pid: Pid, inode: u64) -> Result<OwnedFd, Errno> {
     Ok(fd)
 }
 
-/// Opens a file or directory that is to be entered.
+/// Opens a file or directory that is to be entered. Whether it can be is said when it is entered, as by util-linux.
 pub(super) fn open(path: &OsStr) -> Result<OwnedFd> {
-    rustix::fs::open(path, OFlags::RDONLY | OFlags::CLOEXEC, Mode::empty())
-        .attempt(|| format!("cannot open {}", path.to_string_lossy()))
+    open_without_waiting(path.as_ref()).attempt(|| format!("cannot open {}", path.to_string_lossy()))
 }
 
 /// Opens `/proc/PID/NAME`.

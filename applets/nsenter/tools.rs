@@ -8,8 +8,9 @@ use std::os::unix::fs::FileExt;
 use std::path::Path;
 
 use nskit::error::{Attempt, Errno};
+use nskit::namespace::open_without_waiting;
 use nskit::{Error, Result};
-use rustix::fs::{FileType, MemfdFlags, Mode, OFlags, SealFlags};
+use rustix::fs::{FileType, MemfdFlags, SealFlags};
 
 use crate::exec::{self, Environment};
 use crate::hints::Failure;
@@ -110,8 +111,7 @@ fn interpreter(program: &std::fs::File) -> Option<Interpreter> {
 /// A sealed copy of the file at `path`.
 fn sealed(path: &OsStr) -> Result<OwnedFd> {
     let shown = path.to_string_lossy();
-    let source = rustix::fs::open(path, OFlags::RDONLY | OFlags::CLOEXEC, Mode::empty())
-        .attempt(|| format!("cannot open {shown}"))?;
+    let source = open_without_waiting(path.as_ref()).attempt(|| format!("cannot open {shown}"))?;
     let stat = rustix::fs::fstat(&source).attempt(|| format!("cannot open {shown}"))?;
     if FileType::from_raw_mode(stat.st_mode) != FileType::RegularFile {
         return Err(Error::invalid(format!("{shown} is no file: --tools takes a static program")));

@@ -11,4 +11,4 @@ mod target;
 pub use ahead::{Ahead, loopback_up};
 pub use kind::{Kind, Kinds};
 pub use plan::{Plan, Step, in_place, plan};
-pub use target::{Target, TimeOffsets, describe, enter, is_shared_with};
+pub use target::{Target, TimeOffsets, describe, enter, is_shared_with, open_without_waiting};

@@ -9,7 +9,7 @@ use rustix::fs::{Mode, OFlags};
 use rustix::process::{Pid, PidfdFlags};
 
 use super::{Kind, Kinds, Step};
-use crate::error::{Attempt, Result};
+use crate::error::{Attempt, Errno, Error, Result};
 use crate::sys;
 
 /// Whether the process `pid` is in the same namespace of `kind` as this one.
@@ -24,6 +24,15 @@ pub fn is_shared_with(pid: i32, kind: Kind) -> Result<bool> {
     Ok(identity(&"self")? == identity(&pid)?)
 }
 
+/// Opens a file of somebody else's choice for reading: a FIFO without a writer does not block, and a terminal does not become
+/// this process's own.
+///
+/// # Errors
+/// As open(2).
+pub fn open_without_waiting(path: &Path) -> Result<OwnedFd, Errno> {
+    rustix::fs::open(path, OFlags::RDONLY | OFlags::NONBLOCK | OFlags::NOCTTY | OFlags::CLOEXEC, Mode::empty())
+}
+
 /// Something to enter namespaces from, held open so that it cannot change under us.
 #[derive(Debug)]
 pub struct Target {
@@ -34,12 +43,19 @@ pub struct Target {
 impl Target {
     /// The namespace that a file refers to: `/proc/PID/ns/net`, or a file that one is bound to.
     ///
+    /// Any other file is refused before it is opened: a FIFO would block, and some devices act on open(2).
+    ///
     /// # Errors
-    /// As open(2).
+    /// As open(2); of kind `Invalid` for a file that is no namespace.
     pub fn open(path: &Path) -> Result<Target> {
-        let fd = rustix::fs::open(path, OFlags::RDONLY | OFlags::CLOEXEC, Mode::empty())
-            .attempt(|| format!("open namespace {}", path.display()))?;
-        Ok(Target { fd, name: path.display().to_string() })
+        let shown = path.display();
+        let what = || format!("open namespace {shown}");
+        if !sys::ioctl::is_nsfs_path(path).attempt(what)? {
+            return Err(Error::invalid(format!(
+                "{shown} is no namespace: give a file in /proc/PID/ns, or one that a namespace is mounted on"
+            )));
+        }
+        Ok(Target { fd: open_without_waiting(path).attempt(what)?, name: shown.to_string() })
     }
 
     /// The namespaces of a process, all of them by one pidfd (setns(2) takes these from Linux 5.8 on).

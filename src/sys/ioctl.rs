@@ -6,6 +6,7 @@
 
 use std::mem;
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, FromRawFd, OwnedFd};
+use std::path::Path;
 
 use rustix::io::Errno;
 
@@ -104,6 +105,14 @@ fn last_errno() -> Errno {
 /// Whether `fd` is a file on nsfs, that is, a namespace.
 pub fn is_nsfs(fd: impl AsFd) -> bool {
     rustix::fs::fstatfs(fd).is_ok_and(|fs| fs.f_type == NSFS_MAGIC)
+}
+
+/// Whether the file at `path`, which is not opened, is a namespace.
+///
+/// # Errors
+/// As statfs(2).
+pub fn is_nsfs_path(path: &Path) -> Result<bool, Errno> {
+    rustix::fs::statfs(path).map(|fs| fs.f_type == NSFS_MAGIC)
 }
 
 /// The kind of the namespace. Linux 4.11. `None` is a kind that this program does not know.

@@ -2,7 +2,7 @@
 
 use std::fs;
 
-use crate::harness::{Container, Invocation, Output, eventually, nskit, program};
+use crate::harness::{Container, Invocation, Output, TempDir, eventually, nskit, program};
 
 /// A process in namespaces of its own, which ends with the value.
 struct Target {
@@ -151,6 +151,23 @@ fn a_file_that_is_not_there_or_no_namespace_is_an_error_that_names_it() {
     run(&["--uts=/no/such/file", "true"]).exits(1).complains("/no/such/file").complains("No such file").in_one_line();
     // util-linux names the kind of namespace here, and scripts may look for it.
     run(&["--uts=/etc/passwd", "true"]).exits(1).complains("uts");
+}
+
+#[test]
+fn a_fifo_does_not_block() {
+    let target = Target::new();
+    let dir = TempDir::new();
+    let fifo = dir.join("fifo");
+    nix::unistd::mkfifo(&fifo, nix::sys::stat::Mode::S_IRWXU).expect("make a FIFO");
+    let fifo = fifo.to_str().expect("UTF-8");
+    run(&[&format!("--uts={fifo}"), "true"])
+        .exits(1)
+        .complains("reassociate to namespace 'ns/uts' failed: Invalid argument")
+        .complains(&format!("hint: {fifo} is no namespace"));
+    for option in [format!("--root={fifo}"), format!("--wd={fifo}"), format!("--wdns={fifo}")] {
+        run(&["-t", &target.pid, "-u", &option, "true"]).exits(1).complains("Not a directory").in_one_line();
+    }
+    run(&["-t", &target.pid, "-u", &format!("--tools={fifo}"), "true"]).exits(1).complains("is no file").in_one_line();
 }
 
 #[test]

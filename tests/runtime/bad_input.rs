@@ -5,7 +5,7 @@ use std::path::Path;
 
 use serde_json::{Value, json};
 
-use crate::harness::{Container, Peer, eventually, peer, program, skip_on};
+use crate::harness::{Container, Peer, TempDir, eventually, peer, program, skip_on};
 
 /// [`refused`], for words that peers have too, whose logs are others.
 #[track_caller]
@@ -171,6 +171,18 @@ fn a_namespace_whose_path_is_of_another_kind() {
     skip_on!(Runc | Crun, "the peers lose the cause");
     let container = Container::new().namespace("network", Some("/proc/self/ns/uts"));
     refused(&container, &["/proc/self/ns/uts"]);
+}
+
+#[test]
+fn a_namespace_whose_path_is_a_fifo_or_another_file() {
+    skip_on!(Runc | Crun, "the peers wait for somebody to write to the FIFO");
+    let dir = TempDir::new();
+    let fifo = dir.join("fifo");
+    nix::unistd::mkfifo(&fifo, nix::sys::stat::Mode::S_IRWXU).expect("make a FIFO");
+    for path in [fifo.to_str().expect("UTF-8"), "/dev/null", "/etc/passwd", "/proc/self/ns"] {
+        let container = Container::new().namespace("network", Some(path));
+        refused(&container, &[&format!("{path} is no namespace")]);
+    }
 }
 
 #[test]
