@@ -44,6 +44,11 @@ const APPLETS: &[Applet] = &[unshare::APPLET, nsenter::APPLET, ns_inspect::APPLE
 /// [`nskit::sys::start::prepare`], or call it when it is time.
 const LEAN: &[&str] = &["unshare", "nsenter", "runtime"];
 
+/// How far the stack of applets that are not lean must be allowed to grow: with less they would end by SIGSEGV.
+const LEAST_STACK: u64 = 1 << 20;
+/// The stack that they get where it is not.
+const ROOMY_STACK: usize = 2 << 20;
+
 const USAGE: &str = "\
 Usage: nskit APPLET [ARGUMENT]...
    or: APPLET [ARGUMENT]...            (through a link of that name)
@@ -93,11 +98,25 @@ fn run() -> ExitCode {
     }
 }
 
-fn start(applet: &Applet, args: Vec<OsString>) -> ExitCode {
-    if !LEAN.contains(&applet.name) {
-        nskit::sys::start::prepare();
+fn start(applet: &'static Applet, args: Vec<OsString>) -> ExitCode {
+    if LEAN.contains(&applet.name) {
+        return (applet.run)(args);
     }
-    (applet.run)(args)
+    nskit::sys::start::prepare();
+    let limit = rustix::process::getrlimit(rustix::process::Resource::Stack).current;
+    if limit.is_none_or(|limit| limit >= LEAST_STACK) {
+        return (applet.run)(args);
+    }
+    // The limit is on the first thread's stack alone.
+    let thread = std::thread::Builder::new().stack_size(ROOMY_STACK).spawn(move || (applet.run)(args));
+    match thread.map(std::thread::JoinHandle::join) {
+        Ok(Ok(status)) => status,
+        Ok(Err(_)) => ExitCode::FAILURE,
+        Err(error) => {
+            eprintln!("{}: make room for the stack, for which ulimit -s leaves too little: {error}", applet.name);
+            ExitCode::FAILURE
+        }
+    }
 }
 
 /// The last component of a path, without the prefix that links may have.

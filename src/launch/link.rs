@@ -1,7 +1,6 @@
 //! What a child and its parent say to each other: typed messages over a SOCK_SEQPACKET socket pair.
 //!
 //! ```text
-//! carrier ── Pid(n) ─────────────> parent     the child is its sibling, with this pid
 //! child   <────────── Proceed ──── parent     ids are mapped (only with a new user namespace)
 //! child   <────────── Proceed ──── parent     the child is in its cgroup, limits hold
 //! child   ── Reached(Mounted) ───> parent     only when hooks are to run before pivot_root(2), or
@@ -20,7 +19,10 @@
 //! child   ── Failed(error) ──────> parent     instead of any of its messages, and the last
 //! ```
 //!
-//! An end of file before its time means that the other side died; the parent asks waitid(2) what of.
+//! The process between, where there is one, sends Failed as well, or nothing: the parent waits for its end.
+//!
+//! Every wait ends with the other side: the parent holds one end alone, the child the other, and an end of file before its time
+//! means that the other side died. The parent asks waitid(2) what of.
 
 use std::fmt;
 use std::mem::{ManuallyDrop, MaybeUninit};
@@ -29,12 +31,14 @@ use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd, RawFd};
 use rustix::event::{PollFd, PollFlags, Timespec};
 use rustix::io::Errno;
 use rustix::net::{AddressFamily, RecvFlags, SendFlags, SocketFlags, SocketType};
-use rustix::process::{Pid, Signal, WaitOptions};
+use rustix::process::Pid;
 
+use super::relay;
 use crate::error::{Attempt, Error, Kind, Result};
 use crate::seccomp;
 use crate::sys::clone::{Clone3, Forked, clone3, exit_now};
-use crate::sys::fd::{receive_with_fd, send_fd_of_sharer};
+use crate::sys::fd::{close_surely, receive_with_fd, send_fd_of_sharer};
+use crate::sys::signal::die_with_parent;
 
 /// What a child tells its parent that it has reached.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -62,8 +66,6 @@ pub enum Message {
     Proceed,
     /// The child has reached this.
     Reached(Stage),
-    /// The pid of the child, from the process between.
-    Pid(i32),
     /// The number of a descriptor in the child, for pidfd_getfd(2).
     Listener(i32),
     /// That descriptor.
@@ -83,7 +85,6 @@ impl fmt::Display for Message {
             Message::Proceed => "leave to go on",
             Message::Reached(Stage::Mounted) => "word that file systems are mounted",
             Message::Reached(Stage::Ready) => "word of being ready",
-            Message::Pid(_) => "a process id",
             Message::Listener(_) | Message::ListenerItself(_) => "a seccomp listener",
             Message::HandedOver => "word that the seccomp listener is handed over",
             Message::Filter(_) => "a seccomp filter",
@@ -100,11 +101,10 @@ impl Message {
         match self {
             Message::Proceed => vec![0],
             Message::Reached(stage) => vec![1, *stage as u8],
-            Message::Pid(pid) => [&[2][..], &pid.to_ne_bytes()].concat(),
             Message::Listener(fd) => [&[3][..], &fd.to_ne_bytes()].concat(),
             Message::ListenerItself(fd) => Message::Listener(fd.as_raw_fd()).encode(),
-            Message::HandedOver => vec![5],
-            Message::Filter(program) => program.encode(vec![6]),
+            Message::HandedOver => vec![2],
+            Message::Filter(program) => program.encode(vec![5]),
             Message::Failed(error) => {
                 let errno = error.errno().map_or(0, Errno::raw_os_error);
                 let text = error.message().as_bytes();
@@ -119,10 +119,9 @@ impl Message {
             [0] => Message::Proceed,
             [1, 0] => Message::Reached(Stage::Mounted),
             [1, 1] => Message::Reached(Stage::Ready),
-            [2, rest @ ..] => Message::Pid(number(rest)?),
             [3, rest @ ..] => Message::Listener(number(rest)?),
-            [5] => Message::HandedOver,
-            [6, rest @ ..] => Message::Filter(seccomp::Program::decode(rest)?),
+            [2] => Message::HandedOver,
+            [5, rest @ ..] => Message::Filter(seccomp::Program::decode(rest)?),
             [4, kind, rest @ ..] => {
                 let text = String::from_utf8_lossy(rest.get(4..)?).into_owned();
                 let error = Error::new(Kind::from_u8(*kind), text);
@@ -158,6 +157,11 @@ impl Link {
     /// The end that is this connected socket.
     pub fn from_fd(fd: OwnedFd) -> Link {
         Link { fd, put_back: None }
+    }
+
+    /// Closes this end of a link whose other end this process keeps.
+    pub(super) fn leave(self) {
+        close_surely(self.fd);
     }
 
     /// Sends a message.
@@ -310,10 +314,6 @@ impl Link {
     pub fn has_early(&self) -> bool {
         self.put_back.is_some()
     }
-
-    pub(super) fn put_back(&mut self, message: Option<Message>) {
-        self.put_back = message;
-    }
 }
 
 /// A process that sends a seccomp listener for the one that started it, which may be denied that by the filter: it has the
@@ -333,16 +333,36 @@ impl Sender {
     pub fn start(link: &Link) -> Result<Sender> {
         let (hear, tell) = rustix::pipe::pipe_with(rustix::pipe::PipeFlags::CLOEXEC).attempt(|| "create a pipe")?;
         let clone = Clone3 { files: true, ..Clone3::default() };
+        let starter = rustix::process::getpid();
         match clone3(&clone).attempt(|| "start the process that sends the seccomp listener")? {
             Forked::Parent(pid, _) => Ok(Sender { pid, tell, _hear: hear }),
             Forked::Child => {
-                let mut number = [0; 4];
-                let _ = rustix::process::set_parent_process_death_signal(Some(Signal::KILL));
-                if rustix::io::read(&hear, &mut number) == Ok(number.len()) {
-                    let _ = link.send_listener_of_sharer(RawFd::from_ne_bytes(number));
-                }
-                exit_now(0)
+                die_with_parent(starter);
+                exit_now(match Sender::work(&hear, link) {
+                    Ok(()) => 0,
+                    Err(errno) => {
+                        // The starter is under the filter: its own failure may wait for whoever is to get the listener.
+                        let error = Error::os(errno, "send a seccomp listener between parent and child");
+                        let _ = link.send(&Message::Failed(error));
+                        1
+                    }
+                })
             }
+        }
+    }
+
+    /// Its part: sends what it is told to, if anything.
+    fn work(hear: &OwnedFd, link: &Link) -> Result<(), Errno> {
+        let mut number = [0; 4];
+        let length = loop {
+            match rustix::io::read(hear, &mut number) {
+                Err(Errno::INTR) => {}
+                read => break read?,
+            }
+        };
+        match RawFd::from_ne_bytes(number) {
+            listener if length == number.len() && listener >= 0 => link.send_listener_of_sharer(listener),
+            _ => Ok(()),
         }
     }
 
@@ -358,8 +378,14 @@ impl Sender {
     }
 
     /// Waits for its end: the program that this process executes next knows of no child.
-    pub fn reap(&self) {
-        let _ = rustix::process::waitpid(Some(self.pid), WaitOptions::empty());
+    ///
+    /// # Errors
+    /// When it has not sent the listener.
+    pub fn reap(&self) -> Result<()> {
+        match relay::wait(self.pid)? {
+            relay::Ending::Exited(0) => Ok(()),
+            _ => Err(Error::new(Kind::Died, "the process that sends the seccomp listener has not sent it")),
+        }
     }
 }
 

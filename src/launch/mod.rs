@@ -9,11 +9,12 @@ pub mod terminal;
 use std::convert::Infallible;
 use std::os::fd::{BorrowedFd, OwnedFd};
 
-use rustix::process::{Pid, PidfdFlags, Signal, WaitId, WaitIdOptions, WaitOptions};
+use rustix::io::Errno;
+use rustix::process::{Pid, PidfdFlags, Signal, WaitId, WaitIdOptions};
 
 use crate::error::{Attempt, Error, Kind as ErrorKind, Result};
 use crate::namespace::{self, Kind, Kinds, Plan, Target, TimeOffsets};
-use crate::sys::clone::{Clone3, Forked, clone3, exit_now};
+use crate::sys::clone::{Clone3, Forked, SharedPid, clone3, exit_now};
 use link::{Link, Message};
 
 /// The parent's side of a launched process.
@@ -81,44 +82,45 @@ pub fn launch(
     cgroup: Option<BorrowedFd<'_>>,
     body: impl FnOnce(&mut Born) -> Result<Infallible>,
 ) -> Result<Child> {
-    let (mut ours, theirs) = link::pair()?;
-    let clone = Clone3 { namespaces: plan.clone.flags(), pidfd: true, cgroup, ..Clone3::default() };
-    let what = || {
-        if plan.clone.is_empty() {
-            "clone a child process".to_owned()
-        } else {
-            format!("clone a child process with a new {}", namespace::describe(plan.clone))
+    let (ours, theirs) = link::pair()?;
+    let clone = Clone3 { namespaces: plan.clone.flags(), cgroup, ..Clone3::default() };
+    if let Some(steps) = &plan.carrier {
+        return launch_by_carrier(steps, plan, targets, (ours, theirs), &clone, body);
+    }
+    match clone3(&Clone3 { pidfd: true, ..clone }).map_err(|errno| clone_failed(plan, errno))? {
+        Forked::Child => run_child(ours, theirs, plan, body),
+        Forked::Parent(pid, pidfd) => {
+            theirs.leave();
+            let pidfd = pidfd.expect("a pidfd was asked for");
+            Ok(Child { pid, pidfd, link: ours })
         }
-    };
-    let failed = |errno: rustix::io::Errno| {
-        let of_namespaces = errno == rustix::io::Errno::NOSPC && !plan.clone.is_empty();
-        let why = if of_namespaces { ", of which there are as many as /proc/sys/user allows" } else { "" };
-        Error::os(errno, format!("{}{why}", what()))
-    };
-    let Some(steps) = &plan.carrier else {
-        return match clone3(&clone).map_err(failed)? {
-            Forked::Child => run_child(ours, theirs, plan, body),
-            Forked::Parent(pid, pidfd) => {
-                drop(theirs);
-                let pidfd = pidfd.expect("a pidfd was asked for");
-                Ok(Child { pid, pidfd, link: ours })
-            }
-        };
-    };
+    }
+}
+
+/// Has a process between, the carrier, enter namespaces and clone the child, a sibling of its own.
+///
+/// The carrier need not live to tell of the child: its end is what is waited for, and the kernel has stored the child's pid in
+/// memory that both share.
+fn launch_by_carrier(
+    steps: &[namespace::Step],
+    plan: &Plan,
+    targets: &[Target],
+    (mut ours, theirs): (Link, Link),
+    clone: &Clone3<'_>,
+    body: impl FnOnce(&mut Born) -> Result<Infallible>,
+) -> Result<Child> {
+    let store = SharedPid::new().attempt(|| "share memory with the process that enters the namespaces")?;
     match clone3(&Clone3::default()).attempt(|| "clone the process that enters the namespaces")? {
         Forked::Child => {
             let _ends = Ends;
-            drop(ours);
-            let sibling = Clone3 { sibling: true, pidfd: false, ..clone };
+            ours.leave();
+            let sibling = Clone3 { sibling: true, store: Some(&store), ..*clone };
             let cloned = TimeOffsets::open(&plan.time_offsets)
                 .and_then(|offsets| namespace::enter(steps, targets, &offsets))
-                .and_then(|()| clone3(&sibling).map_err(failed));
+                .and_then(|()| clone3(&sibling).map_err(|errno| clone_failed(plan, errno)));
             match cloned {
                 Ok(Forked::Child) => run_child_with(theirs, plan, body),
-                Ok(Forked::Parent(pid, _)) => {
-                    let _ = theirs.send(&Message::Pid(pid.as_raw_nonzero().get()));
-                    exit_now(0)
-                }
+                Ok(Forked::Parent(..)) => exit_now(0),
                 Err(error) => {
                     let _ = theirs.send(&Message::Failed(error));
                     exit_now(1)
@@ -126,40 +128,47 @@ pub fn launch(
             }
         }
         Forked::Parent(carrier, _) => {
-            drop(theirs);
-            let mut early = None;
-            // The child may be quicker to say something than the process between is to name it.
-            let pid = loop {
-                match ours.receive()? {
-                    Some(Message::Pid(pid)) => break Pid::from_raw(pid),
-                    Some(Message::Failed(error)) => {
-                        reap(carrier);
-                        return Err(error);
-                    }
-                    Some(other) if early.is_none() => early = Some(other),
-                    Some(_) | None => break None,
-                }
+            theirs.leave();
+            let ending = relay::wait(carrier);
+            let Some(pid) = store.get() else {
+                return Err(ours.failure().unwrap_or_else(|| carrier_died(ending)));
             };
-            reap(carrier);
-            let pid = pid.ok_or_else(|| {
-                Error::new(ErrorKind::Died, "the process that enters the namespaces died without a word")
-            })?;
             // Ours to reap, so its number cannot have been reused.
             let pidfd = rustix::process::pidfd_open(pid, PidfdFlags::empty())
-                .attempt(|| format!("open child process {}", pid.as_raw_nonzero()))?;
-            ours.put_back(early);
+                .attempt(|| format!("open child process {}", pid.as_raw_nonzero()))
+                .inspect_err(|_| {
+                    let _ = rustix::process::kill_process(pid, Signal::KILL);
+                    let _ = relay::wait(pid);
+                })?;
             Ok(Child { pid, pidfd, link: ours })
         }
     }
 }
 
-fn reap(pid: Pid) {
-    let _ = rustix::process::waitpid(Some(pid), WaitOptions::empty());
+fn clone_failed(plan: &Plan, errno: Errno) -> Error {
+    let mut attempted = "clone a child process".to_owned();
+    if !plan.clone.is_empty() {
+        attempted += &format!(" with a new {}", namespace::describe(plan.clone));
+        if errno == Errno::NOSPC {
+            attempted += ", of which there are as many as /proc/sys/user allows";
+        }
+    }
+    Error::os(errno, attempted)
+}
+
+/// That the process between has ended without a child, and without a word.
+fn carrier_died(ending: Result<relay::Ending>) -> Error {
+    let how = match ending {
+        Ok(relay::Ending::Killed(signal)) => format!("was killed by signal {signal}{}", hint(signal)),
+        Ok(relay::Ending::Exited(status)) => format!("exited with status {status}"),
+        Err(error) => return error,
+    };
+    Error::new(ErrorKind::Died, format!("the process that enters the namespaces {how} before it could start another"))
 }
 
 fn run_child(ours: Link, theirs: Link, plan: &Plan, body: impl FnOnce(&mut Born) -> Result<Infallible>) -> ! {
     let _ends = Ends;
-    drop(ours);
+    ours.leave();
     run_child_with(theirs, plan, body)
 }
 
@@ -193,7 +202,7 @@ impl Child {
     /// What the child failed at, if it is no longer there to hear.
     pub fn proceed(&mut self) -> Result<()> {
         match self.link.send(&Message::Proceed) {
-            Err(error) if error.errno() == Some(rustix::io::Errno::PIPE) => match self.link.receive() {
+            Err(error) if error.errno() == Some(Errno::PIPE) => match self.link.receive() {
                 Ok(Some(Message::Failed(error))) => Err(error),
                 _ => Err(self.failed("before it could go on")),
             },

@@ -70,7 +70,14 @@ impl Program {
     /// # Errors
     /// Of kind [`Kind::Program`], in the words that engines look for: `exec: "x": executable file not found in $PATH`,
     /// `exec: "/x": stat /x: no such file or directory`, `exec: "/x": is a directory`, `exec: "/x": permission denied`.
+    ///
+    /// A file that could not be looked at, for a cause that is none of these, is not passed over in silence: where no other
+    /// folder has the program, the cause is told (`exec: "x": stat /bin/x: input/output error`).
     pub fn find(&self) -> Result<CString> {
+        self.find_by(executable)
+    }
+
+    fn find_by(&self, executable: impl Fn(&CStr) -> Result<(), Errno>) -> Result<CString> {
         let name = self.args.first().ok_or_else(|| Error::invalid("the program to run is not given: args is empty"))?;
         let failed = |why: &str| Error::new(Kind::Program, format!("exec: \"{}\": {why}", name.to_string_lossy()));
         if name.to_bytes().contains(&b'/') {
@@ -78,23 +85,25 @@ impl Program {
                 Ok(()) => Ok(name.clone()),
                 Err(Errno::ISDIR) => Err(failed("is a directory")),
                 Err(Errno::ACCESS) => Err(failed("permission denied")),
-                Err(errno) => {
-                    let path = name.to_string_lossy();
-                    Err(failed(&format!("stat {path}: {}", go_text(errno))))
-                }
+                Err(errno) => Err(failed(&not_looked_at(name, errno))),
             };
         }
         let path = self.variable("PATH").unwrap_or(b"");
+        let mut unclear = None;
         for folder in path.split(|byte| *byte == b':') {
             let folder = if folder.is_empty() { b"." } else { folder };
             let candidate = [folder, b"/", name.to_bytes()].concat();
-            if let Ok(candidate) = CString::new(candidate)
-                && executable(&candidate).is_ok()
-            {
-                return Ok(candidate);
+            let Ok(candidate) = CString::new(candidate) else { continue };
+            match executable(&candidate) {
+                Ok(()) => return Ok(candidate),
+                Err(errno) if is_elsewhere(errno) => {}
+                Err(errno) => unclear = unclear.or(Some((candidate, errno))),
             }
         }
-        Err(failed("executable file not found in $PATH"))
+        Err(match unclear {
+            Some((candidate, errno)) => failed(&not_looked_at(&candidate, errno)),
+            None => failed("executable file not found in $PATH"),
+        })
     }
 
     /// Executes `file` with these arguments and this environment: returns only when that fails.
@@ -108,6 +117,19 @@ impl Program {
         let why = if errno == Errno::NOENT { " (its interpreter is not there)" } else { "" };
         Err(Error::new(Kind::Program, format!("exec {}: {}{why}", file.to_string_lossy(), go_text(errno))))
     }
+}
+
+/// Whether an errno says that a folder does not have the program: another may.
+fn is_elsewhere(errno: Errno) -> bool {
+    matches!(
+        errno,
+        Errno::NOENT | Errno::NOTDIR | Errno::ISDIR | Errno::ACCESS | Errno::PERM | Errno::LOOP | Errno::NAMETOOLONG
+    )
+}
+
+/// Why it is not known whether a file can be executed.
+fn not_looked_at(file: &CStr, errno: Errno) -> String {
+    format!("stat {}: {}", file.to_string_lossy(), go_text(errno))
 }
 
 fn executable(file: &CStr) -> Result<(), Errno> {
@@ -346,6 +368,17 @@ mod tests {
         assert_eq!(why("/etc"), "exec: \"/etc\": is a directory");
         assert_eq!(why("/etc/passwd"), "exec: \"/etc/passwd\": permission denied");
         assert_eq!(why("/etc/passwd/x"), "exec: \"/etc/passwd/x\": stat /etc/passwd/x: not a directory");
+    }
+
+    #[test]
+    fn a_file_that_cannot_be_looked_at_is_not_said_to_be_missing() {
+        let fails = |errno| move |file: &CStr| if file == c"/b/x" { Err(errno) } else { Err(Errno::NOENT) };
+        let why = |errno| program(&["x"], "/a:/b:/c").find_by(fails(errno)).unwrap_err().to_string();
+        assert_eq!(why(Errno::IO), "exec: \"x\": stat /b/x: input/output error");
+        assert_eq!(why(Errno::MFILE), "exec: \"x\": stat /b/x: too many open files");
+        assert_eq!(why(Errno::ACCESS), "exec: \"x\": executable file not found in $PATH");
+        let last = |file: &CStr| if file == c"/c/x" { Ok(()) } else { Err(Errno::IO) };
+        assert_eq!(program(&["x"], "/a:/b:/c").find_by(last).unwrap().as_c_str(), c"/c/x");
     }
 
     #[test]

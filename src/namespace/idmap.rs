@@ -10,6 +10,7 @@ use rustix::process::{Pid, Signal};
 use super::Kind;
 use crate::error::{Attempt, Error, Result};
 use crate::sys::clone::{Clone3, Forked, clone3};
+use crate::sys::signal::die_with_parent;
 
 /// One line of a map: `count` ids from `inside` on are those from `outside` on in the parent namespace.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -120,12 +121,15 @@ pub fn deny_setgroups(pid: Pid) -> Result<()> {
 pub fn user_namespace(users: &[Range], groups: &[Range]) -> Result<OwnedFd> {
     let clone = Clone3 { namespaces: Kind::User.flag(), pidfd: true, ..Clone3::default() };
     let attempted = || "clone a process to hold a user namespace";
+    let us = rustix::process::getpid();
     let (pid, pidfd) = match clone3(&clone).attempt(attempted)? {
         // Killed as soon as its namespace is held by a descriptor, or with us.
-        Forked::Child => loop {
-            let _ = rustix::process::set_parent_process_death_signal(Some(Signal::KILL));
-            rustix::event::pause();
-        },
+        Forked::Child => {
+            die_with_parent(us);
+            loop {
+                rustix::event::pause();
+            }
+        }
         Forked::Parent(pid, pidfd) => (pid, pidfd.expect("a pidfd was asked for")),
     };
     let opened = (|| {

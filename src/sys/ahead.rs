@@ -81,6 +81,8 @@ impl Ahead {
                 "xor r8d, r8d",
                 "xor r9d, r9d",
                 "syscall",
+                "test rax, rax", // whoever waits for it finds an end of file then
+                "js 5f",
                 "2: xor eax, eax", // read, until nobody is there any more
                 "mov edi, r13d",
                 "mov rsi, rsp",
@@ -88,7 +90,7 @@ impl Ahead {
                 "syscall",
                 "cmp rax, -4", // EINTR
                 "je 2b",
-                "mov eax, 60", // exit
+                "5: mov eax, 60", // exit
                 "xor edi, edi",
                 "syscall",
                 "ud2",
@@ -148,7 +150,9 @@ impl Drop for Ahead {
         use std::os::fd::AsRawFd;
         // Not where it was: there the container runs now.
         super::sched::run_here(self.pid);
-        let _ = rustix::net::shutdown(&self.word, rustix::net::Shutdown::Both);
+        if rustix::net::shutdown(&self.word, rustix::net::Shutdown::Both).is_err() {
+            let _ = rustix::process::pidfd_send_signal(&self.pidfd, rustix::process::Signal::KILL);
+        }
         // SAFETY: siginfo_t is plain data, which the kernel fills in; the pidfd is open. `__WALL` is for children without an
         // exit signal.
         unsafe {

@@ -1,6 +1,8 @@
 //! clone3(2): a child process in new namespaces and, on cgroup v2, in its cgroup from the first instruction.
 
 use std::os::fd::{AsRawFd, BorrowedFd, FromRawFd, OwnedFd};
+use std::ptr::NonNull;
+use std::sync::atomic::{AtomicI32, Ordering};
 
 use rustix::io::Errno;
 use rustix::process::Pid;
@@ -29,6 +31,46 @@ pub struct Clone3<'a> {
     pub pidfd: bool,
     /// The cgroup v2 directory that the child is born in (`CLONE_INTO_CGROUP`, Linux 5.7).
     pub cgroup: Option<BorrowedFd<'a>>,
+    /// Where the kernel stores the child's pid before the child runs (`CLONE_PARENT_SETTID`).
+    pub store: Option<&'a SharedPid>,
+}
+
+/// A pid in memory that forks of this process share. Whoever clones a child may die before it can tell of it; what the kernel
+/// has stored here stays.
+#[derive(Debug)]
+pub struct SharedPid(NonNull<AtomicI32>);
+
+impl SharedPid {
+    /// One without a pid.
+    ///
+    /// # Errors
+    /// `ENOMEM`.
+    pub fn new() -> Result<SharedPid, Errno> {
+        let (protection, flags) = (libc::PROT_READ | libc::PROT_WRITE, libc::MAP_SHARED | libc::MAP_ANONYMOUS);
+        // SAFETY: the kernel chooses the address of a new mapping, so nothing else is there.
+        let page = unsafe { libc::mmap(std::ptr::null_mut(), size_of::<AtomicI32>(), protection, flags, -1, 0) };
+        match NonNull::new(page) {
+            Some(start) if page != libc::MAP_FAILED => Ok(SharedPid(start.cast())),
+            _ => Err(Errno::from_io_error(&std::io::Error::last_os_error()).unwrap_or(Errno::NOMEM)),
+        }
+    }
+
+    fn number(&self) -> &AtomicI32 {
+        // SAFETY: the mapping is page-aligned, zeroed, and stays until `self` is dropped; all who share it write atomically.
+        unsafe { self.0.as_ref() }
+    }
+
+    /// The pid that is stored, in the pid namespace of whoever cloned.
+    pub fn get(&self) -> Option<Pid> {
+        Pid::from_raw(self.number().load(Ordering::Acquire))
+    }
+}
+
+impl Drop for SharedPid {
+    fn drop(&mut self) {
+        // SAFETY: the mapping is this value's own, and no reference to it outlives it.
+        unsafe { libc::munmap(self.0.as_ptr().cast(), size_of::<AtomicI32>()) };
+    }
 }
 
 /// `CLONE_INTO_CGROUP` of linux/sched.h, which does not fit the 32-bit flags of clone(2).
@@ -68,14 +110,24 @@ pub fn clone3(how: &Clone3<'_>) -> Result<Forked, Errno> {
         args.flags |= CLONE_INTO_CGROUP;
         args.cgroup = cgroup.as_raw_fd() as u64;
     }
+    let mut stored = std::ptr::null_mut();
+    if let Some(store) = how.store {
+        args.flags |= libc::CLONE_PARENT_SETTID as u64;
+        stored = store.0.as_ptr();
+        args.parent_tid = stored as u64;
+        // The page is there before the kernel writes to it: a fault could fail in a process that is being killed.
+        store.number().store(0, Ordering::Release);
+    }
     // SAFETY: no CLONE_VM and no stack, so this is a fork: the child runs on a copy of this stack and memory. The
     // process has one thread, so no lock is held by a thread that the child lacks. `args` and `pidfd` outlive the call.
     let pid = match check(unsafe { libc::syscall(libc::SYS_clone3, &raw const args, size_of::<libc::clone_args>()) }) {
         // Seccomp profiles that cannot look into clone3's structure refuse it so that callers fall back.
         Err(Errno::NOSYS) if args.flags & !OLD_FLAGS == 0 => {
             let flags = args.flags | args.exit_signal;
-            // SAFETY: as above; clone(2) stores the pidfd where it would store the parent's copy of the thread id.
-            check(unsafe { libc::syscall(libc::SYS_clone, flags, 0, &raw mut pidfd, 0, 0) })?
+            // clone(2) has one place for either of both, and refuses to be asked for both.
+            let place = if how.store.is_some() { stored.cast() } else { &raw mut pidfd };
+            // SAFETY: as above.
+            check(unsafe { libc::syscall(libc::SYS_clone, flags, 0, place, 0, 0) })?
         }
         other => other?,
     };

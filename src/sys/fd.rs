@@ -131,6 +131,17 @@ pub fn close_all(fds: Vec<OwnedFd>) {
     }
 }
 
+/// Closes a descriptor on which another process's end of file depends: while this process has it, nobody finds that end.
+/// close(2) that fails may be one that a filter or a tracer has refused, which leaves the descriptor open.
+pub fn close_surely(fd: OwnedFd) {
+    let number = fd.into_raw_fd();
+    // SAFETY: the value that owned the number has given it up.
+    if check(unsafe { libc::close(number) }.into()).is_err() {
+        // SAFETY: as above. Nothing has opened a file since in this process, which has one thread wherever it forks.
+        let _ = check(unsafe { libc::syscall(libc::SYS_close_range, number, number, 0) });
+    }
+}
+
 /// Takes over a descriptor that an interface names by number (LISTEN_FDS, `--preserve-fds`, `-N FD`).
 /// `None` when it is not open.
 ///

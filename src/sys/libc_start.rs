@@ -50,6 +50,14 @@ macro_rules! libc_start {
             "call __cxa_atexit",
             "3: mov edi, 1",
             "call __libc_early_init",
+            // Without memory the next step would end in a fault of the library's: its message has a name that is not there. It
+            // makes the same request of the kernel.
+            "mov edi, 16",
+            "call malloc",
+            "test rax, rax",
+            "jz 32f",
+            "mov rdi, rax",
+            "call free",
             "mov edi, r13d",
             "mov rsi, r14",
             "mov rdx, [rip + __environ]",
@@ -79,6 +87,17 @@ macro_rules! libc_start {
             "mov edi, eax",
             "call exit",
             "ud2",
+            // write(2, the message), exit_group(1)
+            "32: mov eax, 1",
+            "mov edi, 2",
+            "lea rsi, [rip + 33f]",
+            "lea rdx, [rip + 34f]",
+            "sub rdx, rsi",
+            "syscall",
+            "mov eax, 231",
+            "mov edi, 1",
+            "syscall",
+            "ud2",
             // Calls the functions from rbx to rbp.
             "6: sub rsp, 8",
             "7: cmp rbx, rbp",
@@ -107,6 +126,10 @@ macro_rules! libc_start {
             "pop rbp",
             "pop rbx",
             "ret",
+            ".popsection",
+            ".pushsection .rodata.nskit_libc_start, \"a\"",
+            "33: .ascii \"nskit: there is no memory to start with: see ulimit -d, ulimit -v and the cgroup's limit\\n\"",
+            "34:",
             ".popsection",
             // What memcpy(3) and memset(3) go by, in bytes: caches of 32 KiB and 1 MiB, from three quarters of which on they
             // write past the cache.

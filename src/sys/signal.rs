@@ -1,6 +1,7 @@
 //! Signals: dispositions and masks that a program is started with, and signals by pidfd.
 
 use rustix::io::Errno;
+use rustix::process::Pid;
 
 use super::check;
 
@@ -148,4 +149,13 @@ pub fn heed(ignored: u32) {
 pub fn when_parent_dies(signal: i32) -> Result<(), Errno> {
     // SAFETY: numbers only.
     check(unsafe { libc::prctl(libc::PR_SET_PDEATHSIG, signal) }.into()).map(drop)
+}
+
+/// Has this process, which `parent` has just cloned, killed when its parent ends; ends it now, if that has ended already.
+/// For a child in its parent's pid namespace.
+pub fn die_with_parent(parent: Pid) {
+    let asked = when_parent_dies(libc::SIGKILL);
+    if asked.is_err() || rustix::process::getppid() != Some(parent) {
+        super::clone::exit_now(1);
+    }
 }

@@ -40,3 +40,4 @@ mod systemd;
 mod update;
 mod user_namespaces;
 mod users;
+mod waits;

@@ -2,7 +2,7 @@
 
 use serde_json::json;
 
-use crate::harness::{Container, Peer, peer, program, runtime_words, skip_on};
+use crate::harness::{Container, Peer, nskit, peer, program, runtime_words, skip_on};
 
 #[test]
 fn are_set_for_the_process() {
@@ -57,4 +57,18 @@ fn a_stack_that_is_too_small_for_the_runtime_is_said_so() {
     skip_on!(Runc | Crun, "the peers do with less");
     let run = program("sh").args(["-c", "ulimit -s 64; exec \"$@\"", "sh"]).args(runtime_words());
     run.args(["state", "nskit-test-none"]).run().exits(1).complains("RLIMIT_STACK allows 64 KiB").in_one_line();
+}
+
+#[test]
+fn death_for_want_of_memory_or_stack_is_not_silent() {
+    skip_on!(Runc | Crun, "it is about this program's start");
+    let limited = |limit: &str, words: &[&str]| {
+        let script = format!("ulimit {limit}; exec \"$@\"");
+        program("sh").args(["-c", &script, "sh"]).arg(nskit()).args(words).run()
+    };
+    // With less still, the kernel itself ends a program whose own data is beyond the limit.
+    let said = |kib: u32| limited(&format!("-d {kib}"), &["unshare", "true"]).stderr();
+    assert!((128..2048).step_by(8).any(|kib| said(kib).contains("nskit: there is no memory to start with")));
+    limited("-s 64", &["lsns"]).ok().mentions("mnt");
+    limited("-s 32", &["lsns", "--json"]).ok().mentions("mnt");
 }

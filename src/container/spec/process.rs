@@ -332,11 +332,12 @@ fn load(filter: &crate::seccomp::Program, link: &mut Link, sends_listener: bool)
         (None, Some(listener)) => link.tell_of_listener(listener)?,
         (None, None) => {}
     }
+    let loaded = loaded?;
+    sender.iter().try_for_each(Sender::reap)?;
     // It stays open until the other side has it.
-    if let Some(_listener) = loaded? {
+    if let Some(_listener) = loaded {
         link.wait_for_hand_over()?;
     }
-    sender.iter().for_each(Sender::reap);
     Ok(())
 }
 
