@@ -7,6 +7,7 @@ use rustix::io::Errno;
 use super::devices::{self, Access, Policy, Rule};
 use super::{Cgroup, Controller, Resources, Write, file};
 use crate::error::{Attempt, Error, Result};
+use crate::sys::userns;
 
 impl Cgroup {
     /// Sets limits and device rules; what `resources` leaves out stays as it is.
@@ -204,7 +205,7 @@ impl Cgroup {
     /// anyway, or (v2) the rules forbid nothing.
     fn may_go_without(&self, rules: &[Rule]) -> bool {
         self.rootless
-            || devices::in_user_namespace()
+            || userns::is_in_another()
             || (self.unified && rules.iter().all(|rule| rule.allow && rule.access == Access::ALL))
     }
 

@@ -66,6 +66,8 @@ pub struct Options {
     pub tmpcopyup: bool,
     /// The mount's ids are mapped (`idmap`, `ridmap`); true takes the mounts below along.
     pub idmap: Option<bool>,
+    /// How, where the option says that itself: what comes after `idmap=` (crun).
+    pub idmap_ids: Option<String>,
     /// A source that is a symbolic link is itself bound (crun).
     pub source_nofollow: bool,
     /// A target that is a symbolic link is replaced rather than followed (crun).
@@ -101,6 +103,10 @@ impl Options {
             change.apply(&mut self.recursive);
             return Ok(());
         }
+        let (word, ids) = match word.split_once('=') {
+            Some((name @ ("idmap" | "ridmap"), ids)) => (name, Some(ids)),
+            _ => (word, None),
+        };
         match word {
             "bind" => self.bind = Some(self.bind.unwrap_or(false)),
             "rbind" => self.bind = Some(true),
@@ -111,6 +117,7 @@ impl Options {
                     return Err(Error::invalid("only one of the mount options idmap and ridmap may be given, once"));
                 }
                 self.idmap = Some(word == "ridmap");
+                self.idmap_ids = ids.map(str::to_owned);
             }
             "src-nofollow" => self.source_nofollow = true,
             "dest-nofollow" => self.target_nofollow = true,

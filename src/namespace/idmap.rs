@@ -27,7 +27,7 @@ pub struct Range {
 pub fn outside(map: &[Range], id: u32) -> Option<u32> {
     map.iter()
         .find(|range| id >= range.inside && id - range.inside < range.count)
-        .map(|range| range.outside + (id - range.inside))
+        .and_then(|range| range.outside.checked_add(id - range.inside))
 }
 
 /// The kernel's text of a map: a line `INSIDE OUTSIDE COUNT` a range.

@@ -1,8 +1,9 @@
 //! File descriptors by number: those that a parent left open for us, and closing ranges of them; handing them over, and
 //! waiting for them.
 
+use std::cell::RefCell;
 use std::io::IoSlice;
-use std::mem::MaybeUninit;
+use std::mem::{ManuallyDrop, MaybeUninit};
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, FromRawFd, IntoRawFd, OwnedFd, RawFd};
 use std::time::Instant;
 
@@ -75,12 +76,39 @@ fn highest() -> RawFd {
 #[derive(Clone, Copy, Debug)]
 pub struct Kept(BorrowedFd<'static>);
 
+/// As many descriptors are kept before [`close_surplus`] closes any: a usual start has some 70, and the lowest limit in use
+/// is 256.
+const MOST_KEPT: usize = 128;
+
+thread_local! {
+    /// The numbers of all that are kept. Never freed, so that the thread registers no destructor.
+    static KEPT: ManuallyDrop<RefCell<Vec<RawFd>>> = const { ManuallyDrop::new(RefCell::new(Vec::new())) };
+}
+
 impl From<OwnedFd> for Kept {
     fn from(fd: OwnedFd) -> Kept {
+        let number = fd.into_raw_fd();
+        KEPT.with(|kept| kept.borrow_mut().push(number));
         // SAFETY: the descriptor has no owner any more, so nothing closes it but the end of the process, execve(2), or
-        // `close_kept`, whose caller is done with all of them.
-        Kept(unsafe { BorrowedFd::borrow_raw(fd.into_raw_fd()) })
+        // `close_kept` and `close_surplus`, whose callers are done with what these close.
+        Kept(unsafe { BorrowedFd::borrow_raw(number) })
     }
+}
+
+/// Closes all that are [`Kept`] but those in `stay`, once there are more than a usual start has: what a loop over the entries
+/// of a configuration calls after each, so that their number is not limited by that of descriptors. Whatever is used again
+/// must be in `stay`.
+pub fn close_surplus(stay: impl IntoIterator<Item = Kept>) {
+    KEPT.with(|kept| {
+        let mut kept = kept.borrow_mut();
+        if kept.len() < MOST_KEPT {
+            return;
+        }
+        let stay: Vec<RawFd> = stay.into_iter().map(|fd| fd.0.as_raw_fd()).collect();
+        let (stays, surplus) = std::mem::take(&mut *kept).into_iter().partition(|number| stay.contains(number));
+        *kept = stays;
+        close_numbers(surplus);
+    });
 }
 
 impl AsFd for Kept {
@@ -95,6 +123,7 @@ impl AsFd for Kept {
 /// # Errors
 /// As close_range(2).
 pub fn close_kept(first: RawFd, stay: &[RawFd]) -> Result<(), Errno> {
+    KEPT.with(|kept| kept.borrow_mut().clear());
     let mut stay: Vec<RawFd> = stay.iter().copied().filter(|fd| *fd >= first).collect();
     stay.sort_unstable();
     let mut from = first;
@@ -117,11 +146,15 @@ pub fn close_kept(first: RawFd, stay: &[RawFd]) -> Result<(), Errno> {
 
 /// Closes descriptors, each run of neighbouring numbers with one call.
 pub fn close_all(fds: Vec<OwnedFd>) {
-    let mut numbers: Vec<RawFd> = fds.into_iter().map(IntoRawFd::into_raw_fd).collect();
+    close_numbers(fds.into_iter().map(IntoRawFd::into_raw_fd).collect());
+}
+
+/// As [`close_all`], of numbers that the values that owned them have given up.
+fn close_numbers(mut numbers: Vec<RawFd>) {
     numbers.sort_unstable();
     for run in numbers.chunk_by(|a, b| a + 1 == *b) {
         let (first, last) = (run[0], run[run.len() - 1]);
-        // SAFETY: each number of the run was given up by the value that owned it.
+        // SAFETY: nothing owns a number of the run any more.
         if check(unsafe { libc::syscall(libc::SYS_close_range, first, last, 0) }).is_err() {
             run.iter().for_each(|fd| {
                 // SAFETY: as above.

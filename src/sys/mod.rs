@@ -22,6 +22,7 @@ pub mod sched;
 pub mod seccomp;
 pub mod signal;
 pub mod start;
+pub mod userns;
 
 use rustix::io::Errno;
 

@@ -18,6 +18,7 @@ mod interrupt;
 mod kill;
 mod list;
 mod logs;
+mod many_entries;
 mod masks;
 mod mounts;
 mod moved;

@@ -175,3 +175,21 @@ fn where_groups_cannot_be_set_an_empty_list_is_no_error() {
     let more = plain().set("/process/user/additionalGids", json!([7]));
     in_one(&more, &["-Urm"]).exits(1).in_one_line().complains("additional groups");
 }
+
+#[test]
+fn a_runtime_in_a_user_namespace_that_maps_every_id_to_itself_knows_that_it_is_in_one() {
+    skip_on!(Runc | Crun, "both take it for the first user namespace");
+    // Newer versions of systemd make such (PrivateUsers=full). Device rules cannot be set there.
+    let mounts = json!([
+        {"destination": "/proc", "type": "proc", "source": "proc"},
+        {"destination": "/dev", "type": "tmpfs", "source": "tmpfs", "options": ["mode=755"]}
+    ]);
+    let rules = json!([{"allow": false, "access": "rwm"}]);
+    let container = Container::script("echo x > /dev/null && echo fine");
+    let container = container.set("/mounts", mounts).set("/linux/resources/devices", rules);
+    container.write_config();
+    let all = "0:0:4294967295";
+    let invocation = program(nskit()).args(["unshare", "--user", "--mount", "--map-users", all, "--map-groups", all]);
+    let invocation = invocation.args(runtime_words()).arg("--root").arg(container.state_root());
+    invocation.args(["run", "--bundle"]).arg(container.bundle()).arg(&container.id).run().ok().says("fine");
+}

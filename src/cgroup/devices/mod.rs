@@ -254,13 +254,6 @@ fn parse_line(line: &str) -> Option<Rule> {
     Some(Rule { allow: true, kind, major: number(major)?, minor: number(minor)?, access })
 }
 
-/// Whether this process is in a user namespace other than the first: there, device rules cannot be set, and need not
-/// be, since devices of the host cannot be reached by mknod.
-pub(super) fn in_user_namespace() -> bool {
-    std::fs::read_to_string("/proc/self/uid_map")
-        .is_ok_and(|map| !map.split_ascii_whitespace().eq(["0", "0", "4294967295"]))
-}
-
 #[cfg(test)]
 pub(super) mod tests {
     use proptest::prelude::*;

@@ -7,6 +7,7 @@ use rustix::thread::CapabilitySet;
 
 use crate::cgroup::systemd::address::owns_system_manager;
 use crate::error::{Error, Result};
+use crate::sys::userns;
 
 /// Who makes and limits cgroups.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -60,7 +61,7 @@ impl Runtime {
     /// as the caller says, else as its privileges suggest.
     pub fn rootless(&self) -> bool {
         self.rootless.unwrap_or_else(|| {
-            let may_not = !self.is_root || *self.in_user_namespace.get_or_init(in_user_namespace);
+            let may_not = !self.is_root || *self.in_user_namespace.get_or_init(userns::is_in_another);
             may_not && !(self.cgroups == CgroupDriver::Systemd && self.is_root && owns_system_manager())
         })
     }
@@ -74,14 +75,7 @@ impl Runtime {
 /// Where state is kept when nobody says: /run/nskit, for users without privilege in their own runtime folder.
 pub fn default_root(is_root: bool) -> PathBuf {
     match std::env::var_os("XDG_RUNTIME_DIR") {
-        Some(folder) if !folder.is_empty() && (!is_root || in_user_namespace()) => Path::new(&folder).join("nskit"),
+        Some(folder) if !folder.is_empty() && (!is_root || userns::is_in_another()) => Path::new(&folder).join("nskit"),
         _ => PathBuf::from("/run/nskit"),
     }
-}
-
-/// Whether this process is in a user namespace other than the first, which maps every id to itself.
-fn in_user_namespace() -> bool {
-    let mut buffer = [0; 256];
-    let map = crate::container::record::state::read_once("/proc/self/uid_map", &mut buffer).unwrap_or_default();
-    !String::from_utf8_lossy(map).split_whitespace().eq(["0", "0", "4294967295"])
 }

@@ -164,6 +164,14 @@ impl Process {
         Ok(())
     }
 
+    /// Has the program start with this limit, where the configuration has none for the resource: the runtime has changed its
+    /// own, which the program would inherit.
+    pub fn default_limit(&mut self, resource: Resource, limit: Rlimit) {
+        if self.rlimits.iter().all(|(limited, _)| *limited != resource) {
+            self.rlimits.push((resource, limit));
+        }
+    }
+
     /// Leaves groups as they are: setgroups(2) is denied in the user namespace.
     ///
     /// # Errors

@@ -8,6 +8,8 @@ use std::ffi::CString;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::path::PathBuf;
 
+use rustix::process::Resource;
+
 use crate::container::record::folder::{Folder, Lock, replace_file};
 use crate::container::record::gate;
 use crate::container::record::runtime::Runtime;
@@ -230,6 +232,10 @@ pub fn begin<'a>(
     let preserve_fds = pass_fds(process.as_mut(), options.preserve_fds)?;
     let wants_terminal = process.as_ref().is_some_and(|process| process.terminal);
     let console = Console::open(options.console_socket.as_deref(), wants_terminal, start == Start::Attached)?;
+
+    if let (Some(former), Some(process)) = (rootfs::make_room(spec)?, &mut process) {
+        process.default_limit(Resource::Nofile, former);
+    }
 
     let wait = |fd: BorrowedFd<'_>, deadline| signals.until_readable(fd, Some(deadline));
     let mut placement = Placement::plan(runtime, spec, id, &wait)?;

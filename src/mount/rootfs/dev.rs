@@ -26,6 +26,7 @@ impl Built<'_> {
                     .and_then(|(folder, name)| self.create_device(device, folder.as_fd(), &name)),
             }
             .attempt(what)?;
+            self.close_surplus(&[dev]);
         }
         let links = [
             ("fd", "/proc/self/fd"),

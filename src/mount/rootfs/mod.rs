@@ -12,6 +12,7 @@ mod protect;
 
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
 use std::path::{Path, PathBuf};
+use std::rc::Rc;
 
 use rustix::fs::{AtFlags, FileType, Mode, OFlags, StatxAttributes, StatxFlags};
 use rustix::io::Errno;
@@ -21,7 +22,7 @@ use super::apply::{attach, set_propagation};
 use super::path::Create;
 use super::{Options, Propagation};
 use crate::error::{Attempt, Error, Result};
-use crate::sys::fd::Kept;
+use crate::sys::fd::{Kept, close_surplus};
 use crate::sys::mountinfo;
 use kept::{cloned, open_or_create, place};
 
@@ -76,8 +77,8 @@ pub struct Mount {
     pub source: Source,
     /// How.
     pub options: Options,
-    /// The user namespace that an id-mapped mount refers to.
-    pub idmap: Option<OwnedFd>,
+    /// The user namespace that an id-mapped mount refers to, which others may refer to too.
+    pub idmap: Option<Rc<OwnedFd>>,
 }
 
 /// A device node or FIFO of a container.
@@ -189,6 +190,7 @@ pub fn build<'a>(plan: &'a Rootfs, before_cgroup: &mut dyn FnMut() -> Result<()>
             before_cgroup()?;
         }
         built.mount(mount).attempt(|| format!("mount {} on {}", mount.source.describe(), mount.target.display()))?;
+        built.close_surplus(&[]);
     }
     if plan.populate_dev {
         built.populate_dev()?;
@@ -228,6 +230,7 @@ pub fn prepare(plan: &Rootfs, at: &Path) -> Result<()> {
         if !matches!(mount.source, Source::Bind(_) | Source::Cloned(_)) {
             new.push(&mount.target);
         }
+        built.close_surplus(&[under]);
     }
     let placed = format!("/proc/self/fd/{}", built.root.as_fd().as_raw_fd());
     rustix::mount::unmount(placed.as_str(), UnmountFlags::DETACH).attempt(|| "unmount the root")?;
@@ -279,6 +282,13 @@ impl Built<'_> {
     /// The root's own descriptor.
     pub fn root(&self) -> BorrowedFd<'_> {
         self.root.as_fd()
+    }
+
+    /// Closes what is no longer needed of the entries that are done, when that has become much; `more` stays too.
+    fn close_surplus(&self, more: &[Kept]) {
+        let systems = self.systems.iter().map(|(_, system)| *system);
+        let own = systems.chain(self.late_readonly.iter().copied()).chain(self.fresh_dev).chain([self.root]);
+        close_surplus(own.chain(more.iter().copied()));
     }
 
     /// Makes sure that there is a folder at `path`.

@@ -12,7 +12,9 @@ use super::kept::{cloned, cloned_source, created, open, open_or_create, parent};
 use super::{Built, FOLDER, Hierarchy, Mount, Source, mount_at};
 use crate::error::{Attempt, Error, Kind, Result};
 use crate::mount::Options;
-use crate::mount::apply::{attach, classic_mount, map_ids, needs_classic_mount, set_bind_options, set_options};
+use crate::mount::apply::{
+    attach, classic_mount, map_ids, needs_classic_mount, set_bind_options, set_options, set_read_only,
+};
 use crate::mount::options::for_kernel;
 use crate::mount::path::{self, Create};
 use crate::sys::fd::Kept;
@@ -170,8 +172,10 @@ impl Built<'_> {
         }
         set_options(tree.as_fd(), options, true)?;
         attach(tree.as_fd(), target.as_fd()).attempt(|| "attach the mount")?;
-        if late_readonly {
+        if late_readonly && mount.target == Path::new("/dev") {
             self.late_readonly.push(tree);
+        } else if late_readonly {
+            set_read_only(tree.as_fd(), false).attempt(|| "make the tmpfs read-only")?;
         } else if matches!(fstype, "proc" | "sysfs") {
             self.keep_system(mount, fstype, tree)?;
         }

@@ -22,6 +22,7 @@ impl Built<'_> {
     pub fn protect(&mut self) -> Result<()> {
         for path in &self.plan.readonly_paths {
             self.make_readonly(path).attempt(|| format!("make {} read-only", path.display()))?;
+            self.close_surplus(&[]);
         }
         self.mask()?;
         for mount in &self.late_readonly {
@@ -72,9 +73,10 @@ impl Built<'_> {
 
     /// Files are hidden by the host's /dev/null, folders by an empty read-only tmpfs, one for all of them.
     fn mask(&mut self) -> Result<()> {
-        let mut null = None;
+        let mut null: Option<Kept> = None;
         let mut empty: Option<Kept> = None;
         for path in &self.plan.masked {
+            self.close_surplus(&null.into_iter().chain(empty).collect::<Vec<_>>());
             let what = || format!("mask {}", path.display());
             let there = match self.find(path) {
                 // A path below a file is as absent as one that is not there.
