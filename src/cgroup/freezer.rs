@@ -7,7 +7,7 @@ use rustix::event::{PollFd, PollFlags};
 use rustix::fs::{Mode, OFlags};
 use rustix::io::Errno;
 
-use super::{Cgroup, Controller, file};
+use super::{Cgroup, Controller, Dir, file};
 use crate::error::{Attempt, Error, Kind, Result};
 
 /// How long to wait for all processes to stop.
@@ -18,17 +18,69 @@ const PATIENCE: Duration = Duration::from_secs(10);
 pub enum FreezerState {
     /// All are stopped, by this cgroup's own freezer.
     Frozen,
-    /// They run, or only a cgroup further up is frozen.
+    /// They run.
     Thawed,
+    /// All are stopped, by the freezer of a cgroup further up alone.
+    FrozenAbove,
     /// There is no freezer, or no cgroup any more.
     Unknown,
 }
 
-/// The freezer that a cgroup has.
-enum Freezer<'a> {
+/// A freezer, by its directory.
+#[derive(Clone, Copy)]
+pub(super) enum Freezer<'a> {
     V1(&'a Path),
     /// Linux 5.2.
     V2(&'a Path),
+}
+
+impl<'a> Freezer<'a> {
+    /// That of a directory, if there is one.
+    pub(super) fn of(dir: &'a Dir) -> Option<Freezer<'a>> {
+        dir.controllers.iter().find_map(|controller| match controller {
+            Controller::Freezer => Some(Freezer::V1(&dir.path)),
+            Controller::Unified => Some(Freezer::V2(&dir.path)),
+            _ => None,
+        })
+    }
+
+    fn dir(self) -> &'a Path {
+        let (Freezer::V1(dir) | Freezer::V2(dir)) = self;
+        dir
+    }
+
+    pub(super) fn state(self) -> Result<FreezerState> {
+        match self {
+            Freezer::V1(dir) => v1_state(dir),
+            Freezer::V2(dir) => v2_state(dir),
+        }
+    }
+
+    /// The nearest cgroup above that is frozen itself.
+    pub(super) fn frozen_above(self) -> Option<&'a Path> {
+        let file = match self {
+            Freezer::V1(_) => "freezer.self_freezing",
+            Freezer::V2(_) => "cgroup.freeze",
+        };
+        self.dir().ancestors().skip(1).find(|dir| file::read(dir, file).is_ok_and(|own| own.trim() == "1"))
+    }
+
+    /// Refuses a cgroup that is frozen, by itself or from above: whatever joins it stops there for as long.
+    ///
+    /// # Errors
+    /// Of kind [`Kind::State`], with the cgroup that is to be thawed.
+    pub(super) fn check_thawed(self) -> Result<()> {
+        let dir = self.dir().display();
+        let why = match self.state()? {
+            FreezerState::Thawed | FreezerState::Unknown => return Ok(()),
+            FreezerState::Frozen => dir.to_string(),
+            FreezerState::FrozenAbove => match self.frozen_above() {
+                Some(above) => format!("{dir} is below {}, which is frozen", above.display()),
+                None => format!("{dir} is below one that is frozen"),
+            },
+        };
+        Err(Error::new(Kind::State, format!("container's cgroup unexpectedly frozen: {why}")))
+    }
 }
 
 impl Cgroup {
@@ -42,21 +94,17 @@ impl Cgroup {
 
     /// The directory of its freezer.
     pub fn freezer_dir(&self) -> Option<&Path> {
-        self.freezer().map(|(Freezer::V1(dir) | Freezer::V2(dir))| dir)
+        self.freezer().map(Freezer::dir)
     }
 
-    /// Whether the processes are stopped. Waits while the freezer is on the way there.
+    /// Whether the processes are stopped. On v1, waits while the freezer is on the way there.
     pub fn freezer_state(&self) -> Result<FreezerState> {
-        match self.freezer() {
-            None => Ok(FreezerState::Unknown),
-            Some(Freezer::V1(dir)) => v1_state(dir),
-            Some(Freezer::V2(dir)) => match file::read(dir, "cgroup.freeze") {
-                Ok(state) if state.trim() == "1" => v2_wait(dir, true).map(|()| FreezerState::Frozen),
-                Ok(_) => Ok(FreezerState::Thawed),
-                Err(Errno::NOENT | Errno::NODEV) => Ok(FreezerState::Unknown),
-                Err(errno) => Err(Error::os(errno, file::reading(dir, "cgroup.freeze"))),
-            },
-        }
+        self.freezer().map_or(Ok(FreezerState::Unknown), Freezer::state)
+    }
+
+    /// The nearest cgroup above that is frozen itself, and this one with it.
+    pub fn frozen_above(&self) -> Option<PathBuf> {
+        self.freezer()?.frozen_above().map(Path::to_owned)
     }
 
     /// Stops all processes, those of child cgroups too; returns when they are.
@@ -118,6 +166,24 @@ impl Cgroup {
     }
 }
 
+/// `cgroup.events` tells whether the processes have stopped, by whichever cgroup; `cgroup.freeze` whether by this one.
+fn v2_state(dir: &Path) -> Result<FreezerState> {
+    let read = |name: &str| match file::read(dir, name) {
+        Ok(content) => Ok(Some(content)),
+        Err(Errno::NOENT | Errno::NODEV) => Ok(None),
+        Err(errno) => Err(Error::os(errno, file::reading(dir, name))),
+    };
+    match read("cgroup.events")?.map(|events| file::value_of(&events, "frozen")) {
+        None => Ok(FreezerState::Unknown),
+        Some(0) => Ok(FreezerState::Thawed),
+        Some(_) => Ok(match read("cgroup.freeze")?.as_deref().map(str::trim) {
+            Some("1") => FreezerState::Frozen,
+            Some(_) => FreezerState::FrozenAbove,
+            None => FreezerState::Unknown,
+        }),
+    }
+}
+
 fn v2_write(dir: &Path, value: &str) -> Result<()> {
     file::write(dir, "cgroup.freeze", value).attempt(|| file::writing(dir, "cgroup.freeze", value))
 }
@@ -172,7 +238,7 @@ fn v1_state(dir: &Path) -> Result<FreezerState> {
             "FROZEN" => {
                 // By itself, or because a cgroup above is?
                 let own = file::read(dir, "freezer.self_freezing").unwrap_or_else(|_| "1".to_owned());
-                return Ok(if own.trim() == "0" { FreezerState::Thawed } else { FreezerState::Frozen });
+                return Ok(if own.trim() == "0" { FreezerState::FrozenAbove } else { FreezerState::Frozen });
             }
             _ => return Ok(FreezerState::Thawed),
         }

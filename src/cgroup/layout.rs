@@ -204,6 +204,11 @@ impl Layout {
         Ok(own.strip_prefix("/").map(Path::to_owned).unwrap_or(own))
     }
 
+    /// Whether a hierarchy is mounted there: the root of one.
+    pub(super) fn is_mount(&self, dir: &Path) -> bool {
+        self.hierarchies.iter().any(|hierarchy| hierarchy.mount == dir)
+    }
+
     /// Leaves the unified hierarchy of a hybrid machine out, where nothing is limited.
     pub fn leave_unified_out(&mut self) {
         if self.mode == Mode::Hybrid {

@@ -55,6 +55,7 @@ use rustix::io::Errno;
 
 pub use controller::Controller;
 pub use devices::{Access, DeviceKind, Policy, Rule};
+use freezer::Freezer;
 pub use freezer::FreezerState;
 pub use join::Entrances;
 pub use layout::{Layout, Location, Mode, Place, mount_points_of};
@@ -128,7 +129,7 @@ impl Cgroup {
     pub fn create(layout: &Layout, location: &Location, resources: &Resources, rootless: bool) -> Result<Cgroup> {
         let mut made = Made(Vec::new());
         let paths = layout.place(location).attempt(|| "unable to apply cgroup configuration")?;
-        if layout.hierarchies.iter().zip(&paths).any(|(hierarchy, path)| hierarchy.mount == *path) {
+        if paths.iter().any(|path| layout.is_mount(path)) {
             return Err(Error::invalid("the root of a cgroup hierarchy cannot be the cgroup of a container"));
         }
         let mut cgroup = Cgroup {
@@ -166,7 +167,7 @@ impl Cgroup {
                 Err(error) => return Err(error.context("unable to apply cgroup configuration")),
             }
         }
-        cgroup.check_new()?;
+        cgroup.check_new(layout)?;
         made.keep();
         Ok(cgroup)
     }
@@ -249,37 +250,29 @@ impl Cgroup {
         self.dirs.iter().find(|dir| dir.controllers.contains(&Controller::Unified)).map(|dir| dir.path.as_path())
     }
 
-    /// Refuses a directory that was there before and holds processes, or is frozen.
-    fn check_new(&self) -> Result<()> {
-        // A new cgroup below a frozen one is frozen, and what joins it stops (v1).
-        let frozen = |dir: &&Dir| dir.fresh && dir.controllers.contains(&Controller::Freezer);
-        if let Some(dir) = self.dirs.iter().find(frozen)
-            && file::read(&dir.path, "freezer.state").is_ok_and(|state| state.trim() != "THAWED")
-        {
-            let message = format!("container's cgroup is frozen by one above it: {}", dir.path.display());
-            return Err(Error::new(Kind::State, message));
-        }
+    /// Refuses a directory that was there before and holds processes, and one that is frozen, by itself or from above.
+    fn check_new(&self, layout: &Layout) -> Result<()> {
         for dir in self.dirs.iter().filter(|dir| !dir.fresh) {
             if !self.unified && dir.is_only_for_placement() {
                 continue;
             }
-            let processes = processes::list(&dir.path, true)?;
-            if !processes.is_empty() {
-                let message = format!(
-                    "container's cgroup is not empty: {} process(es) found in {}",
-                    processes.len(),
-                    dir.path.display()
-                );
-                return Err(Error::new(Kind::State, message));
-            }
-            if dir.controllers.iter().any(|c| matches!(c, Controller::Freezer | Controller::Unified))
-                && self.freezer_state()? == FreezerState::Frozen
-            {
-                let message = format!("container's cgroup unexpectedly frozen: {}", dir.path.display());
-                return Err(Error::new(Kind::State, message));
-            }
+            check_empty(&dir.path)?;
         }
-        Ok(())
+        // A new one directly below the root cannot be frozen: the root never is.
+        let may_be_frozen = |dir: &&Dir| !dir.fresh || dir.path.parent().is_some_and(|above| !layout.is_mount(above));
+        self.dirs.iter().filter(may_be_frozen).filter_map(Freezer::of).try_for_each(Freezer::check_thawed)
+    }
+}
+
+/// Refuses a directory with processes in it or below.
+fn check_empty(dir: &Path) -> Result<()> {
+    match processes::list(dir, true)?.len() {
+        0 => Ok(()),
+        some => {
+            let dir = dir.display();
+            let message = format!("container's cgroup is not empty: {some} process(es) found in {dir}");
+            Err(Error::new(Kind::State, message))
+        }
     }
 }
 

@@ -7,6 +7,7 @@ use rustix::event::{PollFd, PollFlags};
 use rustix::io::Errno;
 use rustix::process::{PidfdFlags, pidfd_open};
 
+use super::freezer::{Freezer, FreezerState};
 use super::{Cgroup, file, processes};
 use crate::error::{Error, Result};
 
@@ -89,5 +90,11 @@ fn still_in(dir: &Path) -> String {
     }
     let children = file::children(dir).unwrap_or_default();
     inside.extend(children.iter().take(5).map(|child| format!("cgroup {}", child.display())));
+    // On v1 a frozen process does not die.
+    let freezer = Freezer::V1(dir);
+    if matches!(freezer.state(), Ok(FreezerState::Frozen | FreezerState::FrozenAbove)) {
+        let frozen = freezer.frozen_above().unwrap_or(dir);
+        inside.push(format!("and {} is frozen", frozen.display()));
+    }
     if inside.is_empty() { String::new() } else { format!(" (it still holds: {})", inside.join(", ")) }
 }

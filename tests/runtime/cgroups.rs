@@ -388,25 +388,3 @@ fn others_processes_in_the_unified_hierarchy_of_a_hybrid_machine_are_left_alone(
     fs::remove_dir(&dir).expect("remove the cgroup");
     assert!(survived, "it was killed");
 }
-
-#[test]
-fn a_frozen_cgroup_above_is_an_error_that_says_so() {
-    skip_on!(Runc | Crun, "they hang");
-    let freezer = Path::new("/sys/fs/cgroup/freezer");
-    if !freezer.join("cgroup.procs").exists() {
-        skip!("no freezer hierarchy");
-    }
-    let container = Container::sleeper();
-    let above = freezer.join(&container.id);
-    fs::create_dir(&above).expect("make a cgroup");
-    fs::write(above.join("freezer.state"), "FROZEN").expect("freeze it");
-    let place = format!("/{0}/{0}", container.id);
-    let container = container.set("/linux/cgroupsPath", place.as_str());
-    let output = container.create_with(&[]);
-    fs::write(above.join("freezer.state"), "THAWED").expect("thaw it");
-    output.exits(1).in_one_line().complains("frozen by one above it");
-    for hierarchy in fs::read_dir("/sys/fs/cgroup").expect("list hierarchies").flatten() {
-        let _ = fs::remove_dir(hierarchy.path().join(&container.id));
-    }
-    container.assert_gone();
-}

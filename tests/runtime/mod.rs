@@ -13,6 +13,7 @@ mod devices;
 mod events;
 mod exec;
 mod features;
+mod frozen;
 mod hooks;
 mod interrupt;
 mod kill;

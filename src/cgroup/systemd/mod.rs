@@ -310,8 +310,6 @@ fn own_properties(unit: &Unit, slice: &str, pid: Pid) -> Vec<Property> {
     let mut all = vec![
         ("Description", Value::text(&unit.description)),
         ("DefaultDependencies", Value::Bool(false)),
-        // It is not kept when it has failed.
-        ("CollectMode", Value::text("inactive-or-failed")),
         ("MemoryAccounting", Value::Bool(true)),
         ("CPUAccounting", Value::Bool(true)),
         ("IOAccounting", Value::Bool(true)),

@@ -91,4 +91,23 @@ impl Container {
     pub fn is_paused(&self) -> Result<bool> {
         Ok(self.cgroup()?.freezer_state()? == FreezerState::Frozen)
     }
+
+    /// Whether its processes run, so that one of them answers. One that is paused by a cgroup above its own is not paused as
+    /// containers are, but would be waited for as long.
+    ///
+    /// # Errors
+    /// Of kind [`crate::error::Kind::State`]: `paused` when it is paused, else which cgroup is frozen.
+    pub fn must_not_be_frozen(&self, paused: impl Fn() -> Error) -> Result<()> {
+        let cgroup = self.cgroup()?;
+        match cgroup.freezer_state()? {
+            FreezerState::Thawed | FreezerState::Unknown => Ok(()),
+            FreezerState::Frozen => Err(paused()),
+            FreezerState::FrozenAbove => {
+                let above = cgroup.frozen_above().unwrap_or_default();
+                let message =
+                    format!("{}: cgroup {}, above the container's, is frozen", paused().message(), above.display());
+                Err(Error::new(crate::error::Kind::State, message))
+            }
+        }
+    }
 }

@@ -157,11 +157,15 @@ impl Placement {
     }
 
     /// Makes the directories, before the child: what it has to do first is less than this, and on v2 it is born in one.
+    /// Where systemd will make them, looks whether they can be the container's.
     ///
     /// # Errors
-    /// As [`Cgroup::create`].
+    /// As [`Cgroup::create`] and [`Cgroup::check_vacant`].
     pub fn make(&mut self) -> Result<()> {
-        let (Some(layout), None) = (&self.layout, &self.systemd) else { return Ok(()) };
+        let Some(layout) = &self.layout else { return Ok(()) };
+        if let Some(planned) = &self.systemd {
+            return Cgroup::check_vacant(layout, planned.place());
+        }
         self.cgroup = Some(Cgroup::create(layout, &self.location, &self.resources, self.rootless)?);
         Ok(())
     }

@@ -7,7 +7,7 @@ use rustix::event::{PollFd, PollFlags};
 use rustix::process::Signal;
 
 use crate::cgroup::systemd::bus::wait_alone;
-use crate::cgroup::{Cgroup, Paths};
+use crate::cgroup::{Cgroup, FreezerState, Paths};
 use crate::container::record::folder::Folder;
 use crate::container::record::instance::Container;
 use crate::container::record::runtime::{CgroupDriver, Runtime};
@@ -124,6 +124,16 @@ fn kill_all(container: &Container, cgroup: &Cgroup) -> Result<()> {
     // Frozen processes die when they thaw; those of a shared pid namespace are not the first one's to take along.
     let killed = cgroup.kill(Signal::KILL);
     let Some(init) = init else { return Ok(()) };
+    // On v1 a frozen process does not die, and whoever has frozen the cgroup above may have a reason.
+    if !cgroup.is_unified() && cgroup.freezer_state()? == FreezerState::FrozenAbove {
+        let above = cgroup.frozen_above().unwrap_or_default();
+        let (pid, id) = (container.state.init_process_pid, &container.state.id);
+        let message = format!(
+            "process {pid} of container {id} cannot end: cgroup {}, above the container's, is frozen: thaw it, then delete",
+            above.display()
+        );
+        return Err(Error::new(Kind::State, message));
+    }
     let mut fds = [PollFd::new(&init, PollFlags::IN)];
     let ended = crate::sys::fd::poll_until(&mut fds, Some(Instant::now() + PATIENCE))
         .attempt(|| "wait for the container's first process")?;

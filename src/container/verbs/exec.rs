@@ -191,8 +191,9 @@ fn check_status(container: &Container, options: &Options) -> Result<OwnedFd> {
         Ok(Status::Creating) => refuse("cannot exec in a container that is being created"),
         _ => refuse("cannot exec in a stopped container"),
     })?;
-    if !options.ignore_paused && container.is_paused()? {
-        return Err(refuse("cannot exec in a paused container (use --ignore-paused to override)"));
+    if !options.ignore_paused {
+        let paused = "cannot exec in a paused container (use --ignore-paused to override)";
+        container.must_not_be_frozen(|| refuse(paused))?;
     }
     Ok(init)
 }

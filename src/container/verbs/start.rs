@@ -32,10 +32,8 @@ pub fn start(runtime: &Runtime, id: &str) -> Result<()> {
     let Some(mut link) = gate::connect(&container.folder)? else { return Err(not_created(container.status()?)) };
     let pidfd = container.state.open_init().map_err(|_| not_created(Status::Stopped))?;
     let spec = Config::kept_in(&container.folder)?.into_spec()?;
-    if container.is_paused()? {
-        // It would answer no sooner than it is resumed.
-        return Err(not_created(Status::Paused));
-    }
+    // It would answer no sooner than it is resumed.
+    container.must_not_be_frozen(|| not_created(Status::Paused))?;
     // Its greeting tells a process that waits from one that is past it, of whose gate this connection is a left-over.
     match link.receive()? {
         Some(Message::Reached(Stage::Ready)) => {}

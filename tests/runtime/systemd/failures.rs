@@ -1,6 +1,7 @@
 //! What goes wrong with units: nothing is left, and nothing of others is touched.
 
 use std::fs;
+use std::path::Path;
 
 use nix::sys::signal::Signal;
 use serde_json::json;
@@ -37,18 +38,56 @@ fn a_path_that_names_no_unit_is_refused() {
 #[test]
 fn a_unit_that_exists_is_left_alone() {
     systemd!();
-    let container = Container::sleeper();
+    let container = with_unit(Container::sleeper());
     let unit = scope(&container);
-    let other = scope_of_another(&unit);
-    let container = with_unit(container);
-    container.run().exits(1).in_one_line().complains("unit already exists").complains(&unit);
-    assert_eq!(shown(&unit, "ActiveState"), "active");
     // What a runtime leaves that is killed just before it starts the unit.
     traced_create(&container, &["-e", "inject=rename,renameat,renameat2:signal=SIGKILL:when=2"]);
     assert!(container.state_root().join(&container.id).join("state.json").exists());
+    let other = scope_of_another(&unit);
     container.verb(&["delete", "--force"]).ok();
     assert_eq!(shown(&unit, "ActiveState"), "active");
+    container.run().exits(1).in_one_line().complains("container's cgroup is not empty: 1 process(es)").complains(&unit);
+    assert_eq!(shown(&unit, "ActiveState"), "active");
     end(other);
+}
+
+#[test]
+fn a_frozen_place_is_refused_at_once() {
+    systemd!();
+    let container = with_unit(Container::sleeper());
+    let dir = Path::new("/sys/fs/cgroup/system.slice").join(scope(&container));
+    fs::create_dir(&dir).expect("make the cgroup of the scope");
+    fs::write(dir.join("cgroup.freeze"), "1").expect("freeze it");
+    for verb in ["run", "create"] {
+        let refused = container.launch(&[verb]).run().exits(1).in_one_line();
+        refused.complains("container's cgroup unexpectedly frozen");
+    }
+    fs::remove_dir(&dir).expect("remove the cgroup of the scope");
+    // From above.
+    let name = format!("nsk{}.slice", container.id.replace(|c: char| !c.is_ascii_digit(), ""));
+    let slice = Path::new("/sys/fs/cgroup").join(&name);
+    fs::create_dir(&slice).expect("make the cgroup of a slice");
+    fs::write(slice.join("cgroup.freeze"), "1").expect("freeze it");
+    let container = container.set("/linux/cgroupsPath", format!("{name}:x:y"));
+    container.run().exits(1).in_one_line().complains("unexpectedly frozen").complains(&name);
+    fs::remove_dir(&slice).expect("remove the cgroup of the slice");
+    container.assert_gone();
+}
+
+#[test]
+fn a_scope_that_failed_stays_until_it_is_deleted() {
+    systemd!();
+    let container = with_unit(Container::new().args(&["sleep", "1000"]))
+        .set(
+            "/annotations",
+            json!({"org.systemd.property.RuntimeMaxSec": "1", "org.systemd.property.TimeoutStopSec": "1"}),
+        )
+        .started();
+    container.wait_stopped();
+    let unit = scope(&container);
+    eventually("the scope has failed", || shown(&unit, "ActiveState") == "failed");
+    container.verb(&["delete"]).ok();
+    assert_not_loaded(&unit);
 }
 
 /// `create` or `run` as what `wrapper` executes.
