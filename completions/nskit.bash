@@ -111,7 +111,7 @@ _nskit() {
             operands='targets' ;;
         'ns-inspect watch')
             verbs=''
-            options='--every --count --color --sort --filter --help'
+            options='--every --count --all --json --color --sort --filter --help'
             taking='--every --count --color --sort --filter -Q'
             operands='' ;;
         'ns-inspect graph')

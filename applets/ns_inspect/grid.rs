@@ -60,6 +60,20 @@ pub(crate) struct Grid {
     yielding: &'static [&'static str],
 }
 
+/// How wide each column is, 0 where it is left out, and how they are set.
+pub(crate) struct Layout {
+    widths: Vec<usize>,
+    right: Vec<bool>,
+    gap: usize,
+}
+
+impl Layout {
+    /// The columns that there is no room for.
+    pub(crate) fn left_out(&self, grid: &Grid) -> Vec<&'static str> {
+        self.widths.iter().zip(&grid.columns).filter(|(width, _)| **width == 0).map(|(_, name)| *name).collect()
+    }
+}
+
 /// To how much text columns shrink at first, before any is left out, and at worst.
 const SHRUNK: [usize; 3] = [12, 8, 4];
 
@@ -118,6 +132,25 @@ impl Grid {
 
     /// The text, each line behind `indent`.
     pub(crate) fn print(&self, paint: Paint, indent: &str) -> String {
+        let layout = self.layout(paint.width().map(|room| room.saturating_sub(indent.len())));
+        let mut out = String::new();
+        for row in std::iter::once(None).chain((0..self.rows.len()).map(Some)) {
+            let mut line = indent.to_owned();
+            for (style, text) in self.line(row, &layout) {
+                line.push_str(&paint.paint(style, &text));
+            }
+            out.push_str(line.trim_end());
+            out.push('\n');
+        }
+        let left_out = layout.left_out(self);
+        if !left_out.is_empty() {
+            out.push_str(&paint.wrap(&format!("no room for {}", left_out.join(", ")), indent));
+        }
+        out
+    }
+
+    /// How columns fit into `room`, where that has an end.
+    pub(crate) fn layout(&self, room: Option<usize>) -> Layout {
         let mut widths: Vec<usize> = self.columns.iter().map(|name| name.len()).collect();
         for row in &self.rows {
             for (widest, cell) in widths.iter_mut().zip(row) {
@@ -132,35 +165,47 @@ impl Grid {
         let is_number: Vec<bool> = (0..self.columns.len())
             .map(|column| right[column] || self.rows.iter().any(|row| row[column].number.is_some()))
             .collect();
-        let gap = match paint.width() {
-            Some(room) => self.shrink(&mut widths, &is_number, room.saturating_sub(indent.len())),
+        let gap = match room {
+            Some(room) => self.shrink(&mut widths, &is_number, room),
             None => 2,
         };
-        let shown: Vec<usize> = (0..widths.len()).filter(|&column| widths[column] > 0).collect();
-        let mut out = String::new();
-        let headings = self.columns.iter().map(|name| Cell::text(*name).styled(Style::Heading)).collect();
-        for row in std::iter::once(&headings).chain(&self.rows) {
-            let mut line = indent.to_owned();
-            for &column in &shown {
-                let last = Some(&column) == shown.last();
-                let fit = if row[column].is_name { width::fit_middle } else { width::fit };
-                let text = fit(&row[column].text, widths[column]);
-                let padding = " ".repeat(widths[column].saturating_sub(width::of(&text)));
-                let text = paint.paint(row[column].style, &text);
-                line.push_str(&if right[column] && !last { padding + &text } else { text + &padding });
-                if !last {
-                    line.push_str(&" ".repeat(gap));
-                }
+        Layout { widths, right, gap }
+    }
+
+    /// A row in pieces, each of one style; `None` is the line of headings.
+    pub(crate) fn line(&self, row: Option<usize>, layout: &Layout) -> Vec<(Style, String)> {
+        let shown: Vec<usize> = (0..layout.widths.len()).filter(|&column| layout.widths[column] > 0).collect();
+        let mut pieces = Vec::new();
+        for &column in &shown {
+            let is_last = Some(&column) == shown.last();
+            let heading = Cell::text(self.columns[column]).styled(Style::Heading);
+            let cell = row.map_or(&heading, |row| &self.rows[row][column]);
+            let fit = if cell.is_name { width::fit_middle } else { width::fit };
+            let text = fit(&cell.text, layout.widths[column]);
+            let padding = " ".repeat(layout.widths[column].saturating_sub(width::of(&text)));
+            let gap = if is_last { String::new() } else { " ".repeat(layout.gap) };
+            if layout.right[column] && !is_last {
+                pieces.extend([(Style::Plain, padding), (cell.style, text), (Style::Plain, gap)]);
+            } else {
+                pieces.extend([(cell.style, text), (Style::Plain, padding + &gap)]);
             }
-            out.push_str(line.trim_end());
-            out.push('\n');
         }
-        if shown.len() < widths.len() {
-            let left_out: Vec<&str> =
-                (0..widths.len()).filter(|column| !shown.contains(column)).map(|column| self.columns[column]).collect();
-            out.push_str(&paint.wrap(&format!("no room for {}", left_out.join(", ")), indent));
-        }
-        out
+        pieces
+    }
+
+    /// How many rows there are.
+    pub(crate) fn len(&self) -> usize {
+        self.rows.len()
+    }
+
+    /// The names of the columns.
+    pub(crate) fn columns(&self) -> &[&'static str] {
+        &self.columns
+    }
+
+    /// The number in a row's column of this name.
+    pub(crate) fn number(&self, row: usize, name: &str) -> Option<u64> {
+        self.rows[row][self.column(name).ok()?].number
     }
 
     /// Makes the columns fit into `room`; those of width 0 are left out. Returns how many blanks are between them.

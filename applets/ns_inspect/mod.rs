@@ -31,6 +31,7 @@ use self::filter::Filter;
 use self::graph::Picture;
 use self::grid::Grid;
 use self::paint::Paint;
+use self::watch::Wish;
 use self::world::{Target, World};
 use crate::exec::print;
 
@@ -87,6 +88,18 @@ FILTERS
   A number can have a unit: K, M, G, T, P, E, with or without iB, are powers of 1024, as in MEMORY >
   1.5M; s, m, h, day, week and the like are times, as in AGE > 1h30m. A missing value equals
   nothing.
+
+KEYS OF WATCH
+  Up Down PgUp PgDn Home End   move; k j b Space g G do too
+  Enter       open the container: namespaces, processes, mounts, network, explain (Tab, 1 to 5)
+  Esc q       back; q in the list quits, Ctrl-C anywhere
+  /           filter: an expression as above, or a part of a container's name; c shows all
+  s S r       sort by the next column or the one before, reverse the order
+  o e ?       other namespaces, all events, all keys
+  Ctrl-L      look now and draw anew
+  Ctrl-Z      suspend
+
+  Without a terminal, with --count and with --json watch prints a line for each event instead.
 
 EXIT STATUS
   0  it was shown
@@ -198,14 +211,20 @@ enum Verb {
         /// A container, a pid, or TYPE:[INODE]
         target: String,
     },
-    /// Keep looking, and show what came and what went
+    /// Keep looking: a screen on a terminal, elsewhere a line for each container that starts, pauses or ends
     Watch {
-        /// How long to wait between looks: 2s, 1m
-        #[arg(long, value_name = "TIME", default_value = "2s", value_parser = humantime::parse_duration)]
+        /// How long to wait between looks: 2s, 1m; 100ms at least
+        #[arg(long, value_name = "TIME", default_value = "2s", value_parser = watch::interval)]
         every: Duration,
-        /// Stop after this many looks
+        /// Print events, and stop after this many looks
         #[arg(long, value_name = "LOOKS")]
         count: Option<u64>,
+        /// Tell of namespaces of no container too
+        #[arg(short, long)]
+        all: bool,
+        /// Print an event a line as JSON, those that are there at first too (docs/ns-inspect.schema.json)
+        #[arg(short = 'J', long)]
+        json: bool,
         /// When to colour: auto, always or never
         #[arg(long, value_name = "WHEN", default_value = "auto", value_parser = ["auto", "always", "never"])]
         color: String,
@@ -299,8 +318,15 @@ fn run(args: Vec<OsString>) -> ExitCode {
         }
         Err(help) => return print("ns-inspect", &help.render().to_string()),
     };
-    match text_of(line) {
-        Ok(text) => print("ns-inspect", &text),
+    let shown = match line.verb {
+        Some(Verb::Watch { every, count, all, json, color, rows }) => rows.choice().and_then(|choice| {
+            let paint = Paint::new(&color);
+            watch::run(Wish { every, count, choice, all, json, paint })
+        }),
+        _ => text_of(line).map(|text| print("ns-inspect", &text)),
+    };
+    match shown {
+        Ok(status) => status,
         Err(error) => {
             eprintln!("ns-inspect: {error:#}");
             ExitCode::FAILURE
@@ -342,7 +368,7 @@ fn text_of(line: Line) -> anyhow::Result<String> {
     };
     let parse = |text: Option<String>| text.map(|text| Target::parse(&text)).transpose();
     match verb {
-        Verb::List { .. } => Ok(String::new()),
+        Verb::List { .. } | Verb::Watch { .. } => Ok(String::new()),
         Verb::Show { target, view } => show(&Target::parse(&target)?, &view),
         Verb::Tree(view) if view.json => everything(),
         Verb::Tree(view) => Ok(tree::view(&mut World::look()?, view.paint())),
@@ -379,10 +405,6 @@ fn text_of(line: Line) -> anyhow::Result<String> {
             if view.json { json::enterable(&target, caller) } else { places::enterable(&target, caller, view.paint()) }
         }
         Verb::Enter { target } => Ok(show::enter(Target::parse(&target)?.pid()?)? + "\n"),
-        Verb::Watch { every, count, color, rows } => {
-            watch::run(every, count, rows.choice()?, Paint::new(&color))?;
-            Ok(String::new())
-        }
         Verb::Graph { format } => {
             let picture = Picture::of(&World::look()?);
             Ok(match format {

@@ -49,17 +49,27 @@ pub(crate) fn check_sort(by: &str) -> anyhow::Result<()> {
     Grid::new(&COLUMNS).sort(by)
 }
 
-/// The namespaces of the containers for which the filter holds, but for what these have in common with the host.
-pub(crate) fn namespaces_of(world: &World, filter: &Filter) -> anyhow::Result<BTreeSet<usize>> {
+/// The first processes of the containers for which the filter holds.
+pub(crate) fn passing(world: &World, filter: &Filter) -> anyhow::Result<BTreeSet<i32>> {
     let (grid, pids) = containers(world);
     let passes = grid.passes(filter)?;
-    let places =
-        pids.iter().zip(passes).filter_map(|(&pid, passes)| world.snapshot.find_process(pid).filter(|_| passes));
-    let namespaces = places.flat_map(|place| {
-        let process = &world.snapshot.processes[place];
-        Kind::ALL.into_iter().filter_map(|kind| process.namespace(kind))
-    });
-    Ok(namespaces.filter(|&index| !world.is_common(index)).collect())
+    Ok(pids.into_iter().zip(passes).filter_map(|(pid, passes)| passes.then_some(pid)).collect())
+}
+
+/// A line a container, neither sorted nor filtered.
+pub(crate) fn rows(world: &World) -> Grid {
+    containers(world).0
+}
+
+/// A line for each process with other namespaces, and for what else keeps some.
+pub(crate) fn others_text(world: &mut World, paint: Paint) -> String {
+    others(world).print(paint, "")
+}
+
+/// How many namespaces are neither the host's nor of a container.
+pub(crate) fn count_others(world: &World) -> usize {
+    let is_other = |&index: &usize| !world.is_host(index) && world.containers_in(index).is_empty();
+    (0..world.snapshot.namespaces.len()).filter(is_other).count()
 }
 
 /// The text of the overview.
@@ -87,7 +97,7 @@ pub(crate) fn view(world: &mut World, choice: &Choice, paint: Paint) -> anyhow::
 }
 
 /// Whether it is worth a line: units of systemd are only where they have a namespace of their own.
-fn is_shown(world: &World, container: &Container) -> bool {
+pub(crate) fn is_shown(world: &World, container: &Container) -> bool {
     let Some(place) = container.pid.and_then(|pid| world.snapshot.find_process(pid)) else { return false };
     let process = &world.snapshot.processes[place];
     let own = |kind| process.namespace(kind).is_some_and(|index| !world.is_common(index));

@@ -72,9 +72,14 @@ impl Paint {
         Paint { colour: false, width }
     }
 
-    /// The same for a terminal that may have been resized.
-    pub(crate) fn measured(self) -> Paint {
-        Paint { width: width::terminal(), ..self }
+    /// The same, for text that need not fit.
+    pub(crate) fn endless(self) -> Paint {
+        Paint { width: None, ..self }
+    }
+
+    /// Whether there are colours.
+    pub(crate) fn has_colour(self) -> bool {
+        self.colour
     }
 
     /// The width to fit into.

@@ -140,6 +140,8 @@ pub(crate) struct World {
     pub(crate) inventory: Inventory,
     pub(crate) users: Users,
     host: Host,
+    /// By namespace, the containers whose first process is in it.
+    residents: Vec<Vec<u32>>,
 }
 
 impl World {
@@ -151,7 +153,16 @@ impl World {
     pub(crate) fn with(scope: &Scope) -> anyhow::Result<World> {
         let snapshot = discover(scope)?;
         let inventory = Inventory::gather(snapshot.processes.iter().map(|process| process.pid));
-        Ok(World { snapshot, inventory, users: Users::default(), host: Host::find() })
+        let residents = residents(&snapshot, &inventory);
+        Ok(World { snapshot, inventory, users: Users::default(), host: Host::find(), residents })
+    }
+
+    /// Looks again by `scope`, and takes notice of processes that ended, began, or may be in other containers.
+    pub(crate) fn update(&mut self, scope: &Scope, ended: &[i32], begun: &[i32], moved: &[i32]) -> anyhow::Result<()> {
+        self.snapshot = discover(scope)?;
+        self.inventory.update(ended, begun, moved);
+        self.residents = residents(&self.snapshot, &self.inventory);
+        Ok(())
     }
 
     /// Whether the namespace at `index` is one of the host's own; `None` where that cannot be known.
@@ -184,14 +195,9 @@ impl World {
     /// Containers whose first process is in the namespace at `index`; systemd's units only where these went out of
     /// their way for it.
     pub(crate) fn containers_in(&self, index: usize) -> Vec<&Container> {
-        let kind = self.snapshot.namespaces[index].kind;
-        let is_in = |container: &&Container| {
-            let place = container.pid.and_then(|pid| self.snapshot.find_process(pid));
-            place.is_some_and(|place| self.snapshot.processes[place].namespace(kind) == Some(index))
-        };
         let common = self.is_common(index);
         let wanted = |container: &&Container| !(common && container.engine == Engine::Systemd);
-        self.inventory.containers.iter().filter(is_in).filter(wanted).collect()
+        self.residents[index].iter().map(|&place| &self.inventory.containers[place as usize]).filter(wanted).collect()
     }
 
     /// Sentences about what could not be looked at.
@@ -202,6 +208,18 @@ impl World {
         }
         if text.is_empty() { text } else { format!("\nCould not be looked at:\n{text}") }
     }
+}
+
+/// By namespace, the containers whose first process is in it.
+fn residents(snapshot: &Snapshot, inventory: &Inventory) -> Vec<Vec<u32>> {
+    let mut residents = vec![Vec::new(); snapshot.namespaces.len()];
+    for (place, container) in inventory.containers.iter().enumerate() {
+        let Some(process) = container.pid.and_then(|pid| snapshot.find_process(pid)) else { continue };
+        for index in Kind::ALL.into_iter().filter_map(|kind| snapshot.processes[process].namespace(kind)) {
+            residents[index].push(place as u32);
+        }
+    }
+    residents
 }
 
 #[cfg(test)]

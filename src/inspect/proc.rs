@@ -1,5 +1,6 @@
 //! `/proc`, as every other file here reads it: which processes it shows, and the few texts that several sources parse.
 
+use std::collections::BTreeMap;
 use std::ffi::{CStr, OsString};
 use std::fs;
 use std::mem::MaybeUninit;
@@ -95,6 +96,27 @@ pub fn pids() -> Result<Vec<i32>> {
     let mut pids = Vec::new();
     for_each_number(&proc, |pid| pids.push(pid)).attempt(|| "read /proc")?;
     Ok(pids)
+}
+
+/// The processes that `/proc` shows, each with the inode number of its folder: a process that has the pid of another, which
+/// ended, has another number, so that a list which is the same means that nothing began or ended.
+///
+/// The kernel may give a process another number when it was short of memory. That costs who compares a second look.
+///
+/// # Errors
+/// Where `/proc` cannot be opened or read.
+pub fn identities() -> Result<BTreeMap<i32, u64>> {
+    let proc = open()?;
+    let mut space = [MaybeUninit::<u8>::uninit(); 32 * 1024];
+    let mut entries = RawDir::new(&proc, &mut space);
+    let mut found = BTreeMap::new();
+    while let Some(entry) = entries.next() {
+        let entry = entry.attempt(|| "read /proc")?;
+        if let Some(pid) = number(entry.file_name()) {
+            found.insert(pid, entry.ino());
+        }
+    }
+    Ok(found)
 }
 
 /// Opens `/proc`.
@@ -193,6 +215,14 @@ mod tests {
     #[test]
     fn ids_come_from_the_outer_namespace_inwards() {
         assert_eq!(nspid("Name:\tx\nNSpid:\t4194303\t7\t1\n"), [4_194_303, 7, 1]);
+    }
+
+    #[test]
+    fn a_process_keeps_its_identity_and_another_of_its_number_has_another() {
+        let own = std::process::id() as i32;
+        let (before, now) = (identities().unwrap(), identities().unwrap());
+        assert!(before[&own] != 0 && before[&own] == now[&own]);
+        assert_ne!(before[&own], before[&parent(own).unwrap()]);
     }
 
     #[test]

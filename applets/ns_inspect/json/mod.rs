@@ -13,7 +13,7 @@ use super::world::{Target, World};
 pub(crate) use self::views::{diff, enterable, holds, mnt, net, pid};
 
 /// The version of the schema.
-const VERSION: u32 = 2;
+pub(crate) const VERSION: u32 = 2;
 
 /// The document, of everything or of one target: a line for each namespace, container and gap, made one at a time, so
 /// that tens of thousands of namespaces need no tree of values in memory.
@@ -67,7 +67,7 @@ fn gap(gap: &Gap) -> Value {
     json!({"what": gap.what, "count": count, "reason": gap.reason, "pids": gap.pids})
 }
 
-fn container(container: &Container) -> Value {
+pub(crate) fn container(container: &Container) -> Value {
     json!({
         "id": container.id,
         "engine": container.engine.to_string(),

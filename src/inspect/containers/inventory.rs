@@ -69,6 +69,37 @@ impl Inventory {
         inventory
     }
 
+    /// Takes notice of processes that ended (`ended`), began (`begun`), or may be elsewhere than they were (`moved`), and
+    /// leaves the rest as it is. A number can have ended and begun: then another process has it.
+    ///
+    /// What engines keep on disk is read for new containers only, and by the process that was met first.
+    pub fn update(&mut self, ended: &[i32], begun: &[i32], moved: &[i32]) {
+        for pid in ended {
+            if let Some(index) = self.by_pid.remove(pid) {
+                self.without(index, *pid);
+            }
+        }
+        self.sessions = None;
+        for &pid in begun {
+            self.look(pid);
+        }
+        for &pid in moved {
+            let before = self.by_pid.remove(&pid);
+            self.look(pid);
+            if let Some(before) = before.filter(|_| self.by_pid.get(&pid) != before.as_ref()) {
+                self.without(before, pid);
+            }
+        }
+    }
+
+    /// Another process of the container comes first, where this one did.
+    fn without(&mut self, index: usize, pid: i32) {
+        if self.containers[index].pid == Some(pid) {
+            let members = self.by_pid.iter().filter(|(_, place)| **place == index);
+            self.containers[index].pid = members.map(|(&pid, _)| pid).min();
+        }
+    }
+
     fn add(&mut self, container: Container) -> usize {
         if let Some(&index) = self.by_id.get(&container.id) {
             self.containers[index].complete(container);
@@ -101,6 +132,8 @@ impl Inventory {
         };
         if let Some(index) = index {
             self.by_pid.insert(pid, index);
+            // Started again in the cgroups that it had.
+            self.containers[index].pid.get_or_insert(pid);
         }
     }
 

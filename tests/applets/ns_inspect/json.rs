@@ -71,7 +71,7 @@ fn every_view_of_one_target_keeps_to_the_committed_schema() {
 
 #[test]
 fn what_has_no_json_or_no_rows_says_so() {
-    for verb in ["graph", "watch", "enter"] {
+    for verb in ["graph", "enter"] {
         ns_inspect(&[verb, "--json"]).run().exits(2).complains("unexpected argument '--json'");
     }
     for words in [&["--json", "--sort", "PID"][..], &["1", "--filter", "PID > 1"], &["-p", "1", "--sort", "PID"]] {
@@ -81,7 +81,7 @@ fn what_has_no_json_or_no_rows_says_so() {
 }
 
 /// As much of JSON Schema as the schema uses.
-fn check(value: &serde_json::Value, schema: &serde_json::Value, root: &serde_json::Value, place: &str) {
+pub(super) fn check(value: &serde_json::Value, schema: &serde_json::Value, root: &serde_json::Value, place: &str) {
     if let Some(reference) = schema["$ref"].as_str() {
         let target = root.pointer(reference.trim_start_matches('#')).expect("a definition");
         return check(value, target, root, place);

@@ -10,6 +10,7 @@ mod lsns;
 mod scene;
 mod terminal;
 mod views;
+mod watch;
 
 use std::collections::BTreeSet;
 use std::fs;

@@ -66,31 +66,7 @@ fn watch_gives_the_terminal_back_when_a_signal_ends_it() {
         drop(tty);
         let text = pty.rest();
         assert!(text.ends_with("\x1b[?25h\x1b[?1049l"), "{signal}: {text:?}");
-        let frame = text.split("\x1b[H\x1b[2J").nth(1).expect("a frame");
-        assert_eq!(lines(frame).iter().find(|line| line.chars().count() > 50), None);
     }
-}
-
-#[test]
-fn a_filter_is_typed_corrected_and_cancelled() {
-    let (mut pty, running, tty) = on_terminal(&["watch", "--every", "1h"], 80);
-    pty.expect("ns-inspect watch");
-    pty.write("/PID > 1\x1b");
-    pty.expect("filter: PID > 1");
-    // What follows at once belongs to the same key, an arrow or the like.
-    std::thread::sleep(std::time::Duration::from_millis(300));
-    pty.write("/PID >\r");
-    pty.expect("failed to parse \"PID >\"");
-    pty.write("/NOPE > 1\r");
-    pty.expect("unknown column: NOPE");
-    pty.write("/ENGINEX\x7f == 'no\u{fc}ne'\x1b[A\r");
-    pty.expect("filter: ENGINE == 'no\u{fc}ne'");
-    pty.expect("/ filter (ENGINE == 'no\u{fc}ne')");
-    pty.write("q");
-    running.wait().ok();
-    drop(tty);
-    let frames = pty.rest();
-    assert!(!frames.contains("^["), "{frames:?}");
 }
 
 #[test]

@@ -3,7 +3,7 @@
 use std::net::TcpListener;
 
 use super::{everything, inode, linked, ns_inspect};
-use crate::harness::{Container, Running, TempDir, eventually, nskit, program};
+use crate::harness::{Running, TempDir, eventually, nskit, program};
 
 /// A program in new namespaces of these kinds that has said `ready`, and what it said before.
 pub(super) fn started(options: &[&str], script: &str) -> (Running, String) {
@@ -177,43 +177,6 @@ fn explains_for_an_ordinary_process_why_it_may_not_enter() {
     let own = ns_inspect(&["explain", &target.pid().to_string()]).run().ok().stdout();
     let uts = own.lines().find(|line| line.trim_start().starts_with("uts")).unwrap_or_default();
     assert!(uts.ends_with("yes"), "{own}");
-}
-
-#[test]
-fn watching_tells_what_came_and_went() {
-    let watch = ns_inspect(&["watch", "--every", "100ms"]).start();
-    // It tells nothing of what was there at its first look, whenever that is.
-    let mut others = Vec::new();
-    eventually("it has looked once", || {
-        others.push(started(&["--uts"], "true"));
-        std::thread::sleep(std::time::Duration::from_millis(300));
-        watch.stdout().contains(" + ")
-    });
-    let (running, said) = started(&["--uts"], "readlink /proc/self/ns/uts");
-    let line = said.lines().next().expect("a line").to_owned();
-    eventually("it came", || watch.stdout().contains(&format!("+ {line}")));
-    drop(running);
-    eventually("it went", || watch.stdout().contains(&format!("- {line}")));
-    drop(watch);
-    ns_inspect(&["watch", "--every", "1ms", "--count", "3"]).run().ok();
-}
-
-#[test]
-fn watching_tells_of_nothing_but_what_the_filter_lets_through() {
-    let name = Container::new();
-    // By an expression that does not have its name, by which what containers leave behind is looked for.
-    let filter = format!("CONTAINER =~ '^{}$'", name.id.replacen('n', "[n]", 1));
-    let watch = ns_inspect(&["watch", "--every", "100ms", "--filter", &filter]).start();
-    // Long enough for its first look, and for a second one at what the filter does not let through.
-    std::thread::sleep(std::time::Duration::from_millis(500));
-    let (other, said) = started(&["--uts"], "readlink /proc/self/ns/uts");
-    let container = name.args(&["sleep", "60"]).started();
-    let came = |sign: &str| watch.stdout().lines().any(|line| line.contains(&format!(" {sign} uts:[")));
-    eventually("it came", || came("+"));
-    drop(other);
-    drop(container);
-    eventually("it went", || came("-"));
-    assert!(!watch.stdout().contains(said.lines().next().expect("a line")), "{}", watch.stdout());
 }
 
 #[test]
