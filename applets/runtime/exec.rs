@@ -116,10 +116,11 @@ fn changed(args: &Exec, spec: &Spec) -> anyhow::Result<Process> {
     let mut env = process.env().clone().unwrap_or_default();
     env.extend(args.env.iter().cloned());
     process.set_env(Some(env));
-    if let Some(label) = &args.process_label {
+    // An empty one is what scripts pass that have none to name: the container's own stays.
+    if let Some(label) = args.process_label.as_ref().filter(|label| !label.is_empty()) {
         process.set_selinux_label(Some(label.clone()));
     }
-    if let Some(profile) = &args.apparmor {
+    if let Some(profile) = args.apparmor.as_ref().filter(|profile| !profile.is_empty()) {
         process.set_apparmor_profile(Some(profile.clone()));
     }
     if args.no_new_privs {
@@ -193,5 +194,21 @@ mod tests {
         for text in ["", ":", "1:", ":1", "root", "-1", "4294967295", "4294967296", "1:2:3", " 1", "0x1"] {
             assert!(parse_user(text).is_err(), "{text:?}");
         }
+    }
+
+    #[test]
+    fn an_empty_profile_or_label_is_the_containers_own() {
+        let mut spec = Spec::default();
+        let mut process = Process::default();
+        process.set_apparmor_profile(Some("tight".into())).set_selinux_label(Some("a:b:c:d".into()));
+        spec.set_process(Some(process));
+        let exec = |apparmor: &str, label: &str| {
+            let words = ["exec", "--apparmor", apparmor, "--process-label", label, "web", "true"];
+            let matches = command(Command::new("exec")).try_get_matches_from(words).unwrap();
+            let process = changed(&Exec::from_arg_matches(&matches).unwrap(), &spec).unwrap();
+            (process.apparmor_profile().clone().unwrap(), process.selinux_label().clone().unwrap())
+        };
+        assert_eq!(exec("", ""), ("tight".into(), "a:b:c:d".into()));
+        assert_eq!(exec("loose", "e:f:g:h"), ("loose".into(), "e:f:g:h".into()));
     }
 }

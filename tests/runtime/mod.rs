@@ -17,6 +17,7 @@ mod frozen;
 mod hooks;
 mod interrupt;
 mod kill;
+mod life;
 mod list;
 mod logs;
 mod many_entries;

@@ -2,13 +2,14 @@
 
 use std::fs;
 use std::io::Write as _;
-use std::os::fd::OwnedFd;
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 use std::sync::LazyLock;
 use std::time::{Duration, Instant};
 
-use rustix::fs::FlockOperation;
+use rustix::fs::{AtFlags, FlockOperation, Mode, OFlags};
+use rustix::io::Errno;
 
 use crate::container::record::state::State;
 use crate::error::{Attempt, Error, Kind, Result};
@@ -24,7 +25,7 @@ pub struct Lock(OwnedFd);
 impl Lock {
     /// Whether it could be had now. A file system without locks has nothing to offer, and no reason to fail.
     fn take(&self) -> Result<bool> {
-        Ok(rustix::fs::flock(&self.0, FlockOperation::NonBlockingLockExclusive) != Err(rustix::io::Errno::WOULDBLOCK))
+        Ok(rustix::fs::flock(&self.0, FlockOperation::NonBlockingLockExclusive) != Err(Errno::WOULDBLOCK))
     }
 
     /// Whether the folder has not been removed before it could be held.
@@ -95,19 +96,46 @@ impl Folder {
         self.path.join(Self::GATE)
     }
 
-    /// Makes the folder, and holds it: nobody deletes it before its lock is released or gone.
+    /// Makes the folder, and holds it: nobody deletes it before its lock is released or gone. What is left of a container whose
+    /// creation or deletion was cut short, which is a folder without a state, is taken over.
     ///
     /// # Errors
     /// Of kind [`Kind::Exists`] when it is there.
     pub fn create(&self) -> Result<Lock> {
-        self.make()?;
+        match self.make() {
+            Err(error) if error.kind() == Kind::Exists => return self.take_over()?.ok_or(error),
+            made => made?,
+        }
         let deleted = || Error::new(Kind::State, format!("container {:?} was deleted while it was created", self.id));
         let opened = self.open().inspect_err(|_| {
             // Made under a umask that denies its owner.
             let _ = fs::remove_dir(&self.path);
         });
         let lock = opened?.ok_or_else(deleted)?;
-        if lock.take()? && lock.is_in_place()? { Ok(lock) } else { Err(deleted()) }
+        if !lock.take()? {
+            return Err(self.exists());
+        }
+        if lock.is_in_place()? { Ok(lock) } else { Err(deleted()) }
+    }
+
+    /// Holds and empties a folder in which there is no container: neither a state nor, removed before it, a configuration, and
+    /// no runtime that is about to write one.
+    fn take_over(&self) -> Result<Option<Lock>> {
+        let is_there = |name: &str| fs::symlink_metadata(self.path.join(name)).is_ok();
+        let Some(lock) = self.open()?.filter(|_| !is_there(Self::STATE) && !is_there(Self::CONFIG)) else {
+            return Ok(None);
+        };
+        let is_held = rustix::fs::flock(&lock.0, FlockOperation::NonBlockingLockExclusive).is_ok();
+        // Another creator may have been at it in between.
+        if !is_held || !lock.is_in_place()? || is_there(Self::STATE) || is_there(Self::CONFIG) {
+            return Ok(None);
+        }
+        remove_below(lock.0.as_fd()).attempt(|| format!("empty {}", self.path.display()))?;
+        Ok(Some(lock))
+    }
+
+    fn exists(&self) -> Error {
+        Error::new(Kind::Exists, format!("container with given ID already exists: {}", self.id))
     }
 
     /// Holds the folder for who deletes it; `None` when there is none. Waits for who creates the container until it is on
@@ -138,7 +166,6 @@ impl Folder {
     /// # Errors
     /// Of kind [`Kind::State`] when there is one.
     pub fn hold_checkpoint(&self) -> Result<Lock> {
-        use rustix::fs::{Mode, OFlags};
         let path = self.path.join("checkpoint.lock");
         let file = rustix::fs::open(&path, OFlags::RDWR | OFlags::CREATE | OFlags::CLOEXEC, Mode::RUSR | Mode::WUSR);
         let lock = Lock(file.attempt(|| format!("open {}", path.display()))?);
@@ -149,9 +176,8 @@ impl Folder {
     }
 
     fn open(&self) -> Result<Option<Lock>> {
-        use rustix::fs::{Mode, OFlags};
         match rustix::fs::open(&self.path, OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC, Mode::empty()) {
-            Err(rustix::io::Errno::NOENT) => Ok(None),
+            Err(Errno::NOENT) => Ok(None),
             other => other.attempt(|| format!("open {}", self.path.display())).map(|fd| Some(Lock(fd))),
         }
     }
@@ -175,30 +201,30 @@ impl Folder {
             other => other,
         }
         .map_err(|error| match error.kind() {
-            std::io::ErrorKind::AlreadyExists => {
-                Error::new(Kind::Exists, format!("container with given ID already exists: {}", self.id))
-            }
+            std::io::ErrorKind::AlreadyExists => self.exists(),
             _ => Error::io(&error, format!("create {}", self.path.display())),
         })
     }
 
-    /// Removes the folder and everything in it.
+    /// Removes the folder and everything in it. The state goes after the configuration, so that wherever this is cut short,
+    /// what is left is a container that can be deleted again or a folder that `create` takes over.
     ///
     /// # Errors
     /// As unlink(2) and rmdir(2), but not when it is gone already.
     pub fn remove(&self) -> Result<()> {
-        for name in [Self::STATE, Self::CONFIG] {
+        for name in [Self::CONFIG, Self::STATE] {
             let _ = fs::remove_file(self.path.join(name));
         }
         // Usually that was all.
         if fs::remove_dir(&self.path).is_ok() {
             return Ok(());
         }
-        match fs::remove_dir_all(&self.path) {
-            Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
-                Err(Error::io(&error, format!("remove {}", self.path.display())))
-            }
-            _ => Ok(()),
+        let what = || format!("remove {}", self.path.display());
+        let Some(lock) = self.open()? else { return Ok(()) };
+        remove_below(lock.0.as_fd()).attempt(what)?;
+        match rustix::fs::rmdir(&self.path) {
+            Err(Errno::NOENT) => Ok(()),
+            removed => removed.attempt(what),
         }
     }
 
@@ -243,6 +269,33 @@ impl Folder {
         let text = read_file(&path).attempt(|| format!("read {}", path.display()))?;
         Ok((path, text))
     }
+}
+
+/// Removes everything below the folder `dir`, across no mount.
+fn remove_below(dir: BorrowedFd<'_>) -> Result<(), Errno> {
+    let mut names = Vec::new();
+    let mut buffer = Vec::with_capacity(4096);
+    // Its own descriptor: the place in a listing goes with the open file.
+    let listing = rustix::fs::openat(dir, ".", OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC, Mode::empty())?;
+    let mut entries = rustix::fs::RawDir::new(&listing, buffer.spare_capacity_mut());
+    while let Some(entry) = entries.next() {
+        let name = entry?.file_name().to_owned();
+        if !matches!(name.as_bytes(), b"." | b"..") {
+            names.push(name);
+        }
+    }
+    for name in names {
+        match rustix::fs::unlinkat(dir, &name, AtFlags::empty()) {
+            Err(Errno::ISDIR) => {
+                let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
+                remove_below(rustix::fs::openat(dir, &name, flags, Mode::empty())?.as_fd())?;
+                rustix::fs::unlinkat(dir, &name, AtFlags::REMOVEDIR)?;
+            }
+            Ok(()) | Err(Errno::NOENT) => {}
+            Err(errno) => return Err(errno),
+        }
+    }
+    Ok(())
 }
 
 /// Reads a file that is replaced, never written to: a short read is its end, and mostly the first one.

@@ -10,6 +10,17 @@ use crate::error::{Attempt, Error, Result};
 use crate::launch::link::Link;
 use crate::launch::terminal;
 
+/// A gate as those find it who come to start the container.
+#[derive(Debug)]
+pub(crate) enum Gate {
+    /// The first process does not wait to be started: not yet, or not any more.
+    Closed,
+    /// It does, and this is the connection to it.
+    Open(Link),
+    /// It does, and answers nobody: as many as there is room for wait already.
+    Crowded,
+}
+
 /// The socket on which the first process will wait for `start`. Nobody can connect until that process listens.
 ///
 /// # Errors
@@ -22,20 +33,25 @@ pub fn make(folder: &Folder) -> Result<OwnedFd> {
     Ok(gate)
 }
 
-/// Connects to the first process of a created container; `None` when it does not wait to be started (any more).
+/// Connects to the gate of the container in `folder`.
 ///
 /// # Errors
-/// As connect(2).
-pub fn connect(folder: &Folder) -> Result<Option<Link>> {
+/// As socket(2) and connect(2).
+pub(crate) fn connect(folder: &Folder) -> Result<Gate> {
     let path = folder.gate();
     if !path.exists() {
-        return Ok(None);
+        return Ok(Gate::Closed);
     }
-    let socket = rustix::net::socket_with(AddressFamily::UNIX, SocketType::SEQPACKET, SocketFlags::CLOEXEC, None)
+    // A first process that is stopped accepts nobody: do not wait for it where it has no room for one more.
+    let flags = SocketFlags::CLOEXEC | SocketFlags::NONBLOCK;
+    let socket = rustix::net::socket_with(AddressFamily::UNIX, SocketType::SEQPACKET, flags, None)
         .attempt(|| "create a socket")?;
     match terminal::connect_to(socket.as_fd(), &path) {
-        Ok(()) => Ok(Some(Link::from_fd(socket))),
-        Err(Errno::CONNREFUSED | Errno::NOENT) => Ok(None),
-        Err(errno) => Err(Error::os(errno, format!("connect to {}", path.display()))),
+        Ok(()) => {}
+        Err(Errno::CONNREFUSED | Errno::NOENT) => return Ok(Gate::Closed),
+        Err(Errno::AGAIN) => return Ok(Gate::Crowded),
+        Err(errno) => return Err(Error::os(errno, format!("connect to {}", path.display()))),
     }
+    rustix::io::ioctl_fionbio(&socket, false).attempt(|| "make a socket blocking")?;
+    Ok(Gate::Open(Link::from_fd(socket)))
 }

@@ -1,11 +1,16 @@
 //! A container that exists: its folder, its state, and what it is doing.
 
+use std::os::fd::OwnedFd;
+
+use super::folder::Folder;
+use super::gate::{self, Gate};
+use super::life::{Status, Verb};
+use super::process::Stat;
+use super::runtime::Runtime;
+use super::state::State;
 use crate::cgroup::{Cgroup, FreezerState};
-use crate::container::record::folder::Folder;
-use crate::container::record::gate;
-use crate::container::record::runtime::Runtime;
-use crate::container::record::state::{State, Status, process_start};
-use crate::error::{Error, Result};
+use crate::error::{Error, Kind, Result};
+use crate::launch::link::Link;
 
 /// A container that was created by this runtime before.
 #[derive(Debug)]
@@ -14,6 +19,27 @@ pub struct Container {
     pub folder: Folder,
     /// Its state as it was saved.
     pub state: State,
+}
+
+/// A container to which something may be done, and what was opened to find that out.
+#[derive(Debug)]
+pub struct Admitted {
+    /// Where it is in its life. One that is paused is told from one that is not only where the verb minds.
+    pub status: Status,
+    /// Refers to its first process, whatever becomes of the number.
+    init: Option<OwnedFd>,
+    /// A connection to its gate, where it waits to be started and answers.
+    pub(crate) gate: Option<Link>,
+}
+
+impl Admitted {
+    /// The pidfd of the first process.
+    ///
+    /// # Errors
+    /// When there is none: "container not running".
+    pub fn into_init(self) -> Result<OwnedFd> {
+        self.init.ok_or_else(|| Error::new(Kind::State, "container not running"))
+    }
 }
 
 impl Container {
@@ -62,26 +88,79 @@ impl Container {
         Ok(())
     }
 
+    /// The one gate to a container: whether `verb` may be done to it now.
+    ///
+    /// # Errors
+    /// Of kind [`Kind::State`] when the container is where `verb` is not permitted, see [`Verb::permits`]; when it cannot be
+    /// told where it is.
+    pub fn admit(&self, verb: Verb) -> Result<Admitted> {
+        let (init, stat) = self.state.open_init()?.unzip();
+        let (mut status, gate) = self.phase(stat)?;
+        if verb.minds_pause() && matches!(status, Status::Created | Status::Running) {
+            let cgroup = self.cgroup()?;
+            match cgroup.freezer_state()? {
+                FreezerState::Frozen => status = Status::Paused,
+                // Not paused as containers are, but an answer would be waited for as long.
+                FreezerState::FrozenAbove if verb.needs_an_answer() => {
+                    let above = cgroup.frozen_above().unwrap_or_default();
+                    let refusal = verb.refusal(&self.state.id, Status::Paused);
+                    let why =
+                        format!("{}: cgroup {}, above the container's, is frozen", refusal.message(), above.display());
+                    return Err(Error::new(Kind::State, why));
+                }
+                FreezerState::FrozenAbove | FreezerState::Thawed | FreezerState::Unknown => {}
+            }
+        }
+        if verb.permits(status) {
+            Ok(Admitted { status, init, gate })
+        } else {
+            Err(verb.refusal(&self.state.id, status))
+        }
+    }
+
     /// Where it is in its life.
     ///
     /// # Errors
-    /// When its freezer cannot be read.
+    /// When that cannot be told: its first process, its gate or its freezer cannot be looked at.
     pub fn status(&self) -> Result<Status> {
-        if self.state.init_process_pid == 0 {
-            let (pid, start) = self.state.creator;
-            let being_made = matches!(process_start(pid), Some((true, now)) if now == start);
-            return Ok(if being_made { Status::Creating } else { Status::Stopped });
-        }
-        let Some(stat) = self.state.living() else { return Ok(Status::Stopped) };
-        if self.is_paused()? {
-            return Ok(Status::Paused);
+        Ok(match self.phase(self.state.living()?)?.0 {
+            Status::Created | Status::Running if self.is_paused()? => Status::Paused,
+            status => status,
+        })
+    }
+
+    /// Where it is in its life, paused or not, and a connection to its gate if it has come that far and no further. `init` is
+    /// its first process, if that lives.
+    fn phase(&self, init: Option<Stat>) -> Result<(Status, Option<Link>)> {
+        let Some(init) = init else {
+            return Ok((if self.has_creator()? { Status::Creating } else { Status::Stopped }, None));
+        };
+        if init.executed || self.state.restored {
+            return Ok((Status::Running, None));
         }
         Ok(match gate::connect(&self.folder)? {
-            Some(_) => Status::Created,
-            None if stat.executed || self.state.restored => Status::Running,
-            // Of `run`, on the way to its program.
-            None => Status::Creating,
+            Gate::Open(link) => (Status::Created, Some(link)),
+            Gate::Crowded => (Status::Created, None),
+            // It is on its way to the gate, or, of `run`, to its program.
+            Gate::Closed => (Status::Creating, None),
         })
+    }
+
+    /// Whether there is no first process yet, and the runtime that makes one is at it.
+    fn has_creator(&self) -> Result<bool> {
+        let (pid, started) = self.state.creator;
+        if self.state.init_process_pid != 0 || pid == 0 {
+            return Ok(false);
+        }
+        Ok(Stat::of(pid)?.is_some_and(|stat| stat.alive && stat.started == started))
+    }
+
+    /// Its first process, when it has been killed or is ending, and only waits for what it takes along.
+    ///
+    /// # Errors
+    /// When it cannot be looked at.
+    pub(crate) fn dying(&self) -> Result<Option<OwnedFd>> {
+        Ok(self.state.open_init()?.filter(|(_, stat)| stat.is_dying()).map(|(init, _)| init))
     }
 
     /// Whether its cgroup is frozen.
@@ -90,24 +169,5 @@ impl Container {
     /// When its freezer cannot be read.
     pub fn is_paused(&self) -> Result<bool> {
         Ok(self.cgroup()?.freezer_state()? == FreezerState::Frozen)
-    }
-
-    /// Whether its processes run, so that one of them answers. One that is paused by a cgroup above its own is not paused as
-    /// containers are, but would be waited for as long.
-    ///
-    /// # Errors
-    /// Of kind [`crate::error::Kind::State`]: `paused` when it is paused, else which cgroup is frozen.
-    pub fn must_not_be_frozen(&self, paused: impl Fn() -> Error) -> Result<()> {
-        let cgroup = self.cgroup()?;
-        match cgroup.freezer_state()? {
-            FreezerState::Thawed | FreezerState::Unknown => Ok(()),
-            FreezerState::Frozen => Err(paused()),
-            FreezerState::FrozenAbove => {
-                let above = cgroup.frozen_above().unwrap_or_default();
-                let message =
-                    format!("{}: cgroup {}, above the container's, is frozen", paused().message(), above.display());
-                Err(Error::new(crate::error::Kind::State, message))
-            }
-        }
     }
 }

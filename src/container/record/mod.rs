@@ -3,5 +3,7 @@
 pub mod folder;
 pub mod gate;
 pub mod instance;
+pub mod life;
+pub(crate) mod process;
 pub mod runtime;
 pub mod state;

@@ -11,36 +11,10 @@ use std::time::SystemTime;
 use rustix::process::{Pid, PidfdFlags};
 use serde::{Deserialize, Serialize};
 
+use super::life::Status;
+use super::process::Stat;
 use crate::error::{Attempt, Error, Kind, Result};
 use crate::namespace;
-
-/// Where a container is in its life; runtime-spec, "State".
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
-#[serde(rename_all = "lowercase")]
-pub enum Status {
-    /// It is being made.
-    Creating,
-    /// It waits to be started.
-    Created,
-    /// Its program runs.
-    Running,
-    /// Its cgroup is frozen.
-    Paused,
-    /// Its program is gone.
-    Stopped,
-}
-
-impl std::fmt::Display for Status {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.pad(match self {
-            Status::Creating => "creating",
-            Status::Created => "created",
-            Status::Running => "running",
-            Status::Paused => "paused",
-            Status::Stopped => "stopped",
-        })
-    }
-}
 
 /// The part of a configuration that runc keeps under the same names.
 #[derive(Clone, Debug, Default, Serialize, Deserialize)]
@@ -144,100 +118,41 @@ pub struct Reported {
     pub owner: Option<String>,
 }
 
-/// What one read(2) gives of a small file of procfs.
-pub(crate) fn read_once<'a>(path: &str, buffer: &'a mut [u8]) -> Option<&'a [u8]> {
-    let flags = rustix::fs::OFlags::RDONLY | rustix::fs::OFlags::CLOEXEC;
-    let file = rustix::fs::open(path, flags, rustix::fs::Mode::empty()).ok()?;
-    let length = rustix::io::read(&file, &mut *buffer).ok()?;
-    Some(&buffer[..length])
-}
-
-/// What /proc/PID/stat tells of a process.
-#[derive(Clone, Copy, Debug)]
-pub(crate) struct Stat {
-    /// Which process.
-    pub(crate) pid: i32,
-    /// It still runs.
-    alive: bool,
-    /// It has executed a program since it was forked.
-    pub(crate) executed: bool,
-    /// When it started, in clock ticks after boot.
-    pub(crate) started: u64,
-    /// Signals that it ignores, a bit for each from SIGHUP on.
-    pub(crate) ignored: u32,
-}
-
-/// Whether a process still runs, and when it started, in clock ticks after boot.
-///
-/// `None` when there is no such process.
-pub fn process_start(pid: i32) -> Option<(bool, u64)> {
-    process_stat(pid).map(|stat| (stat.alive, stat.started))
-}
-
-/// What /proc/PID/stat tells; `None` when there is no such process.
-pub(crate) fn process_stat(pid: i32) -> Option<Stat> {
-    if pid > 0 { read_stat(&format!("/proc/{pid}/stat")) } else { None }
-}
-
-fn read_stat(file: &str) -> Option<Stat> {
-    // One read: the file is made anew for each.
-    let mut buffer = [0; 1024];
-    let stat = read_once(file, &mut buffer)?;
-    let pid = std::str::from_utf8(stat.split(|byte| *byte == b' ').next()?).ok()?.parse().ok()?;
-    // The name in parentheses may hold anything, parentheses and spaces too.
-    let after_name = stat.iter().rposition(|byte| *byte == b')')? + 2;
-    let rest = std::str::from_utf8(stat.get(after_name..)?).ok()?;
-    let mut fields = rest.split(' ');
-    let alive = !matches!(fields.next()?, "Z" | "X" | "x");
-    // PF_FORKNOEXEC of linux/sched.h, in field 9; the state was 3.
-    let executed = fields.nth(5)?.parse::<u32>().ok()? & 0x40 == 0;
-    // Fields 22 and 33.
-    let (started, ignored) = (fields.nth(12)?.parse().ok()?, fields.nth(10)?.parse().ok()?);
-    Some(Stat { pid, alive, executed, started, ignored })
-}
-
-/// Whether `pid`, which has let go of its close-on-exec descriptors, did so by execve(2) and not by its end.
-///
-/// A process loses its memory before its descriptors, and with it the link to its program: with that there, one system
-/// call says that it lives on.
-pub(crate) fn has_executed(pid: i32) -> bool {
-    let mut buffer = [std::mem::MaybeUninit::uninit(); 8];
-    rustix::fs::readlinkat_raw(rustix::fs::CWD, format!("/proc/{pid}/exe"), &mut buffer).is_ok()
-        // Gone altogether, it was somebody else's to reap, who knows.
-        || process_stat(pid).is_none_or(|stat| stat.executed)
-}
-
 impl State {
     /// Its first process is `pid`, from now on.
-    pub(crate) fn has_process(&mut self, pid: Pid) {
-        self.init_process_pid = pid.as_raw_nonzero().get();
-        self.init_process_start = process_start(self.init_process_pid).map_or(0, |(_, start)| start);
-        self.namespace_paths = namespace_paths(self.init_process_pid);
-    }
-
-    /// Whether the first process still runs: the same one, not another with its pid.
-    pub fn is_alive(&self) -> bool {
-        self.living().is_some()
-    }
-
-    /// The first process, if it still runs.
-    pub(crate) fn living(&self) -> Option<Stat> {
-        process_stat(self.init_process_pid).filter(|stat| stat.alive && stat.started == self.init_process_start)
-    }
-
-    /// A descriptor of the first process, by which signals reach it and no other.
     ///
     /// # Errors
-    /// Of kind [`Kind::State`] when it is gone: "container not running".
-    pub fn open_init(&self) -> Result<OwnedFd> {
-        let gone = || Error::new(Kind::State, "container not running");
-        let pid = Pid::from_raw(self.init_process_pid).ok_or_else(gone)?;
+    /// When it cannot be told when that process started, or it is gone already.
+    pub(crate) fn has_process(&mut self, pid: Pid) -> Result<()> {
+        let pid = pid.as_raw_nonzero().get();
+        let gone = || Error::new(Kind::Died, format!("the container's process {pid} is gone before it was on record"));
+        self.init_process_start = Stat::of(pid)?.ok_or_else(gone)?.started;
+        self.init_process_pid = pid;
+        self.namespace_paths = namespace_paths(pid);
+        Ok(())
+    }
+
+    /// The first process, if it still runs: the same one, not another with its pid.
+    ///
+    /// # Errors
+    /// When that cannot be told.
+    pub(crate) fn living(&self) -> Result<Option<Stat>> {
+        Ok(Stat::of(self.init_process_pid)?.filter(|stat| stat.alive && stat.started == self.init_process_start))
+    }
+
+    /// A descriptor of the first process, by which signals reach it and no other, and what it does; `None` when it is gone,
+    /// or was never there.
+    ///
+    /// # Errors
+    /// As pidfd_open(2), and when it cannot be told whether the process is the same.
+    pub(crate) fn open_init(&self) -> Result<Option<(OwnedFd, Stat)>> {
+        let Some(pid) = Pid::from_raw(self.init_process_pid) else { return Ok(None) };
         let pidfd = match rustix::process::pidfd_open(pid, PidfdFlags::empty()) {
-            Err(rustix::io::Errno::SRCH) => return Err(gone()),
+            Err(rustix::io::Errno::SRCH) => return Ok(None),
             other => other.attempt(|| format!("open process {}", self.init_process_pid))?,
         };
-        // The descriptor holds whoever had the pid when it was opened: check after, not before.
-        if self.is_alive() { Ok(pidfd) } else { Err(gone()) }
+        // The descriptor holds whichever process had the pid when it was opened: check after, not before.
+        Ok(self.living()?.map(|stat| (pidfd, stat)))
     }
 
     /// Whether the container has a pid namespace of its own, whose processes die with its first.
@@ -296,14 +211,6 @@ pub(crate) fn pipes_of_streams() -> Vec<String> {
     if names.iter().all(String::is_empty) { Vec::new() } else { names.into() }
 }
 
-/// What /proc tells of this process; nothing of note where there is no /proc.
-pub(crate) fn own_stat() -> Stat {
-    read_stat("/proc/self/stat").unwrap_or_else(|| {
-        let pid = std::process::id() as i32;
-        Stat { pid, alive: true, executed: true, started: 0, ignored: 0 }
-    })
-}
-
 /// The time now, RFC 3339 with nanoseconds, UTC.
 pub fn now() -> String {
     humantime::format_rfc3339_nanos(SystemTime::now()).to_string()
@@ -321,16 +228,4 @@ pub fn user_name(uid: u32) -> String {
             (fields.nth(1)? == number).then(|| name.to_owned())
         })
         .unwrap_or(number)
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_process_is_known_by_its_start_too() {
-        let (alive, start) = process_start(std::process::id() as i32).unwrap();
-        assert!(alive && start > 0);
-        assert_eq!(process_start(0), None);
-    }
 }

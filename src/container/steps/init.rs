@@ -11,7 +11,8 @@ use rustix::io::Errno;
 use rustix::net::SocketFlags;
 
 use crate::cgroup::{Cgroup, Paths};
-use crate::container::record::state::{Reported, Status};
+use crate::container::record::life::Status;
+use crate::container::record::state::Reported;
 use crate::container::spec::hooks::Point;
 use crate::container::spec::process::{self, Process};
 use crate::container::steps::hooks;
@@ -283,10 +284,12 @@ fn wait_for_start(init: &Init<'_>, born: &mut Born) -> Result<()> {
             Err(Errno::INTR | Errno::CONNABORTED) => continue,
             other => other.attempt(|| "wait for the container to be started")?,
         };
-        born.link = Link::from_fd(starter);
-        // Somebody who only looks whether there is a container to start goes away without leave; then the next one may.
-        let greeted = born.link.send(&Message::Reached(Stage::Ready));
-        if greeted.is_ok() && matches!(born.link.receive(), Ok(Some(Message::Proceed))) {
+        let mut starter = Link::from_fd(starter);
+        // Some only look whether there is a container to start, and go without leave; then the next one may. Their connection
+        // goes with them: a starter whose greeting cannot be sent sees its end.
+        let greeted = starter.send(&Message::Reached(Stage::Ready));
+        if greeted.is_ok() && matches!(starter.receive(), Ok(Some(Message::Proceed))) {
+            born.link = starter;
             return Ok(());
         }
     }

@@ -1,12 +1,16 @@
 //! What a child may ask of its parent while it goes on: to hand over the listener of a seccomp filter that notifies.
 
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::time::Instant;
 
 use oci_spec::runtime::Spec;
+use rustix::event::{PollFd, PollFlags};
 use rustix::process::PidfdGetfdFlags;
 
-use crate::container::record::state::{State, Status, has_executed};
-use crate::container::steps::wait::Signals;
+use crate::container::record::life::Status;
+use crate::container::record::process::has_executed;
+use crate::container::record::state::State;
+use crate::container::steps::wait::{Signals, poll_until};
 use crate::error::{Attempt, Error, Kind, Result};
 use crate::launch::link::{Link, Message, Stage};
 use crate::launch::{Child, died};
@@ -52,7 +56,7 @@ pub fn wait_for_exec(
             Some(other) => {
                 return Err(Error::new(Kind::Died, format!("{other} came where the program was to be executed")));
             }
-            None if has_executed(pid) => return Ok(()),
+            None if is_running(pid, pidfd)? => return Ok(()),
             None => {
                 let filtered = spec.linux().as_ref().is_some_and(|linux| linux.seccomp().is_some());
                 let guess = if filtered { " (its seccomp profile may deny what a start needs)" } else { "" };
@@ -60,6 +64,15 @@ pub fn wait_for_exec(
             }
         }
     }
+}
+
+/// Whether the process `pid`, which has closed its link, lives on as its program.
+fn is_running(pid: i32, pidfd: BorrowedFd<'_>) -> Result<bool> {
+    has_executed(pid).or_else(|error| {
+        // What /proc does not tell its descriptor does: the link is closed by execve(2) or by the end.
+        let ended = poll_until(&mut [PollFd::new(&pidfd, PollFlags::IN)], Some(Instant::now()))?;
+        if ended { Err(error) } else { Ok(true) }
+    })
 }
 
 fn receive(link: &mut Link, signals: Option<&Signals>) -> Result<Option<Message>> {

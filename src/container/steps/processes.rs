@@ -16,14 +16,12 @@ use crate::sys::ioctl::namespace_parent;
 /// # Errors
 /// When it cannot be told where the process is.
 pub fn left_cgroup(container: &Container) -> Result<Option<Left>> {
-    match container.state.living().and_then(|_| Pid::from_raw(container.state.init_process_pid)) {
+    let Some(init) = container.state.living()? else { return Ok(None) };
+    container.cgroup()?.left_by(init.id()).or_else(|error| match container.state.living()? {
+        Some(_) => Err(error),
         // One that ends meanwhile has left nothing.
-        Some(init) => container.cgroup()?.left_by(init).or_else(|error| match container.state.is_alive() {
-            true => Err(error),
-            false => Ok(None),
-        }),
         None => Ok(None),
-    }
+    })
 }
 
 /// Refuses what only a cgroup with the container in it can do.

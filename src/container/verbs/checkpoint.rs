@@ -11,14 +11,14 @@ use crate::container::criu::wire::Message;
 use crate::container::criu::{self, Criu, Notification, Settings, Task, option};
 use crate::container::record::folder::replace_file;
 use crate::container::record::instance::Container;
+use crate::container::record::life::{Status, Verb};
 use crate::container::record::runtime::Runtime;
-use crate::container::record::state::Status;
 use crate::container::spec::bundle::{Bundle, annotation, namespaces};
 use crate::container::spec::config::Config;
 use crate::container::spec::rootfs::{self, CgroupView};
 use crate::container::steps::wait::Signals;
 use crate::container::verbs::delete;
-use crate::error::{Attempt, Error, Kind as ErrorKind, Result};
+use crate::error::{Attempt, Error, Result};
 use crate::mount::path;
 use crate::mount::rootfs::{Rootfs, Source};
 use crate::namespace::{self, Kind};
@@ -61,17 +61,13 @@ pub struct Options {
 /// When it does not run, or CRIU is missing or fails: the container goes on then.
 pub fn checkpoint(runtime: &Runtime, id: &str, options: Options) -> Result<()> {
     let container = Container::load(runtime, id)?;
-    let status = container.status()?;
-    if !matches!(status, Status::Running | Status::Paused) {
-        let message = format!("container {id} cannot be checkpointed in {status} state");
-        return Err(Error::new(ErrorKind::State, message));
-    }
+    container.admit(Verb::Checkpoint)?;
     let file = criu::find()?;
     let settings = &options.settings;
     Criu::check(&file, options.pre_dump, settings.lazy_pages, None).attempt(|| format!("checkpoint container {id}"))?;
     // Two at once would each take what the other has stopped for how the container was.
     let _alone = container.folder.hold_checkpoint()?;
-    let status = container.status()?;
+    let status = container.admit(Verb::Checkpoint)?.status;
     let folders = settings.open("dump.log", true)?;
     if let Some(parent) = &options.parent_path {
         check_parent(&settings.image_path, parent)?;

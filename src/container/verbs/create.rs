@@ -12,8 +12,10 @@ use rustix::process::Resource;
 
 use crate::container::record::folder::{Folder, Lock, replace_file};
 use crate::container::record::gate;
+use crate::container::record::life::Status;
+use crate::container::record::process::Stat;
 use crate::container::record::runtime::Runtime;
-use crate::container::record::state::{self, Reported, State, Status};
+use crate::container::record::state::{self, Reported, State};
 use crate::container::spec::bundle::{Bundle, KEEP_GROUPS, annotation, namespaces};
 use crate::container::spec::hooks::Point;
 use crate::container::spec::idmaps;
@@ -251,7 +253,7 @@ pub fn begin<'a>(
         Start::AtGate => Some(gate::make(&folder)?),
         Start::Detached | Start::Attached => None,
     };
-    let own = state::own_stat();
+    let own = Stat::own();
     if placement.is_wanted() {
         // Where the cgroup will be must be on record before any of it is there.
         state.creator = (own.pid, own.started);
@@ -338,7 +340,7 @@ pub fn begin<'a>(
             maps.write(pid)?;
             created.child.proceed()?;
         }
-        state.has_process(pid);
+        state.has_process(pid)?;
         created.folder.save(&state)?;
         created.folder.save_config(&created.bundle.config.text)?;
         created.lock.release();

@@ -1,5 +1,6 @@
 //! `delete`: everything of a container goes away.
 
+use std::os::fd::OwnedFd;
 use std::time::{Duration, Instant};
 
 use oci_spec::runtime::Spec;
@@ -10,15 +11,15 @@ use crate::cgroup::systemd::bus::wait_alone;
 use crate::cgroup::{Cgroup, FreezerState, Paths};
 use crate::container::record::folder::Folder;
 use crate::container::record::instance::Container;
+use crate::container::record::life::{Status, Verb};
 use crate::container::record::runtime::{CgroupDriver, Runtime};
-use crate::container::record::state::Status;
 use crate::container::spec::config::Config;
 use crate::container::spec::hooks::Point;
 use crate::container::steps::cgroups::Placement;
 use crate::container::steps::hooks;
 use crate::container::steps::systemd::Held;
-use crate::container::steps::wait::Signals;
-use crate::error::{Attempt, Error, Kind, Result};
+use crate::container::steps::wait::{Signals, poll_until};
+use crate::error::{Error, Kind, Result};
 
 /// How long a killed process may take to be gone.
 const PATIENCE: Duration = Duration::from_secs(10);
@@ -29,25 +30,23 @@ const PATIENCE: Duration = Duration::from_secs(10);
 /// When it is not there, not stopped, or its cgroups cannot be removed.
 pub fn delete(runtime: &Runtime, id: &str, force: bool) -> Result<()> {
     let folder = Folder::of(&runtime.root, id)?;
-    // What is being created now would come to be while its folder goes.
+    // A container that is being created now would come to be while its folder goes.
     let lock = folder.lock(PATIENCE)?;
     let container = match Container::load(runtime, id) {
         Err(error) if error.kind() == Kind::NotFound && force => {
-            return match &lock {
-                None => Ok(()),
-                // The configuration comes after the state: somebody else has removed that.
-                Some(_) if Config::kept_in(&folder).is_ok() => {
-                    let gone = Error::invalid(format!("{}/state.json is gone", folder.path().display()));
-                    delete_damaged(runtime, &folder, id, gone)
-                }
-                // A folder without a state: its creation was cut short, before there was anything else.
-                Some(_) => folder.remove(),
-            };
+            return if lock.is_some() { delete_remains(runtime, &folder, id) } else { Ok(()) };
+        }
+        Err(error) if error.kind() == Kind::NotFound && lock.is_some() => {
+            let hint = format!("{error}; what is left of one in {} goes with delete --force", folder.path().display());
+            return Err(Error::new(Kind::NotFound, hint));
         }
         Err(error) if error.kind() == Kind::Invalid && force => return delete_damaged(runtime, &folder, id, error),
         other => other?,
     };
     let status = container.status()?;
+    if !force && !Verb::Delete.permits(status) && !wait_for_the_dying(&container)? {
+        return Err(Verb::Delete.refusal(id, status));
+    }
     let unit = Held::look_for(container.state.systemd_unit.as_ref());
     let cgroup = match &unit {
         Some(unit) if unit.is_other() => {
@@ -56,14 +55,8 @@ pub fn delete(runtime: &Runtime, id: &str, force: bool) -> Result<()> {
         }
         _ => container.cgroup()?,
     };
-    match status {
-        Status::Stopped => {}
-        _ if force => kill_all(&container, &cgroup)?,
-        // A container that was never started has nothing to lose.
-        Status::Created => kill_all(&container, &cgroup)?,
-        other => {
-            return Err(Error::new(Kind::State, format!("cannot delete container {id} that is not stopped: {other}")));
-        }
+    if status == Status::Created || force && status != Status::Stopped {
+        kill_all(&container, &cgroup)?;
     }
     if force || container.state.init_process_pid == 0 {
         // What a dying runtime left may have no pid on record but processes in its cgroup.
@@ -71,6 +64,27 @@ pub fn delete(runtime: &Runtime, id: &str, force: bool) -> Result<()> {
     }
     let config = Config::kept_in(&container.folder).ok();
     destroy(&container, Some(cgroup), unit, config.as_ref().map(|config| &config.spec), None)
+}
+
+/// Waits until the first process is gone, if it has been killed or is ending already: it takes the other processes of its pid
+/// namespace along, and that takes a while. Returns whether it is gone.
+fn wait_for_the_dying(container: &Container) -> Result<bool> {
+    let Some(init) = container.dying()? else { return Ok(container.state.living()?.is_none()) };
+    wait_for_end(&init)
+}
+
+fn wait_for_end(init: &OwnedFd) -> Result<bool> {
+    let mut fds = [PollFd::new(init, PollFlags::IN)];
+    poll_until(&mut fds, Some(Instant::now() + PATIENCE))
+}
+
+/// Deletes what is left of a container without a state: all there is to it, if its creation was cut short; else its
+/// configuration, if another program has removed its state.
+fn delete_remains(runtime: &Runtime, folder: &Folder, id: &str) -> Result<()> {
+    if let Ok(config) = Config::kept_in(folder) {
+        delete_configured(runtime, id, &config.spec, &format!("{}/state.json is gone", folder.path().display()))?;
+    }
+    folder.remove()
 }
 
 /// Deletes a container whose state is damaged by what its configuration says of its cgroup, which holds its processes.
@@ -87,25 +101,32 @@ fn delete_damaged(runtime: &Runtime, folder: &Folder, id: &str, damaged: Error) 
     if !named {
         return Err(keep("its configuration does not say where its cgroup is"));
     }
+    delete_configured(runtime, id, &spec, &damaged.to_string()).map_err(|error| keep(&error.as_go_prints_it()))?;
+    folder.remove()
+}
+
+/// Kills and removes what is in the cgroup, or the systemd unit, that `spec` gives to the container `id`.
+fn delete_configured(runtime: &Runtime, id: &str, spec: &Spec, why: &str) -> Result<()> {
     let mut runtime = runtime.clone();
-    if names_unit(&spec) {
+    if names_unit(spec) {
         // Whatever this command was told: nobody writes a path of directories so.
         runtime.cgroups = CgroupDriver::Systemd;
     }
-    let placement = || Placement::plan(&runtime, &spec, id, &wait_alone);
+    let placement = || Placement::plan(&runtime, spec, id, &wait_alone);
     let first = placement()?;
     if let Some(unit) = first.unit() {
-        let unit = Held::look_for(Some(unit)).ok_or_else(|| keep("systemd does not tell of its unit"))?;
-        unit.remove()?;
+        let unknown = || Error::new(Kind::State, "systemd does not tell of its unit");
+        Held::look_for(Some(unit)).ok_or_else(unknown)?.remove()?;
     } else {
         let cgroup = Cgroup::open(&first.paths())?;
-        cgroup.kill(Signal::KILL)?;
-        cgroup.remove()?;
+        if cgroup.exists() {
+            cgroup.kill(Signal::KILL)?;
+            cgroup.remove()?;
+        }
         // A place in the unified hierarchy of a hybrid machine is no part of it as long as there are processes.
         Cgroup::open(&placement()?.paths())?.remove()?;
     }
-    folder.remove()?;
-    log::warn!("{damaged}: what its configuration names was deleted");
+    log::warn!("{why}: what its configuration names was deleted");
     Ok(())
 }
 
@@ -117,7 +138,7 @@ fn names_unit(spec: &Spec) -> bool {
 
 /// Kills every process of the container and waits until its first is gone.
 fn kill_all(container: &Container, cgroup: &Cgroup) -> Result<()> {
-    let init = container.state.open_init().ok();
+    let init = container.state.open_init()?.map(|(init, _)| init);
     if let Some(init) = &init {
         let _ = rustix::process::pidfd_send_signal(init, Signal::KILL);
     }
@@ -134,10 +155,7 @@ fn kill_all(container: &Container, cgroup: &Cgroup) -> Result<()> {
         );
         return Err(Error::new(Kind::State, message));
     }
-    let mut fds = [PollFd::new(&init, PollFlags::IN)];
-    let ended = crate::sys::fd::poll_until(&mut fds, Some(Instant::now() + PATIENCE))
-        .attempt(|| "wait for the container's first process")?;
-    if ended {
+    if wait_for_end(&init)? {
         return Ok(());
     }
     killed?;

@@ -8,10 +8,10 @@ use serde::Serialize;
 
 use crate::cgroup::{Cgroup, Stats};
 use crate::container::record::instance::Container;
+use crate::container::record::life::Verb;
 use crate::container::record::runtime::Runtime;
-use crate::container::record::state::Status;
 use crate::container::steps::processes;
-use crate::error::{Error, Kind, Result};
+use crate::error::{Error, Result};
 
 #[derive(Serialize)]
 struct Event<'a, T: Serialize> {
@@ -48,16 +48,13 @@ pub fn events(
     write: &mut dyn FnMut(&str) -> Result<()>,
 ) -> Result<()> {
     let container = Container::load(runtime, id)?;
-    if container.status()? == Status::Stopped {
-        return Err(Error::new(Kind::State, format!("container not running: container with id {id} is not running")));
-    }
+    let init = container.admit(Verb::Watch)?.into_init()?;
     container.must_have_cgroup("there are no statistics")?;
     processes::must_be_in_its_cgroup(&container, "what that uses is not what the container uses")?;
     let cgroup = container.cgroup()?;
     if once {
         return write_stats(&cgroup, id, write);
     }
-    let init = container.state.open_init()?;
     let mut oom = cgroup.watch_oom()?;
     let mut next = Instant::now() + interval;
     loop {

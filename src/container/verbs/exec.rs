@@ -1,7 +1,7 @@
 //! `exec`: another process in a running container.
 
 use std::convert::Infallible;
-use std::os::fd::{AsFd, OwnedFd};
+use std::os::fd::AsFd;
 use std::path::PathBuf;
 
 use oci_spec::runtime::{Process as SpecProcess, Spec};
@@ -11,8 +11,9 @@ use rustix::process::Pid;
 use crate::cgroup::{Cgroup, Entrances, SubCgroup};
 use crate::container::record::folder::replace_file;
 use crate::container::record::instance::Container;
+use crate::container::record::life::Verb;
+use crate::container::record::process::Stat;
 use crate::container::record::runtime::Runtime;
-use crate::container::record::state::Status;
 use crate::container::spec::bundle::{KEEP_GROUPS, annotation, namespaces};
 use crate::container::spec::config::Config;
 use crate::container::spec::process::{self, Process};
@@ -22,7 +23,7 @@ use crate::container::steps::init;
 use crate::container::steps::notify;
 use crate::container::steps::wait::Signals;
 use crate::container::verbs::create::pass_fds;
-use crate::error::{Attempt, Error, Kind as ErrorKind, Result};
+use crate::error::{Attempt, Error, Result};
 use crate::launch::{Born, Child, launch, program, terminal};
 use crate::lsm::Proc;
 use crate::namespace::{self, Kind, Kinds, Target};
@@ -59,7 +60,8 @@ pub fn exec(
     choose: impl FnOnce(&Spec) -> Result<SpecProcess>,
 ) -> Result<u8> {
     let container = Container::load(runtime, id)?;
-    let init_pidfd = check_status(&container, options)?;
+    let verb = if options.ignore_paused { Verb::ExecIgnoringPause } else { Verb::Exec };
+    let init_pidfd = container.admit(verb)?.into_init()?;
     let mut config = Config::kept_in(&container.folder)?;
     let spec = &config.spec;
     let specified = choose(spec)?;
@@ -96,7 +98,7 @@ pub fn exec(
         }
         _ => None,
     };
-    let ignored_signals = crate::container::record::state::own_stat().ignored;
+    let ignored_signals = Stat::own().ignored;
     let body = |born: &mut Born| -> Result<Infallible> {
         if let Some(entrances) = &entrances {
             entrances.enter()?;
@@ -182,20 +184,6 @@ pub fn exec(
     // This process ends now, and the kernel closes what it has open.
     std::mem::forget((child, targets, cgroup, signals));
     status
-}
-
-/// The first process of a container that another can be started in.
-fn check_status(container: &Container, options: &Options) -> Result<OwnedFd> {
-    let refuse = |why: &str| Error::new(ErrorKind::State, why.to_owned());
-    let init = container.state.open_init().map_err(|_| match container.status() {
-        Ok(Status::Creating) => refuse("cannot exec in a container that is being created"),
-        _ => refuse("cannot exec in a stopped container"),
-    })?;
-    if !options.ignore_paused {
-        let paused = "cannot exec in a paused container (use --ignore-paused to override)";
-        container.must_not_be_frozen(|| refuse(paused))?;
-    }
-    Ok(init)
 }
 
 /// The kinds that the container has to itself: those that its configuration lists, but for a user namespace that is the

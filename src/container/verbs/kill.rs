@@ -1,15 +1,22 @@
 //! `kill`: a signal for the first process of a container, or for all of them.
 
 use std::os::fd::{AsFd, OwnedFd};
+use std::time::{Duration, Instant};
 
+use rustix::event::{PollFd, PollFlags};
 use rustix::io::Errno;
 use rustix::process::Signal;
 
 use crate::container::record::instance::Container;
+use crate::container::record::life::Verb;
 use crate::container::record::runtime::Runtime;
 use crate::container::steps::processes;
+use crate::container::steps::wait::poll_until;
 use crate::error::{Attempt, Error, Kind, Result};
 use crate::sys;
+
+/// How long `kill ID KILL` waits for the end of the first process.
+const PATIENCE: Duration = Duration::from_millis(100);
 
 /// Sends `signal` to the first process of the container `id`, or with `all` to every process in its cgroup.
 ///
@@ -29,9 +36,9 @@ pub fn kill(runtime: &Runtime, id: &str, signal: i32, all: bool) -> Result<()> {
         }
         return match container.cgroup()?.kill(signal) {
             // Without a cgroup, or with one that has gone with its last process, there is the first process or nobody.
-            Err(error) if error.kind() == Kind::NotFound => match container.state.open_init() {
-                Ok(init) => send(&init, signal.as_raw(), id),
-                Err(_) => Ok(()),
+            Err(error) if error.kind() == Kind::NotFound => match container.state.open_init()? {
+                Some((init, _)) => send(&init, signal.as_raw(), id),
+                None => Ok(()),
             },
             killed => killed,
         };
@@ -43,11 +50,16 @@ pub fn kill(runtime: &Runtime, id: &str, signal: i32, all: bool) -> Result<()> {
             return cgroup.kill(Signal::KILL);
         }
     }
-    let init = container.state.open_init()?;
+    let init = container.admit(Verb::Signal)?.into_init()?;
     send(&init, signal, id)?;
     if signal == Signal::KILL.as_raw() && container.is_paused().unwrap_or(false) {
         // A frozen process cannot die (v1).
         container.cgroup()?.thaw()?;
+    }
+    if signal == Signal::KILL.as_raw() {
+        // Callers delete it next. What takes longer is left to delete, which waits too.
+        let mut fds = [PollFd::new(&init, PollFlags::IN)];
+        poll_until(&mut fds, Some(Instant::now() + PATIENCE))?;
     }
     Ok(())
 }

@@ -3,10 +3,10 @@
 use rustix::process::Pid;
 
 use crate::container::record::instance::Container;
+use crate::container::record::life::Verb;
 use crate::container::record::runtime::Runtime;
-use crate::container::record::state::Status;
 use crate::container::steps::processes;
-use crate::error::{Error, Kind, Result};
+use crate::error::Result;
 
 /// Stops every process of the container `id`, without their noticing.
 ///
@@ -14,15 +14,9 @@ use crate::error::{Error, Kind, Result};
 /// When it is neither created nor running, or has no freezer.
 pub fn pause(runtime: &Runtime, id: &str) -> Result<()> {
     let container = Container::load(runtime, id)?;
-    match container.status()? {
-        Status::Running | Status::Created => {
-            processes::must_be_in_its_cgroup(&container, "it cannot be paused")?;
-            container.cgroup()?.freeze()
-        }
-        other => {
-            Err(Error::new(Kind::State, format!("container not running: cannot pause container {id}, it is {other}")))
-        }
-    }
+    container.admit(Verb::Pause)?;
+    processes::must_be_in_its_cgroup(&container, "it cannot be paused")?;
+    container.cgroup()?.freeze()
 }
 
 /// Lets the processes of the container `id` go on.
@@ -31,12 +25,8 @@ pub fn pause(runtime: &Runtime, id: &str) -> Result<()> {
 /// When it is not paused.
 pub fn resume(runtime: &Runtime, id: &str) -> Result<()> {
     let container = Container::load(runtime, id)?;
-    match container.status()? {
-        Status::Paused => container.cgroup()?.thaw(),
-        other => {
-            Err(Error::new(Kind::State, format!("container not paused: cannot resume container {id}, it is {other}")))
-        }
-    }
+    container.admit(Verb::Resume)?;
+    container.cgroup()?.thaw()
 }
 
 /// The processes of the container `id`, in the runtime's pid namespace.
@@ -45,6 +35,7 @@ pub fn resume(runtime: &Runtime, id: &str) -> Result<()> {
 /// As [`processes::list`], and when it is not there.
 pub fn processes(runtime: &Runtime, id: &str) -> Result<Vec<Pid>> {
     let container = Container::load(runtime, id)?;
+    container.admit(Verb::ListProcesses)?;
     container.must_have_cgroup("its processes cannot be listed")?;
     processes::list(&container)
 }

@@ -15,8 +15,10 @@ use rustix::process::{Pid, PidfdFlags, WaitOptions};
 use crate::container::criu::wire::Message;
 use crate::container::criu::{self, Criu, Notification, Settings, Task, option};
 use crate::container::record::folder::{Folder, replace_file};
+use crate::container::record::life::Status;
+use crate::container::record::process::Stat;
 use crate::container::record::runtime::Runtime;
-use crate::container::record::state::{self, State, Status};
+use crate::container::record::state::State;
 use crate::container::spec::bundle::{Bundle, annotation, namespaces};
 use crate::container::spec::hooks::Point;
 use crate::container::spec::rootfs;
@@ -84,7 +86,7 @@ pub fn restore(
     let mut state = new_state(runtime, id, &bundle, root.path.clone(), &placement, new);
     if placement.is_wanted() {
         // Where the cgroup will be must be on record before any of it is there.
-        let own = state::own_stat();
+        let own = Stat::own();
         state.creator = (own.pid, own.started);
         folder.save(&state)?;
     }
@@ -360,7 +362,7 @@ impl Work<'_> {
         let pidfd = rustix::process::pidfd_open(pid, PidfdFlags::empty())
             .attempt(|| format!("open process {}", pid.as_raw_pid()))?;
         self.process = Some((pid, pidfd));
-        self.state.has_process(pid);
+        self.state.has_process(pid)?;
         self.state.restored = true;
         let is_asked_for = self.bundle.kinds().contains(Kind::Time);
         // A kernel without them has but one.

@@ -1,8 +1,8 @@
 //! `run`: create, start, and unless detached wait for the end and delete.
 
 use crate::container::record::instance::Container;
+use crate::container::record::life::Status;
 use crate::container::record::runtime::Runtime;
-use crate::container::record::state::Status;
 use crate::container::spec::hooks::Point;
 use crate::container::steps::notify;
 use crate::container::steps::sd_notify::Notify;

@@ -1,17 +1,25 @@
 //! `start`: leave for a created container's first process to execute its program.
 
-use crate::container::record::gate;
+use std::os::fd::{AsFd, BorrowedFd};
+use std::time::{Duration, Instant};
+
+use rustix::event::{PollFd, PollFlags};
+
 use crate::container::record::instance::Container;
+use crate::container::record::life::{Status, Verb};
 use crate::container::record::runtime::Runtime;
-use crate::container::record::state::Status;
 use crate::container::spec::config::Config;
 use crate::container::spec::hooks::Point;
 use crate::container::steps::hooks;
 use crate::container::steps::notify;
 use crate::container::steps::sd_notify::Notify;
+use crate::container::steps::wait::poll_until;
 use crate::container::verbs::create::explain;
 use crate::error::{Error, Kind, Result};
-use crate::launch::link::{Message, Stage};
+use crate::launch::link::{Link, Message, Stage};
+
+/// How long a first process may take to greet who comes to start it.
+const PATIENCE: Duration = Duration::from_secs(10);
 
 /// Starts the container `id`, and waits until its program is executed.
 ///
@@ -19,45 +27,52 @@ use crate::launch::link::{Message, Stage};
 /// When it is not there or was started before, and why its program could not be executed; then it is stopped.
 pub fn start(runtime: &Runtime, id: &str) -> Result<()> {
     let container = Container::load(runtime, id)?;
-    let not_created = |status: Status| {
-        Error::new(
-            Kind::State,
-            match status {
-                Status::Stopped => "cannot start a container that has stopped".to_owned(),
-                Status::Running => "cannot start an already running container".to_owned(),
-                other => format!("cannot start a container in the {other} state"),
-            },
-        )
-    };
-    let Some(mut link) = gate::connect(&container.folder)? else { return Err(not_created(container.status()?)) };
-    let pidfd = container.state.open_init().map_err(|_| not_created(Status::Stopped))?;
+    let mut admitted = container.admit(Verb::Start)?;
+    let gate = admitted.gate.take();
+    let init = admitted.into_init()?;
+    let mut link = greeted(&container, gate, init.as_fd())?;
     let spec = Config::kept_in(&container.folder)?.into_spec()?;
-    // It would answer no sooner than it is resumed.
-    container.must_not_be_frozen(|| not_created(Status::Paused))?;
-    // Its greeting tells a process that waits from one that is past it, of whose gate this connection is a left-over.
-    match link.receive()? {
-        Some(Message::Reached(Stage::Ready)) => {}
-        _ => return Err(not_created(container.status()?)),
-    }
     let notify = Notify::open(&container.folder)?;
     link.send(&Message::Proceed)?;
-    let started = notify::wait_for_exec(
-        &mut link,
-        std::os::fd::AsFd::as_fd(&pidfd),
-        container.state.init_process_pid,
-        &spec,
-        &container.state,
-        None,
-    );
+    let started =
+        notify::wait_for_exec(&mut link, init.as_fd(), container.state.init_process_pid, &spec, &container.state, None);
     let _ = std::fs::remove_file(container.folder.gate());
     started.map_err(|error| explain(error, container.cgroup().ok().as_ref()))?;
     let state = container.state.reported(Status::Running);
     hooks::run(Point::Poststart.hooks(&spec), Point::Poststart, &state, &[], None).inspect_err(|_| {
         // As in runc: what was to follow the start did not, so the container does not go on.
-        let _ = rustix::process::pidfd_send_signal(&pidfd, rustix::process::Signal::KILL);
+        let _ = rustix::process::pidfd_send_signal(&init, rustix::process::Signal::KILL);
     })?;
     match notify {
-        Some(notify) => notify.wait(container.state.init_process_pid, &pidfd),
+        Some(notify) => notify.wait(container.state.init_process_pid, &init),
         None => Ok(()),
+    }
+}
+
+/// The connection to the first process through its `gate`, which greets who comes. A greeting tells a process that waits from
+/// one that is past its gate, of which this connection is a left-over.
+fn greeted(container: &Container, gate: Option<Link>, init: BorrowedFd<'_>) -> Result<Link> {
+    let answers = |link: &Link| {
+        let mut fds = [PollFd::new(link, PollFlags::IN), PollFd::new(&init, PollFlags::IN)];
+        poll_until(&mut fds, Some(Instant::now() + PATIENCE))
+    };
+    let mut link = match gate {
+        Some(link) if answers(&link)? => link,
+        _ => {
+            return Err(Error::new(
+                Kind::State,
+                format!(
+                    "start container {}: its first process, {}, does not answer within {} s; is it stopped, or its cgroup \
+                     frozen from outside?",
+                    container.state.id,
+                    container.state.init_process_pid,
+                    PATIENCE.as_secs()
+                ),
+            ));
+        }
+    };
+    match link.receive()? {
+        Some(Message::Reached(Stage::Ready)) => Ok(link),
+        _ => Err(Verb::Start.refusal(&container.state.id, container.status()?)),
     }
 }

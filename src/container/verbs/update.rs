@@ -4,12 +4,12 @@ use oci_spec::runtime::LinuxResources;
 
 use crate::cgroup::systemd::properties;
 use crate::container::record::instance::Container;
+use crate::container::record::life::Verb;
 use crate::container::record::runtime::Runtime;
-use crate::container::record::state::Status;
 use crate::container::spec::config::Config;
 use crate::container::spec::resources;
 use crate::container::steps::processes;
-use crate::error::{Error, Kind, Result};
+use crate::error::{Error, Result};
 
 /// Sets `change` on the container `id`, and keeps it for later updates. What it leaves out stays.
 ///
@@ -17,9 +17,7 @@ use crate::error::{Error, Kind, Result};
 /// When the container is not there or has stopped, and which limit was refused.
 pub fn update(runtime: &Runtime, id: &str, change: &LinuxResources) -> Result<()> {
     let container = Container::load(runtime, id)?;
-    if container.status()? == Status::Stopped {
-        return Err(Error::new(Kind::State, format!("container not running: cannot update container {id}")));
-    }
+    container.admit(Verb::Update)?;
     processes::must_be_in_its_cgroup(&container, "limits set there would not hold for it")?;
     let mut config = Config::kept_in(&container.folder)?.into_spec()?;
     let linux = config.linux_mut().get_or_insert_default();
