@@ -38,22 +38,7 @@ pub(crate) fn command(pid: i32) -> String {
 
 /// The same, byte by byte as the process has it.
 pub(crate) fn command_bytes(pid: i32) -> Vec<u8> {
-    let mut line = fs::read(format!("/proc/{pid}/cmdline")).unwrap_or_default();
-    while line.last() == Some(&0) {
-        line.pop();
-    }
-    if line.is_empty() {
-        line = fs::read(format!("/proc/{pid}/comm")).unwrap_or_default();
-        if line.last() == Some(&b'\n') {
-            line.pop();
-        }
-    }
-    for byte in &mut line {
-        if *byte == 0 {
-            *byte = b' ';
-        }
-    }
-    line
+    proc::command(pid)
 }
 
 /// The process's effective user, as the owner of its directory in `/proc`.
@@ -70,9 +55,5 @@ pub(crate) fn resident_bytes(pid: i32) -> u64 {
 
 /// How long the process has been running.
 pub(crate) fn age(pid: i32) -> Option<Duration> {
-    let started = proc::started(pid)?;
-    let uptime = fs::read_to_string("/proc/uptime").ok()?;
-    let uptime: f64 = uptime.split(' ').next()?.parse().ok()?;
-    let started = started as f64 / rustix::param::clock_ticks_per_second() as f64;
-    Some(Duration::from_secs_f64((uptime - started).max(0.0)))
+    proc::age(proc::started(pid)?)
 }

@@ -6,9 +6,10 @@ use std::fs;
 use std::mem::MaybeUninit;
 use std::os::fd::{AsFd, OwnedFd};
 use std::os::unix::ffi::OsStringExt;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
 
-use rustix::fs::{Mode, OFlags, PROC_SUPER_MAGIC, RawDir};
+use rustix::fs::{Mode, OFlags, PROC_SUPER_MAGIC, RawDir, ResolveFlags};
 use rustix::process::{Pid, test_kill_process};
 
 use crate::error::{self, Attempt, Errno, Error, Result};
@@ -183,23 +184,97 @@ pub(super) fn unescape(field: &[u8]) -> PathBuf {
     PathBuf::from(OsString::from_vec(bytes))
 }
 
-/// A field of proc_pid_stat(5) behind the name, numbered from 1 as there.
-pub fn stat_field(pid: i32, number: usize) -> Option<String> {
-    let stat = fs::read(format!("/proc/{pid}/stat")).ok()?;
-    // The name is in parentheses and may hold anything, so fields are counted from the last.
-    let end = stat.iter().rposition(|&byte| byte == b')')?;
-    let text = std::str::from_utf8(&stat[end + 1..]).ok()?;
-    text.split_ascii_whitespace().nth(number.checked_sub(3)?).map(str::to_owned)
+/// What proc_pid_stat(5) tells of a process.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Stat {
+    /// Its state, as a letter: `R`, `S`, `Z`.
+    pub state: char,
+    /// Its parent; 0 where that is outside of this pid namespace.
+    pub parent: i32,
+    /// `PF_*` of linux/sched.h.
+    pub flags: u32,
+    /// When it started, in clock ticks after boot.
+    pub started: u64,
+}
+
+impl Stat {
+    /// Reads it; `None` where there is no such process.
+    pub fn read(pid: i32) -> Option<Stat> {
+        Stat::parse(&fs::read(format!("/proc/{pid}/stat")).ok()?)
+    }
+
+    fn parse(stat: &[u8]) -> Option<Stat> {
+        // The name is in parentheses and may hold anything, so fields are counted from the last.
+        let end = stat.iter().rposition(|&byte| byte == b')')?;
+        let mut fields = std::str::from_utf8(&stat[end + 1..]).ok()?.split_ascii_whitespace();
+        // Fields 3, 4, 9 and 22.
+        Some(Stat {
+            state: fields.next()?.chars().next()?,
+            parent: fields.next()?.parse().ok()?,
+            flags: fields.nth(4)?.parse().ok()?,
+            started: fields.nth(12)?.parse().ok()?,
+        })
+    }
+
+    /// Whether it has ended, and nobody has waited for it.
+    pub fn is_zombie(&self) -> bool {
+        matches!(self.state, 'Z' | 'X' | 'x')
+    }
+
+    /// Whether it has executed no program since it was made: `PF_FORKNOEXEC`.
+    pub fn is_forked_only(&self) -> bool {
+        self.flags & 0x40 != 0
+    }
 }
 
 /// The process's parent; 0 where that is outside of this pid namespace.
 pub fn parent(pid: i32) -> Option<i32> {
-    stat_field(pid, 4)?.parse().ok()
+    Stat::read(pid).map(|stat| stat.parent)
 }
 
 /// When the process started, in clock ticks after boot.
 pub fn started(pid: i32) -> Option<u64> {
-    stat_field(pid, 22)?.parse().ok()
+    Stat::read(pid).map(|stat| stat.started)
+}
+
+/// How long ago `started` was, in clock ticks after boot.
+pub fn age(started: u64) -> Option<Duration> {
+    let uptime = fs::read_to_string("/proc/uptime").ok()?;
+    let uptime: f64 = uptime.split(' ').next()?.parse().ok()?;
+    let started = started as f64 / rustix::param::clock_ticks_per_second() as f64;
+    Some(Duration::from_secs_f64((uptime - started).max(0.0)))
+}
+
+/// The command line with blanks between the arguments, or the name of a process that has none.
+pub fn command(pid: i32) -> Vec<u8> {
+    let mut line = fs::read(format!("/proc/{pid}/cmdline")).unwrap_or_default();
+    while line.last() == Some(&0) {
+        line.pop();
+    }
+    if line.is_empty() {
+        line = fs::read(format!("/proc/{pid}/comm")).unwrap_or_default();
+        if line.last() == Some(&b'\n') {
+            line.pop();
+        }
+    }
+    for byte in &mut line {
+        if *byte == 0 {
+            *byte = b' ';
+        }
+    }
+    line
+}
+
+/// Opens a path as the process sees it: links in it cannot lead out of its root, and what blocks is not waited for.
+pub(super) fn open_inside(root: impl AsFd, path: &Path) -> Result<OwnedFd, Errno> {
+    let flags = OFlags::RDONLY | OFlags::NONBLOCK | OFlags::NOCTTY | OFlags::CLOEXEC;
+    rustix::fs::openat2(root, path, flags, Mode::empty(), ResolveFlags::IN_ROOT | ResolveFlags::NO_MAGICLINKS)
+}
+
+/// The root of a process or thread, `PID` or `PID/task/TID`.
+pub(super) fn root(process: &str) -> Result<OwnedFd, Errno> {
+    let flags = OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC;
+    rustix::fs::open(format!("/proc/{process}/root"), flags, Mode::empty())
 }
 
 /// The inode number of the namespace of this kind that the process is in, by its link.
@@ -223,6 +298,14 @@ mod tests {
         let (before, now) = (identities().unwrap(), identities().unwrap());
         assert!(before[&own] != 0 && before[&own] == now[&own]);
         assert_ne!(before[&own], before[&parent(own).unwrap()]);
+    }
+
+    #[test]
+    fn a_name_with_parentheses_and_blanks_is_no_field() {
+        let line = "7 (a) b (c) S 3 7 7 0 -1 4194368 0 0 0 0 0 0 0 0 20 0 1 0 152704 0 0";
+        let stat = Stat::parse(line.as_bytes()).unwrap();
+        assert_eq!(stat, Stat { state: 'S', parent: 3, flags: 4_194_368, started: 152_704 });
+        assert!(stat.is_forked_only() && !stat.is_zombie());
     }
 
     #[test]

@@ -137,11 +137,11 @@ fn proc_is_partial(survey: &mut Survey<'_>) {
 /// Whether `/proc` shows the pid namespace that the kernel started with, wherever this process is. Its own tells where
 /// `/proc` is of the same one; else that the kernel's own threads are to be seen, which are nowhere below.
 fn is_of_host() -> bool {
-    const PF_KTHREAD: u64 = 0x0020_0000;
+    const PF_KTHREAD: u32 = 0x0020_0000;
     if proc::are_own() {
         let own = rustix::fs::stat("/proc/self/ns/pid");
         return own.is_ok_and(|status| status.st_ino == Kind::Pid.initial_inode());
     }
-    // kthreadd, whose flags everybody may read: field 9 of proc_pid_stat(5).
-    proc::stat_field(2, 9).and_then(|flags| flags.parse::<u64>().ok()).is_some_and(|flags| flags & PF_KTHREAD != 0)
+    // kthreadd, whose flags everybody may read.
+    proc::Stat::read(2).is_some_and(|stat| stat.flags & PF_KTHREAD != 0)
 }

@@ -4,16 +4,14 @@
 //! the root field (`net:[4026532001]`) still tells what it is.
 
 use std::fs;
-use std::os::fd::{AsFd, OwnedFd};
-use std::path::{Path, PathBuf};
-
-use rustix::fs::{Mode, OFlags, ResolveFlags};
+use std::os::fd::AsFd;
+use std::path::PathBuf;
 
 use super::relations;
 use super::survey::{Mounts, Survey};
 use crate::error::{Errno, strerror};
 use crate::inspect::model::Keeper;
-use crate::inspect::proc::{inode_of, unescape};
+use crate::inspect::proc::{self, inode_of, unescape};
 use crate::namespace::Kind;
 use crate::sys::ioctl;
 
@@ -64,9 +62,9 @@ fn look(survey: &mut Survey<'_>, mount_namespace: u64, process: &str) {
     if bindings.peek().is_none() {
         return;
     }
-    let root = root_of(process);
+    let root = proc::root(process);
     for binding in bindings {
-        let ns = root.as_ref().and_then(|root| open_inside(root, &binding.path)).filter(|ns| {
+        let ns = root.as_ref().ok().and_then(|root| proc::open_inside(root, &binding.path).ok()).filter(|ns| {
             rustix::fs::fstat(ns).is_ok_and(|status| status.st_ino == binding.inode) && ioctl::is_nsfs(ns)
         });
         let Some(kind) = binding.kind.or_else(|| ioctl::namespace_kind(ns.as_ref()?).ok()?) else { continue };
@@ -80,17 +78,6 @@ fn look(survey: &mut Survey<'_>, mount_namespace: u64, process: &str) {
             relations::relate(survey, index, ns.as_fd());
         }
     }
-}
-
-fn root_of(process: &str) -> Option<OwnedFd> {
-    let flags = OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC;
-    rustix::fs::open(format!("/proc/{process}/root"), flags, Mode::empty()).ok()
-}
-
-/// Opens a path as the process sees it: links in it cannot lead out of its root.
-fn open_inside(root: &OwnedFd, path: &Path) -> Option<OwnedFd> {
-    let flags = OFlags::RDONLY | OFlags::NONBLOCK | OFlags::NOCTTY | OFlags::CLOEXEC;
-    rustix::fs::openat2(root, path, flags, Mode::empty(), ResolveFlags::IN_ROOT).ok()
 }
 
 fn bindings(mountinfo: &[u8]) -> impl Iterator<Item = Binding> {
