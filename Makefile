@@ -70,6 +70,7 @@ MAN   := $(DESTDIR)$(PREFIX)/share/man/man1
 BASH  := $(DESTDIR)$(PREFIX)/share/bash-completion/completions
 ZSH   := $(DESTDIR)$(PREFIX)/share/zsh/site-functions
 FISH  := $(DESTDIR)$(PREFIX)/share/fish/vendor_completions.d
+SHARE := $(DESTDIR)$(PREFIX)/share/nskit
 
 install: $(RELEASE) ## install the binary below PREFIX, and links, man pages and completions for APPLETS
 	@for name in $(APPLETS); do \
@@ -84,6 +85,7 @@ install: $(RELEASE) ## install the binary below PREFIX, and links, man pages and
 	install -D -m 644 completions/_nskit "$(ZSH)/_nskit"
 	install -D -m 644 completions/nskit.fish "$(FISH)/nskit.fish"
 	install -D -m 644 -t "$(MAN)" man/nskit.1
+	install -D -m 644 -t "$(SHARE)" docs/ns-inspect.schema.json
 	@for name in $(APPLETS); do \
 	  ln -sfn nskit "$(BIN)/$$name"; \
 	  [ ! -e "man/$$name.1" ] || install -D -m 644 -t "$(MAN)" "man/$$name.1"; \
@@ -98,7 +100,8 @@ uninstall: ## remove what install made
 	    rm -f "$(BIN)/$$name" "$(MAN)/$$name.1" "$(BASH)/$$name" "$(FISH)/$$name.fish" "$(ZSH)/_$$name"; \
 	  fi; \
 	done
-	rm -f "$(BIN)/nskit" "$(MAN)/nskit.1" "$(BASH)/nskit" "$(ZSH)/_nskit" "$(FISH)/nskit.fish"
+	rm -f "$(BIN)/nskit" "$(MAN)/nskit.1" "$(BASH)/nskit" "$(ZSH)/_nskit" "$(FISH)/nskit.fish" "$(SHARE)/ns-inspect.schema.json"
+	@rmdir "$(SHARE)" 2>/dev/null || true
 
 clean: ## remove all that was built
 	$(CARGO) clean

@@ -61,8 +61,8 @@ _nskit() {
             operands='' ;;
         'ns-inspect')
             verbs='list show tree diff net mnt pid explain enter watch graph'
-            options='--color --json --sort --filter --task --help --version'
-            taking='--color --sort --filter -Q --task -p'
+            options='--color --json --sort --filter --all --output --no-headings --task --help --version'
+            taking='--color --sort --filter -Q --output -o --task -p'
             operands='targets' ;;
         'ns-inspect list')
             verbs=''

@@ -58,6 +58,8 @@ pub(crate) struct Grid {
     columns: Vec<&'static str>,
     rows: Vec<Vec<Cell>>,
     yielding: &'static [&'static str],
+    /// The columns that are shown, in this order.
+    shown: Vec<usize>,
 }
 
 /// How wide each column is, 0 where it is left out, and how they are set.
@@ -70,7 +72,8 @@ pub(crate) struct Layout {
 impl Layout {
     /// The columns that there is no room for.
     pub(crate) fn left_out(&self, grid: &Grid) -> Vec<&'static str> {
-        self.widths.iter().zip(&grid.columns).filter(|(width, _)| **width == 0).map(|(_, name)| *name).collect()
+        let gone = grid.shown.iter().filter(|&&column| self.widths[column] == 0);
+        gone.map(|&column| grid.columns[column]).collect()
     }
 }
 
@@ -79,7 +82,8 @@ const SHRUNK: [usize; 3] = [12, 8, 4];
 
 impl Grid {
     pub(crate) fn new(columns: &[&'static str]) -> Grid {
-        Grid { columns: columns.to_vec(), rows: Vec::new(), yielding: &[] }
+        let shown = (0..columns.len()).collect();
+        Grid { columns: columns.to_vec(), rows: Vec::new(), yielding: &[], shown }
     }
 
     /// Names the columns that make room before the others do, the least important first; the others do so from the last
@@ -130,6 +134,31 @@ impl Grid {
         Ok(())
     }
 
+    /// The places of the rows for which the filter holds, in the order that `sort` asks for.
+    pub(crate) fn order(&self, filter: Option<&Filter>, sort: Option<&str>) -> anyhow::Result<Vec<usize>> {
+        let passes = filter.map(|filter| self.passes(filter)).transpose()?;
+        let mut order: Vec<usize> = (0..self.rows.len()).collect();
+        order.retain(|&place| passes.as_ref().is_none_or(|passes| passes[place]));
+        if let Some(by) = sort {
+            let column = self.column(by.trim_start_matches('-'))?;
+            let key = |place: usize| {
+                let cell = &self.rows[place][column];
+                (cell.number, cell.text.as_str())
+            };
+            order.sort_by(|&a, &b| key(a).cmp(&key(b)));
+            if by.starts_with('-') {
+                order.reverse();
+            }
+        }
+        Ok(order)
+    }
+
+    /// Shows these columns only, in this order; it is sorted and filtered by all.
+    pub(crate) fn showing(mut self, columns: &[&'static str]) -> Grid {
+        self.shown = columns.iter().filter_map(|name| self.columns.iter().position(|column| column == name)).collect();
+        self
+    }
+
     /// The text, each line behind `indent`.
     pub(crate) fn print(&self, paint: Paint, indent: &str) -> String {
         let layout = self.layout(paint.width().map(|room| room.saturating_sub(indent.len())));
@@ -165,6 +194,7 @@ impl Grid {
         let is_number: Vec<bool> = (0..self.columns.len())
             .map(|column| right[column] || self.rows.iter().any(|row| row[column].number.is_some()))
             .collect();
+        (0..widths.len()).filter(|column| !self.shown.contains(column)).for_each(|column| widths[column] = 0);
         let gap = match room {
             Some(room) => self.shrink(&mut widths, &is_number, room),
             None => 2,
@@ -174,7 +204,7 @@ impl Grid {
 
     /// A row in pieces, each of one style; `None` is the line of headings.
     pub(crate) fn line(&self, row: Option<usize>, layout: &Layout) -> Vec<(Style, String)> {
-        let shown: Vec<usize> = (0..layout.widths.len()).filter(|&column| layout.widths[column] > 0).collect();
+        let shown: Vec<usize> = self.shown.iter().copied().filter(|&column| layout.widths[column] > 0).collect();
         let mut pieces = Vec::new();
         for &column in &shown {
             let is_last = Some(&column) == shown.last();
@@ -211,8 +241,10 @@ impl Grid {
     /// Makes the columns fit into `room`; those of width 0 are left out. Returns how many blanks are between them.
     fn shrink(&self, widths: &mut [usize], is_number: &[bool], room: usize) -> usize {
         let named = self.yielding.iter().filter_map(|name| self.columns.iter().position(|column| column == name));
-        let yielding: Vec<usize> = named.collect();
-        let rest: Vec<usize> = (1..widths.len()).rev().filter(|column| !yielding.contains(column)).collect();
+        let yielding: Vec<usize> = named.filter(|column| self.shown.contains(column)).collect();
+        let first = self.shown.first().copied().unwrap_or(0);
+        let rest = self.shown.iter().rev().copied().filter(|column| *column != first && !yielding.contains(column));
+        let rest: Vec<usize> = rest.collect();
         let excess = |widths: &[usize], gap: usize| {
             let shown = widths.iter().filter(|&&width| width > 0).count();
             (widths.iter().sum::<usize>() + gap * shown.saturating_sub(1)).saturating_sub(room)
@@ -220,7 +252,7 @@ impl Grid {
         // A number that is cut would be another, and half a name is better than half of all columns.
         let shrink = |widths: &mut [usize], gap: usize, least: usize, order: &[usize]| {
             for &column in order.iter().filter(|&&column| !is_number[column]) {
-                let least = if column == 0 { least.max(SHRUNK[0]) } else { least };
+                let least = if column == first { least.max(SHRUNK[0]) } else { least };
                 let spare = widths[column].saturating_sub(least);
                 widths[column] -= spare.min(excess(widths, gap));
             }
@@ -231,19 +263,19 @@ impl Grid {
         for gone in 0..=yielding.len() {
             for (gap, least) in [(2, SHRUNK[0]), (1, SHRUNK[0]), (1, SHRUNK[1])] {
                 widths.copy_from_slice(&whole);
-                yielding[..gone].iter().filter(|&&column| column != 0).for_each(|&column| widths[column] = 0);
+                yielding[..gone].iter().filter(|&&column| column != first).for_each(|&column| widths[column] = 0);
                 if shrink(widths, gap, least, &order) {
                     return gap;
                 }
             }
         }
         for &column in &rest {
-            if shrink(widths, 1, SHRUNK[0], &[0]) || shrink(widths, 1, SHRUNK[2], &rest) {
+            if shrink(widths, 1, SHRUNK[0], &[first]) || shrink(widths, 1, SHRUNK[2], &rest) {
                 return 1;
             }
             widths[column] = 0;
         }
-        widths[0] = widths[0].min(room);
+        widths[first] = widths[first].min(room);
         1
     }
 }

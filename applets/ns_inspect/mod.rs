@@ -10,7 +10,9 @@ mod lsns;
 mod overview;
 mod paint;
 mod places;
+mod rows;
 mod show;
+mod strays;
 mod table;
 mod tree;
 mod watch;
@@ -31,6 +33,7 @@ use self::filter::Filter;
 use self::graph::Picture;
 use self::grid::Grid;
 use self::paint::Paint;
+use self::rows::Wanted;
 use self::watch::Wish;
 use self::world::{Target, World};
 use crate::exec::print;
@@ -48,6 +51,8 @@ struct Line {
     view: View,
     #[command(flatten)]
     rows: Rows,
+    #[command(flatten)]
+    table: Table,
     /// A container (name, id or the beginning of one), a pid, TYPE:[INODE], or a path
     target: Option<String>,
     /// Show the namespaces of this process; costs the same however many there are
@@ -140,6 +145,20 @@ struct Rows {
     /// Show only rows for which this holds: 'NET == "host" and AGE > 5m and MEMORY > 1.5M'
     #[arg(short = 'Q', long, value_name = "EXPRESSION")]
     filter: Option<String>,
+}
+
+/// What the overview takes, and no other view.
+#[derive(Args, Clone)]
+struct Table {
+    /// Show containers without a process too, units of systemd, and every other namespace
+    #[arg(short = 'a', long)]
+    all: bool,
+    /// Show these columns; after a +, these too
+    #[arg(short = 'o', long, value_name = "COLUMNS")]
+    output: Option<String>,
+    /// Print no headings, and nothing but the rows
+    #[arg(short = 'n', long = "no-headings", visible_alias = "noheadings")]
+    no_headings: bool,
 }
 
 #[derive(Subcommand)]
@@ -249,11 +268,20 @@ enum GraphFormat {
     Mermaid,
 }
 
-/// Which rows to show, in which order.
-#[derive(Default)]
+/// Which rows to show, in which order, with which columns.
 struct Choice {
     sort: Option<String>,
     filter: Option<Filter>,
+    wanted: Wanted,
+    columns: Vec<&'static str>,
+    headings: bool,
+}
+
+impl Default for Choice {
+    fn default() -> Choice {
+        let (columns, wanted) = (overview::USUAL.to_vec(), Wanted::default());
+        Choice { sort: None, filter: None, wanted, columns, headings: true }
+    }
 }
 
 impl Rows {
@@ -261,11 +289,7 @@ impl Rows {
     fn choice(&self) -> anyhow::Result<Choice> {
         let filter = self.filter.as_deref().map(overview::filter).transpose()?;
         self.sort.as_deref().map_or(Ok(()), overview::check_sort)?;
-        Ok(Choice { sort: self.sort.clone(), filter })
-    }
-
-    fn is_given(&self) -> bool {
-        self.sort.is_some() || self.filter.is_some()
+        Ok(Choice { sort: self.sort.clone(), filter, ..Choice::default() })
     }
 }
 
@@ -341,19 +365,35 @@ impl Line {
             Some(Verb::Watch { rows, .. }) => rows,
             _ => &self.rows,
         };
-        if let Err(why) = rows.choice() {
+        if let Err(why) = rows.choice().and(self.choice()) {
             return Err(Line::command().error(clap::error::ErrorKind::ValueValidation, why));
         }
-        if self.rows.is_given() && (self.view.json || self.target.is_some() || self.task.is_some()) {
-            let message = "--sort and --filter are for the overview and for watch, not for --json or one target";
+        let is_chosen = self.rows.sort.is_some() || self.rows.filter.is_some() || self.table.is_given();
+        if is_chosen && (self.target.is_some() || self.task.is_some()) {
+            let message =
+                "--sort, --filter, --all, --output and --no-headings are for the overview, not for one target";
             return Err(Line::command().error(clap::error::ErrorKind::ArgumentConflict, message));
         }
         Ok(self)
+    }
+
+    /// What the overview is to show.
+    fn choice(&self) -> anyhow::Result<Choice> {
+        let columns = self.table.output.as_deref().map_or(Ok(overview::USUAL.to_vec()), overview::output)?;
+        let (wanted, headings) = (Wanted { all: self.table.all }, !self.table.no_headings);
+        Ok(Choice { columns, wanted, headings, ..self.rows.choice()? })
+    }
+}
+
+impl Table {
+    fn is_given(&self) -> bool {
+        self.all || self.output.is_some() || self.no_headings
     }
 }
 
 /// What the command line asks for.
 fn text_of(line: Line) -> anyhow::Result<String> {
+    let choice = line.choice()?;
     let Some(verb) = line.verb else {
         let target = match (line.target, line.task) {
             (Some(text), _) => Some(Target::parse(&text)?),
@@ -362,15 +402,19 @@ fn text_of(line: Line) -> anyhow::Result<String> {
         };
         return match target {
             Some(target) => show(&target, &line.view),
-            None if line.view.json => everything(),
-            None => overview::view(&mut World::look()?, &line.rows.choice()?, line.view.paint()),
+            None if line.view.json => everything(&choice),
+            None => {
+                let mut world = World::look()?;
+                world.tell_gaps(line.view.paint());
+                overview::view(&mut world, &choice, line.view.paint())
+            }
         };
     };
     let parse = |text: Option<String>| text.map(|text| Target::parse(&text)).transpose();
     match verb {
         Verb::List { .. } | Verb::Watch { .. } => Ok(String::new()),
         Verb::Show { target, view } => show(&Target::parse(&target)?, &view),
-        Verb::Tree(view) if view.json => everything(),
+        Verb::Tree(view) if view.json => everything(&choice),
         Verb::Tree(view) => Ok(tree::view(&mut World::look()?, view.paint())),
         Verb::Diff { a, b, view } => {
             let (a, b) = (Target::parse(&a)?, Target::parse(&b)?);
@@ -418,11 +462,11 @@ fn text_of(line: Line) -> anyhow::Result<String> {
 
 fn show(target: &Target, view: &View) -> anyhow::Result<String> {
     if view.json {
-        return json::document(&mut World::look()?, Some(target));
+        return json::document(&mut World::look()?, Some(target), &Choice::default());
     }
     show::view(target, view.paint())
 }
 
-fn everything() -> anyhow::Result<String> {
-    json::document(&mut World::look()?, None)
+fn everything(choice: &Choice) -> anyhow::Result<String> {
+    json::document(&mut World::look()?, None, choice)
 }

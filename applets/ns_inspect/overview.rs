@@ -1,24 +1,25 @@
-//! The overview: a line a container, with what it shares with the host and with others marked; then every other
-//! namespace, and what keeps it.
+//! The overview: a row a container, in which stands out what a container usually has and this one has not; then what other
+//! namespaces there are.
 
 use std::collections::BTreeSet;
 use std::time::Duration;
 
-use nskit::inspect::Keeper;
-use nskit::inspect::containers::{Container, Engine};
+use nskit::inspect::containers::{Engine, State};
 use nskit::namespace::Kind;
 
-use super::facts;
 use super::filter::Filter;
 use super::grid::{Cell, Grid};
 use super::paint::{Paint, Style};
+use super::rows::{self, Deviation, Row, Wanted, Whose};
+pub(crate) use super::strays::keepers;
 use super::world::World;
-use super::{Choice, arrange};
+use super::{Choice, strays};
 
-/// The columns of its lines, by which these are sorted and filtered.
-const COLUMNS: [&str; 15] = [
+/// All columns, by which rows are sorted and filtered.
+pub(crate) const COLUMNS: [&str; 20] = [
     "CONTAINER",
     "ENGINE",
+    "STATE",
     "PID",
     "PROCS",
     "MEMORY",
@@ -31,7 +32,36 @@ const COLUMNS: [&str; 15] = [
     "USER",
     "CGROUP",
     "TIME",
+    "UNUSUAL",
+    "COMMAND",
     "IMAGE",
+    "POD",
+    "ID",
+];
+
+/// Those that are shown unless others are asked for: kinds of which containers nearly always have their own, or the host's,
+/// are left out.
+pub(crate) const USUAL: [&str; 15] = [
+    "CONTAINER",
+    "ENGINE",
+    "STATE",
+    "PID",
+    "PROCS",
+    "MEMORY",
+    "AGE",
+    "UTS",
+    "IPC",
+    "NET",
+    "PID-NS",
+    "USER",
+    "UNUSUAL",
+    "COMMAND",
+    "IMAGE",
+];
+
+/// The columns that make room first.
+const YIELDING: [&str; 14] = [
+    "ID", "POD", "IMAGE", "COMMAND", "TIME", "CGROUP", "MNT", "UTS", "IPC", "USER", "AGE", "ENGINE", "MEMORY", "PROCS",
 ];
 
 /// The filter that somebody wrote.
@@ -49,6 +79,22 @@ pub(crate) fn check_sort(by: &str) -> anyhow::Result<()> {
     Grid::new(&COLUMNS).sort(by)
 }
 
+/// The columns of a list such as `NAME,PID`, in capitals or not; added to the usual ones where it begins with `+`.
+///
+/// # Errors
+/// Where one is unknown.
+pub(crate) fn output(list: &str) -> anyhow::Result<Vec<&'static str>> {
+    let (mut chosen, list) = match list.strip_prefix('+') {
+        Some(more) => (USUAL.to_vec(), more),
+        None => (Vec::new(), list),
+    };
+    for name in list.split(',') {
+        let known = COLUMNS.into_iter().find(|column| column.eq_ignore_ascii_case(name.trim()));
+        chosen.push(known.ok_or_else(|| anyhow::anyhow!("unknown column: {name} (there are {})", COLUMNS.join(", ")))?);
+    }
+    Ok(chosen)
+}
+
 /// The first processes of the containers for which the filter holds.
 pub(crate) fn passing(world: &World, filter: &Filter) -> anyhow::Result<BTreeSet<i32>> {
     let (grid, pids) = containers(world);
@@ -63,7 +109,7 @@ pub(crate) fn rows(world: &World) -> Grid {
 
 /// A line for each process with other namespaces, and for what else keeps some.
 pub(crate) fn others_text(world: &mut World, paint: Paint) -> String {
-    others(world).print(paint, "")
+    strays::all(world).print(paint, "")
 }
 
 /// How many namespaces are neither the host's nor of a container.
@@ -72,155 +118,110 @@ pub(crate) fn count_others(world: &World) -> usize {
     (0..world.snapshot.namespaces.len()).filter(is_other).count()
 }
 
+/// The rows that are wanted, in the order that is wanted.
+pub(crate) fn chosen(world: &World, choice: &Choice) -> anyhow::Result<Vec<Row>> {
+    let rows = rows::rows(world, choice.wanted);
+    if choice.filter.is_none() && choice.sort.is_none() {
+        return Ok(rows);
+    }
+    let mut grid = Grid::new(&COLUMNS);
+    rows.iter().for_each(|row| grid.add(cells(world, row)));
+    let order = grid.order(choice.filter.as_ref(), choice.sort.as_deref())?;
+    let mut rows: Vec<Option<Row>> = rows.into_iter().map(Some).collect();
+    Ok(order.into_iter().filter_map(|place| rows[place].take()).collect())
+}
+
 /// The text of the overview.
 pub(crate) fn view(world: &mut World, choice: &Choice, paint: Paint) -> anyhow::Result<String> {
-    let (mut containers, _) = containers(world);
-    let are_none = containers.is_empty();
-    arrange(&mut containers, choice)?;
+    let rows = chosen(world, choice)?;
     let mut out = String::new();
-    if are_none {
-        out.push_str("No containers.\n");
-    } else if containers.is_empty() {
+    if !rows.is_empty() {
+        let mut grid = Grid::new(&COLUMNS).yielding(&YIELDING);
+        rows.iter().for_each(|row| grid.add(cells(world, row)));
+        let text = grid.showing(&choice.columns).print(paint, "");
+        out.push_str(if choice.headings { &text } else { text.split_once('\n').map_or("", |(_, rest)| rest) });
+    } else if choice.headings && choice.filter.is_some() {
         out.push_str("No container for which the filter holds.\n");
-    } else {
-        out.push_str(&containers.print(paint, ""));
+    } else if choice.headings {
+        let silent = world.inventory.containers.iter().any(|one| one.engine != Engine::Systemd);
+        out.push_str(if silent {
+            "No running containers: --all shows those that are not.\n"
+        } else {
+            "No containers.\n"
+        });
     }
-    if choice.filter.is_none() {
-        let others = others(world);
-        if !others.is_empty() {
-            out.push_str("\nOther namespaces:\n");
-            out.push_str(&others.print(paint, "  "));
-        }
+    if choice.filter.is_none() && choice.headings {
+        out.push_str(&strays::text(world, choice.wanted, paint));
     }
-    out.push_str(&world.gaps(paint));
     Ok(out)
 }
 
-/// Whether it is worth a line: units of systemd are only where they have a namespace of their own.
-pub(crate) fn is_shown(world: &World, container: &Container) -> bool {
-    let Some(place) = container.pid.and_then(|pid| world.snapshot.find_process(pid)) else { return false };
-    let process = &world.snapshot.processes[place];
-    let own = |kind| process.namespace(kind).is_some_and(|index| !world.is_common(index));
-    container.engine != Engine::Systemd || Kind::ALL.into_iter().any(own)
-}
-
-/// A line a container, and the first process of each.
-fn containers(world: &World) -> (Grid, Vec<i32>) {
+/// A row a container that runs, and the first process of each.
+pub(crate) fn containers(world: &World) -> (Grid, Vec<i32>) {
+    let mut grid = Grid::new(&COLUMNS).yielding(&YIELDING).showing(&USUAL);
     let mut pids = Vec::new();
-    let mut grid =
-        Grid::new(&COLUMNS).yielding(&["IMAGE", "TIME", "CGROUP", "USER", "AGE", "UTS", "IPC", "ENGINE", "MEMORY"]);
-    let mut members = vec![Vec::new(); world.inventory.containers.len()];
-    for process in &world.snapshot.processes {
-        if let Some(index) = world.inventory.index_of(process.pid) {
-            members[index].push(process.pid);
-        }
-    }
-    let mut containers: Vec<_> = world.inventory.containers.iter().zip(&members).collect();
-    containers.sort_by_cached_key(|(container, _)| (container.engine, container.title()));
-    for (container, members) in containers {
-        let Some(pid) = container.pid.filter(|_| is_shown(world, container)) else { continue };
-        let memory: u64 = members.iter().map(|&pid| facts::resident_bytes(pid)).sum();
-        let age = facts::age(pid).unwrap_or_default();
-        let mut row = vec![
-            Cell::name(container.title()).styled(Style::Name),
-            Cell::text(container.engine.to_string()),
-            Cell::number(Some(pid as u64)),
-            Cell::number(Some(members.len() as u64)),
-            Cell::text(size(memory)).keyed(memory),
-            Cell::text(human_age(age)).keyed(age.as_secs()),
-        ];
-        row.extend(Kind::ALL.map(|kind| sharing(world, container, pid, kind)));
-        row.push(Cell::text(container.image.clone().unwrap_or_default()).styled(Style::Faint));
-        grid.add(row);
+    for row in rows::rows(world, Wanted::default()) {
+        let Some(pid) = world.inventory.containers[row.place].pid else { continue };
+        grid.add(cells(world, &row));
         pids.push(pid);
     }
     (grid, pids)
 }
 
-/// Whose namespace a container is in: its own, the host's, or another container's.
-fn sharing(world: &World, container: &Container, pid: i32, kind: Kind) -> Cell {
-    let place = world.snapshot.find_process(pid);
-    let Some(index) = place.and_then(|place| world.snapshot.processes[place].namespace(kind)) else {
-        return Cell::text("?").styled(Style::Faint);
+/// A row's cells, in the order of [`COLUMNS`].
+pub(crate) fn cells(world: &World, row: &Row) -> Vec<Cell> {
+    let container = &world.inventory.containers[row.place];
+    let state = match row.usage.state {
+        State::Running => Style::Plain,
+        State::Paused => Style::Shared,
+        State::Creating | State::Created => Style::Name,
+        State::Stopped => Style::Faint,
     };
-    if world.is_host(index) {
-        return Cell::text("host").styled(Style::Host);
-    }
-    let containers = world.containers_in(index);
-    // The one that has had it longest is whose it is.
-    match containers.iter().min_by_key(|other| (!other.is_sandbox, other.pid)) {
-        Some(first) if first.pid != container.pid => Cell::name(format!("={}", first.title())).styled(Style::Shared),
-        _ if world.of_host(index).is_none() => Cell::text("?").styled(Style::Faint),
-        _ => Cell::text("own").styled(Style::Own),
-    }
+    let memory = row.memory.map(|memory| Cell::text(size(memory)).keyed(memory)).unwrap_or_default();
+    let age = row.age.map(|age| Cell::text(human_age(age)).keyed(age.as_secs())).unwrap_or_default();
+    let pod = container.pod.as_ref().map(|pod| match pod.namespace.as_str() {
+        "" => pod.name.clone(),
+        namespace => format!("{namespace}/{}", pod.name),
+    });
+    let unusual: Vec<String> = row.deviations.iter().map(ToString::to_string).collect();
+    let mut cells = vec![
+        Cell::name(container.title()).styled(Style::Name),
+        Cell::text(container.engine.to_string()),
+        Cell::text(row.usage.state.to_string()).styled(state),
+        Cell::number(container.pid.map(|pid| pid as u64)),
+        Cell::number(container.pid.map(|_| row.processes as u64)),
+        memory,
+        age,
+    ];
+    cells.extend(Kind::ALL.map(|kind| namespace(world, row, kind)));
+    cells.extend([
+        Cell::text(unusual.join(", ")).styled(Style::Host),
+        Cell::text(row.command.clone()),
+        Cell::text(container.image.clone().unwrap_or_default()).styled(Style::Faint),
+        Cell::text(pod.unwrap_or_default()),
+        Cell::text(container.id.clone()),
+    ]);
+    cells
 }
 
-/// By the process that is in them, or each by itself with what keeps it.
-fn others(world: &mut World) -> Grid {
-    let mut grid = Grid::new(&["NAMESPACES", "PROCS", "USER", "KEPT BY"]).yielding(&["KEPT BY", "NAMESPACES"]);
-    let mut rows: Vec<(Option<i32>, Vec<usize>)> = Vec::new();
-    for index in 0..world.snapshot.namespaces.len() {
-        if world.is_host(index) || !world.containers_in(index).is_empty() {
-            continue;
+/// Whose namespace a container is in: its own, the host's, or another container's. The host's stands out where that is not
+/// usual.
+fn namespace(world: &World, row: &Row, kind: Kind) -> Cell {
+    match row.namespaces[kind as usize] {
+        Whose::Host if row.deviations.contains(&Deviation::HostNamespace(kind)) => {
+            Cell::text("host").styled(Style::Host)
         }
-        let leader = world.snapshot.leader(&world.snapshot.namespaces[index]).map(|process| process.pid);
-        match rows.iter_mut().find(|(pid, _)| pid.is_some() && *pid == leader) {
-            Some((_, namespaces)) => namespaces.push(index),
-            None => rows.push((leader, vec![index])),
+        Whose::Host => Cell::text("host"),
+        Whose::Other(place) => {
+            let (own, other) = (&world.inventory.containers[row.place], &world.inventory.containers[place]);
+            let is_pods = other.is_sandbox && other.pod.is_some() && other.pod == own.pod;
+            let name = if is_pods { "=pod".into() } else { format!("={}", other.title()) };
+            Cell::name(name).styled(Style::Shared)
         }
+        Whose::Own => Cell::text("own"),
+        Whose::Unknown => Cell::text("?").styled(Style::Faint),
+        Whose::None => Cell::default(),
     }
-    for (leader, namespaces) in rows {
-        let first = &world.snapshot.namespaces[namespaces[0]];
-        let uid = leader.and_then(facts::uid).or(first.owner_uid);
-        let kept = match leader {
-            Some(pid) => match world.inventory.of(pid) {
-                // One that a container made inside of itself.
-                Some(container) => format!("{pid} {} (in {})", facts::command(pid), container.title()),
-                None => format!("{pid} {}", facts::command(pid)),
-            },
-            None => match keepers(world, namespaces[0]) {
-                none if none.is_empty() => "nothing that can be seen".to_owned(),
-                keepers => keepers.join("; "),
-            },
-        };
-        let names: Vec<String> = namespaces
-            .iter()
-            .map(|&index| format!("{}{}", world.snapshot.namespaces[index], world.host_mark(index)))
-            .collect();
-        let row = vec![
-            Cell::text(names.join(" ")),
-            Cell::number(Some(u64::from(first.processes))),
-            Cell::text(uid.map(|uid| world.users.name(uid)).unwrap_or_default()),
-            Cell::text(kept),
-        ];
-        grid.add(row);
-    }
-    grid
-}
-
-/// Everything that keeps a namespace, but for the processes in it.
-pub(crate) fn keepers(world: &World, index: usize) -> Vec<String> {
-    let namespace = &world.snapshot.namespaces[index];
-    let mut keepers = Vec::new();
-    let process = |keeper: &Keeper| match keeper {
-        Keeper::Thread { pid, .. } => Some(*pid),
-        _ => None,
-    };
-    // Threads of one process come one after the other.
-    for group in namespace.keepers.chunk_by(|a, b| process(a).is_some() && process(a) == process(b)) {
-        keepers.push(match (group, process(&group[0])) {
-            ([_, _, ..], Some(pid)) => format!("{} threads of process {pid}", group.len()),
-            _ => group[0].to_string(),
-        });
-    }
-    for other in &world.snapshot.namespaces {
-        if other.parent == namespace.inode && other.kind == namespace.kind {
-            keepers.push(format!("its child {other}"));
-        } else if other.owner == namespace.inode {
-            keepers.push(format!("{other}, which it owns"));
-        }
-    }
-    keepers
 }
 
 /// A number of bytes as people write it.

@@ -9,11 +9,11 @@ use nskit::namespace::Kind;
 
 use super::facts::{self, Users};
 use super::grid::{Cell, Grid};
-use super::overview::keepers;
 use super::paint::{Paint, Style};
+use super::strays::keepers;
 use super::tree;
 use super::width;
-use super::world::{Named, Target, World};
+use super::world::{Named, Target, World, tell};
 
 /// How many processes of a namespace are listed.
 const MEMBERS: usize = 20;
@@ -76,7 +76,7 @@ fn process(target: &Target, pid: i32, paint: Paint) -> anyhow::Result<String> {
     }
     out.push_str(&grid.print(paint, "  "));
     let gaps = snapshot.gaps.iter().chain(&sharers.inventory.gaps);
-    gaps.for_each(|gap| out.push_str(&paint.wrap(&gap.to_string(), "  ")));
+    tell(gaps, paint);
     out.push_str(&Way::of_process(pid)?.line(paint));
     Ok(out)
 }
@@ -316,7 +316,7 @@ fn namespace(named: Named, paint: Paint) -> anyhow::Result<String> {
     if let Some(way) = way {
         out.push_str(&way.line(paint));
     }
-    out.push_str(&world.gaps(paint));
+    world.tell_gaps(paint);
     Ok(out)
 }
 

@@ -7,8 +7,8 @@ use nskit::namespace::Kind;
 
 use super::facts;
 use super::grid::{Cell, Grid};
-use super::overview::keepers;
 use super::paint::{Paint, Style};
+use super::strays::keepers;
 use super::width;
 use super::world::{Target, World};
 
@@ -37,7 +37,7 @@ pub(crate) fn view(world: &mut World, paint: Paint) -> String {
             out.push_str(&(paint.fit(&format!("{art}{}", describe(world, index, paint))) + "\n"));
         }
     }
-    out.push_str(&world.gaps(paint));
+    world.tell_gaps(paint);
     out
 }
 

@@ -5,13 +5,14 @@ use std::path::Path;
 
 use anyhow::{Context, bail};
 use nskit::error::Attempt;
-use nskit::inspect::containers::{Container, Engine, Inventory};
-use nskit::inspect::{Host, Scope, Snapshot, discover, proc};
+use nskit::inspect::containers::{Container, Engine, Hierarchies, Inventory};
+use nskit::inspect::{Gap, Host, Scope, Snapshot, discover, proc};
 use nskit::namespace::Kind;
 use rustix::fs::{Mode, OFlags};
 
 use super::facts::Users;
 use super::paint::Paint;
+use super::width;
 
 /// What a person named on the command line.
 #[derive(Clone, Debug)]
@@ -139,6 +140,7 @@ pub(crate) struct World {
     pub(crate) snapshot: Snapshot,
     pub(crate) inventory: Inventory,
     pub(crate) users: Users,
+    pub(crate) hierarchies: Hierarchies,
     host: Host,
     /// By namespace, the containers whose first process is in it.
     residents: Vec<Vec<u32>>,
@@ -154,7 +156,8 @@ impl World {
         let snapshot = discover(scope)?;
         let inventory = Inventory::gather(snapshot.processes.iter().map(|process| process.pid));
         let residents = residents(&snapshot, &inventory);
-        Ok(World { snapshot, inventory, users: Users::default(), host: Host::find(), residents })
+        let (users, hierarchies, host) = (Users::default(), Hierarchies::find(), Host::find());
+        Ok(World { snapshot, inventory, users, hierarchies, host, residents })
     }
 
     /// Looks again by `scope`, and takes notice of processes that ended, began, or may be in other containers.
@@ -200,13 +203,22 @@ impl World {
         self.residents[index].iter().map(|&place| &self.inventory.containers[place as usize]).filter(wanted).collect()
     }
 
-    /// Sentences about what could not be looked at.
-    pub(crate) fn gaps(&self, paint: Paint) -> String {
-        let mut text = String::new();
-        for gap in self.snapshot.gaps.iter().chain(&self.inventory.gaps) {
-            text.push_str(&paint.wrap(&gap.to_string(), "  "));
-        }
-        if text.is_empty() { text } else { format!("\nCould not be looked at:\n{text}") }
+    /// Where in the inventory the containers are whose first process is in the namespace at `index`.
+    pub(crate) fn residents(&self, index: usize) -> impl Iterator<Item = usize> {
+        self.residents[index].iter().map(|&place| place as usize)
+    }
+
+    /// Tells on standard error what could not be looked at. What nobody can look at with this kernel is in the manual.
+    pub(crate) fn tell_gaps(&self, paint: Paint) {
+        tell(self.snapshot.gaps.iter().chain(&self.inventory.gaps), paint);
+    }
+}
+
+/// Tells on standard error what could not be looked at, but for what is so on every machine with this kernel.
+pub(crate) fn tell<'a>(gaps: impl Iterator<Item = &'a Gap>, paint: Paint) {
+    for gap in gaps.filter(|gap| !gap.of_kernel) {
+        let line = format!("ns-inspect: not looked at: {}", width::printable(&gap.to_string()));
+        eprint!("{}", paint.wrap(&line, ""));
     }
 }
 

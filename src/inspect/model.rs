@@ -207,6 +207,8 @@ pub struct Gap {
     pub reason: String,
     /// The first processes that it is about, where it is about processes.
     pub pids: Vec<i32>,
+    /// Whether it is so on every machine with this kernel, whoever looks.
+    pub of_kernel: bool,
 }
 
 /// How many processes a [`Gap`] names.
@@ -215,7 +217,7 @@ const NAMED: usize = 4;
 impl Gap {
     /// Something that is not counted: a whole source that is missing.
     pub(super) fn whole(what: impl Into<Cow<'static, str>>, reason: impl Into<String>) -> Gap {
-        Gap { count: 0, what: what.into(), reason: reason.into(), pids: Vec::new() }
+        Gap { count: 0, what: what.into(), reason: reason.into(), pids: Vec::new(), of_kernel: false }
     }
 }
 
@@ -370,6 +372,11 @@ impl Snapshot {
     /// Something that is not counted: a whole source that is missing.
     pub(super) fn blind(&mut self, what: &'static str, reason: impl Into<String>) {
         self.gaps.push(Gap::whole(what, reason));
+    }
+
+    /// The same, where it is the kernel that has no such source.
+    pub(super) fn lacks(&mut self, what: &'static str, reason: impl Into<String>) {
+        self.gaps.push(Gap { of_kernel: true, ..Gap::whole(what, reason) });
     }
 
     /// Adds a process; they come in any order until [`Snapshot::arrange`].

@@ -221,6 +221,11 @@ impl Stat {
         matches!(self.state, 'Z' | 'X' | 'x')
     }
 
+    /// Whether it is one of the kernel's own threads, which are in the host's pid namespace: `PF_KTHREAD`.
+    pub fn is_kernel_thread(&self) -> bool {
+        self.flags & 0x0020_0000 != 0
+    }
+
     /// Whether it has executed no program since it was made: `PF_FORKNOEXEC`.
     pub fn is_forked_only(&self) -> bool {
         self.flags & 0x40 != 0

@@ -3,21 +3,23 @@
 
 mod views;
 
-use nskit::inspect::containers::Container;
+use nskit::inspect::containers::{Container, Exposure};
 use nskit::inspect::{Gap, Keeper, Scope, discover, proc};
+use nskit::namespace::Kind;
 use serde_json::{Value, json};
 
-use super::facts;
+use super::rows::{Deviation, Row, Wanted, Whose, rows};
 use super::world::{Target, World};
+use super::{Choice, facts, overview};
 
 pub(crate) use self::views::{diff, enterable, holds, mnt, net, pid};
 
 /// The version of the schema.
-pub(crate) const VERSION: u32 = 2;
+pub(crate) const VERSION: u32 = 3;
 
 /// The document, of everything or of one target: a line for each namespace, container and gap, made one at a time, so
 /// that tens of thousands of namespaces need no tree of values in memory.
-pub(crate) fn document(world: &mut World, target: Option<&Target>) -> anyhow::Result<String> {
+pub(crate) fn document(world: &mut World, target: Option<&Target>, choice: &Choice) -> anyhow::Result<String> {
     let wanted: Option<Vec<u64>> = match target {
         None => None,
         Some(Target::Namespace(named)) => Some(vec![world.snapshot.namespaces[named.find(&world.snapshot)?].inode]),
@@ -42,12 +44,20 @@ pub(crate) fn document(world: &mut World, target: Option<&Target>) -> anyhow::Re
         anyhow::bail!("the namespaces of {} may not be read", target.title());
     }
     out.push_str("\n],\n\"containers\": [");
-    let containers = world.inventory.containers.iter().filter(|container| match target {
-        Some(Target::Container(wanted, pid)) => wanted.id == container.id && container.pid == Some(*pid),
-        _ => true,
-    });
-    for (place, found) in containers.enumerate() {
-        item(&mut out, place, &container(found));
+    let rows = match target {
+        None => overview::chosen(world, choice)?,
+        Some(Target::Container(wanted, pid)) => {
+            let mut rows = rows(world, Wanted { all: true });
+            rows.retain(|row| {
+                let found = &world.inventory.containers[row.place];
+                found.id == wanted.id && found.pid == Some(*pid)
+            });
+            rows
+        }
+        Some(_) => rows(world, Wanted { all: true }),
+    };
+    for (place, row) in rows.iter().enumerate() {
+        item(&mut out, place, &container(world, row));
     }
     out.push_str("\n],\n\"gaps\": [");
     for (place, found) in world.snapshot.gaps.iter().chain(&world.inventory.gaps).enumerate() {
@@ -64,10 +74,11 @@ fn item(out: &mut String, place: usize, value: &Value) {
 
 fn gap(gap: &Gap) -> Value {
     let count = (gap.count > 0).then_some(gap.count);
-    json!({"what": gap.what, "count": count, "reason": gap.reason, "pids": gap.pids})
+    json!({"what": gap.what, "count": count, "reason": gap.reason, "pids": gap.pids, "of_kernel": gap.of_kernel})
 }
 
-pub(crate) fn container(container: &Container) -> Value {
+/// What a container is called, and by whom.
+pub(crate) fn identity(container: &Container) -> Value {
     json!({
         "id": container.id,
         "engine": container.engine.to_string(),
@@ -80,6 +91,51 @@ pub(crate) fn container(container: &Container) -> Value {
         "pid": container.pid,
         "bundle": container.bundle,
     })
+}
+
+/// A container as its row of the overview tells of it.
+fn container(world: &World, row: &Row) -> Value {
+    let namespaces: serde_json::Map<String, Value> =
+        Kind::ALL.map(|kind| (kind.proc_name().to_owned(), whose(world, row, kind))).into_iter().collect();
+    let mut value = identity(&world.inventory.containers[row.place]);
+    value["state"] = row.usage.state.to_string().into();
+    value["command"] = row.command.clone().into();
+    value["processes"] = row.processes.into();
+    value["memory"] = row.memory.into();
+    value["memory_of"] = if row.usage.memory.is_some() { "cgroup" } else { "processes" }.into();
+    value["age"] = row.age.map(|age| age.as_secs()).into();
+    value["namespaces"] = namespaces.into();
+    value["deviations"] = row.deviations.iter().map(deviation).collect::<Vec<_>>().into();
+    value
+}
+
+/// Whose namespace a container is in, and which.
+fn whose(world: &World, row: &Row, kind: Kind) -> Value {
+    let place = world.inventory.containers[row.place].pid.and_then(|pid| world.snapshot.find_process(pid));
+    let index = place.and_then(|place| world.snapshot.processes[place].namespace(kind));
+    let inode = index.map(|index| world.snapshot.namespaces[index].inode);
+    let (whose, of) = match row.namespaces[kind as usize] {
+        Whose::Own => ("own", None),
+        Whose::Host => ("host", None),
+        Whose::Other(place) => ("container", Some(&world.inventory.containers[place].id)),
+        Whose::Unknown => ("unknown", None),
+        Whose::None => return Value::Null,
+    };
+    json!({"inode": inode, "whose": whose, "container": of})
+}
+
+fn deviation(deviation: &Deviation) -> Value {
+    match deviation {
+        Deviation::HostNamespace(kind) => json!({"kind": "host-namespace", "type": kind.proc_name()}),
+        Deviation::NoSeccomp => json!({"kind": "no-seccomp"}),
+        Deviation::AllCapabilities => json!({"kind": "all-capabilities"}),
+        Deviation::Exposed(Exposure::HostRoot { at, writable }) => {
+            json!({"kind": "host-root", "at": at, "writable": writable})
+        }
+        Deviation::Exposed(Exposure::EngineSocket { socket, at }) => {
+            json!({"kind": "engine-socket", "socket": socket, "at": at})
+        }
+    }
 }
 
 fn namespace(world: &mut World, index: usize) -> Value {

@@ -116,7 +116,7 @@ impl Event {
             "event": self.what.word(),
         });
         match &self.subject {
-            Subject::Container(container) => line["container"] = json::container(container),
+            Subject::Container(container) => line["container"] = json::identity(container),
             Subject::Namespace(inode, name) => line["namespace"] = json!({"inode": inode, "name": name}),
         }
         line

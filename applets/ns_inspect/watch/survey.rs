@@ -18,6 +18,7 @@ use super::super::filter::Filter;
 use super::super::grid::Grid;
 use super::super::overview;
 use super::super::paint::Paint;
+use super::super::rows::{self, Wanted};
 use super::super::world::World;
 use super::super::{facts, width};
 use super::events::{Seen, Sight};
@@ -153,7 +154,9 @@ impl Survey {
         let mut sight = Sight::default();
         let runs = self.runs.next(world, &self.processes);
         for (container, run) in world.inventory.containers.iter().zip(runs) {
-            let Some(pid) = container.pid.filter(|_| overview::is_shown(world, container)) else { continue };
+            let Some(pid) = container.pid.filter(|_| rows::is_wanted(world, container, Wanted::default())) else {
+                continue;
+            };
             if passing.as_ref().is_some_and(|passing| !passing.contains(&pid)) {
                 continue;
             }

@@ -55,6 +55,24 @@ pub(super) fn identify_session<'a>(cgroups: &'a [u8], sessions: &[String]) -> Op
     Some((Container::new(Engine::Runtime, name(place)), place))
 }
 
+/// The cgroup paths that are a container's own, of the content of its first process's `/proc/PID/cgroup`: those that
+/// whoever started it is not in.
+pub(super) fn own_paths<'a>(cgroups: &'a [u8], starter: Option<&[u8]>) -> Vec<&'a str> {
+    let theirs: Vec<&str> = starter.map(|starter| paths(starter).collect()).unwrap_or_default();
+    paths(cgroups).filter(|path| *path != "/" && !theirs.contains(path)).collect()
+}
+
+/// Whether one of the recorded paths, which begin where the hierarchy is mounted, ends as one of these does.
+pub(super) fn is_recorded(cgroups: &[u8], recorded: &[String]) -> bool {
+    paths(cgroups).any(|path| path != "/" && recorded.iter().any(|known| known.ends_with(path)))
+}
+
+/// What `find` finds by the innermost of these cgroups, or by one that they are in.
+pub(super) fn innermost<T>(cgroups: &[u8], find: impl Fn(&str) -> Option<T>) -> Option<T> {
+    let above = |path| std::iter::successors(Some(path), |path: &&str| path.rsplit_once('/').map(|(above, _)| above));
+    paths(cgroups).flat_map(above).filter(|path| !path.is_empty() && *path != "/").find_map(find)
+}
+
 /// The paths, without controllers, of the lines `4:memory:/docker/ID`.
 fn paths(cgroups: &[u8]) -> impl Iterator<Item = &str> {
     let lines = cgroups.split(|&byte| byte == b'\n').filter_map(|line| std::str::from_utf8(line).ok());
@@ -63,6 +81,10 @@ fn paths(cgroups: &[u8]) -> impl Iterator<Item = &str> {
 
 fn from_path(path: &str) -> Option<Container> {
     let components: Vec<&str> = path.split('/').filter(|component| !component.is_empty()).collect();
+    // conmon of a container in a pod is in the pod's cgroup, whose name is an id as a container's is.
+    if components.last() == Some(&"conmon") {
+        return None;
+    }
     // The innermost that says something: containers can make cgroups of their own, and engines can run in containers.
     for (place, component) in components.iter().enumerate().rev() {
         let above = place.checked_sub(1).map_or("", |above| components[above]);
@@ -181,7 +203,9 @@ mod tests {
 
     #[test]
     fn what_is_no_container_is_not_taken_for_one() {
-        for path in ["/", "/user.slice/user-0.slice/session-1.scope", "/machine.slice/libpod-conmon-ID.scope"] {
+        for path in
+            ["/", "/user.slice/user-0.slice/session-1.scope", "/machine.slice/libpod-conmon-ID.scope", "/pod/ID/conmon"]
+        {
             assert_eq!(found(path), None, "{path}");
         }
     }

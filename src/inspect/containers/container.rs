@@ -49,12 +49,39 @@ impl Engine {
     }
 }
 
-/// The Kubernetes pod that a container is part of.
+/// Where a container is in its life; runtime-spec, "State".
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum State {
+    /// It is being made: what its first process is in may still be the host's.
+    Creating,
+    /// It waits to be started; a process waits in it, unless its engine makes that later.
+    Created,
+    /// Its program runs.
+    Running,
+    /// Its cgroup is frozen.
+    Paused,
+    /// Its program is gone.
+    Stopped,
+}
+
+impl fmt::Display for State {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.pad(match self {
+            State::Creating => "creating",
+            State::Created => "created",
+            State::Running => "running",
+            State::Paused => "paused",
+            State::Stopped => "stopped",
+        })
+    }
+}
+
+/// The pod that a container is part of, of Kubernetes or of Podman.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Pod {
     /// The pod's name.
     pub name: String,
-    /// The Kubernetes namespace.
+    /// The Kubernetes namespace; empty for Podman, which has none.
     pub namespace: String,
 }
 
@@ -69,7 +96,7 @@ pub struct Container {
     pub name: Option<String>,
     /// The image that it was made from.
     pub image: Option<String>,
-    /// Its Kubernetes pod.
+    /// Its pod.
     pub pod: Option<Pod>,
     /// containerd's namespace, which is no kernel's.
     pub engine_namespace: Option<String>,
@@ -79,6 +106,43 @@ pub struct Container {
     pub pid: Option<i32>,
     /// The OCI bundle.
     pub bundle: Option<PathBuf>,
+    /// What its configuration says that it executes; empty where that is not known.
+    pub command: Vec<String>,
+    /// Ways out of it that its configuration names: what of the host is mounted in it. `None` where there is no
+    /// configuration to read.
+    pub exposures: Option<Vec<Exposure>>,
+    /// Whether its processes are in cgroups of its own, not in those of who started it.
+    pub has_cgroup: bool,
+    /// Where it is in its life, by what its runtime or engine wrote down last.
+    pub(super) told: Option<State>,
+    /// The id of the container that holds its pod's namespaces.
+    pub(super) sandbox: Option<String>,
+    /// The host name that its configuration gives it.
+    pub(super) hostname: Option<String>,
+    /// Where its runtime keeps its configuration, beside the bundle.
+    pub(super) config: Option<PathBuf>,
+    /// Its cgroups by its runtime's state: paths whose ends are those in `/proc/PID/cgroup`. `None` where that says
+    /// nothing.
+    pub(super) cgroups: Option<Vec<String>>,
+}
+
+/// What of the host is mounted in a container, so that it may get out.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Exposure {
+    /// The host's root.
+    HostRoot {
+        /// Where in the container.
+        at: String,
+        /// Whether it may be written to there.
+        writable: bool,
+    },
+    /// A socket by which an engine takes orders.
+    EngineSocket {
+        /// The socket on the host.
+        socket: String,
+        /// Where in the container.
+        at: String,
+    },
 }
 
 impl Container {
@@ -93,6 +157,14 @@ impl Container {
             is_sandbox: false,
             pid: None,
             bundle: None,
+            command: Vec::new(),
+            exposures: None,
+            has_cgroup: false,
+            told: None,
+            sandbox: None,
+            hostname: None,
+            config: None,
+            cgroups: None,
         }
     }
 
@@ -108,8 +180,10 @@ impl Container {
     /// The name that a person would call it by: `pod/container`, the name, or the short id.
     pub fn title(&self) -> String {
         let name = match &self.name {
+            // Podman's is called by its pod's id.
+            Some(name) if !(self.is_sandbox && self.pod.is_some() && name.ends_with("-infra")) => name.as_str(),
+            _ if self.is_sandbox => "(sandbox)",
             Some(name) => name.as_str(),
-            None if self.is_sandbox => "(sandbox)",
             None => self.short_id(),
         };
         match &self.pod {
@@ -118,11 +192,21 @@ impl Container {
         }
     }
 
+    /// Where it is in its life, as far as files tell: whether it is paused, its cgroup does ([`Usage`](super::Usage)).
+    pub fn state(&self) -> State {
+        match (self.told, self.pid) {
+            (Some(state @ (State::Creating | State::Created)), _) => state,
+            (_, Some(_)) => State::Running,
+            (_, None) => State::Stopped,
+        }
+    }
+
     /// Whether `text` is one of its full names.
     pub(super) fn is_called(&self, text: &str) -> bool {
         let in_pod = |pod: &Pod| {
             let title = self.title();
-            text == title || text.strip_prefix(&pod.namespace).and_then(|rest| rest.strip_prefix('/')) == Some(&title)
+            let below = text.strip_prefix(&pod.namespace).and_then(|rest| rest.strip_prefix('/'));
+            text == title || (!pod.namespace.is_empty() && below == Some(&title))
         };
         self.id == text || self.name.as_deref() == Some(text) || self.pod.as_ref().is_some_and(in_pod)
     }
@@ -136,6 +220,9 @@ impl Container {
         self.pid = self.pid.or(other.pid);
         self.bundle = self.bundle.take().or(other.bundle);
         self.is_sandbox |= other.is_sandbox;
+        self.told = self.told.or(other.told);
+        self.config = self.config.take().or(other.config);
+        self.cgroups = self.cgroups.take().or(other.cgroups);
         if self.engine.is_bare() {
             self.engine = self.engine.min(other.engine);
         }

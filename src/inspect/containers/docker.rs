@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 
 use serde_json::Value;
 
-use super::container::{Container, Engine};
+use super::container::{Container, Engine, State};
 use super::folders::{Folders, json, text};
 
 /// Where Docker keeps its data unless it is told otherwise.
@@ -43,7 +43,16 @@ fn read(container: &mut Container, folder: &Path) -> bool {
     container.name = name.map(str::to_owned);
     container.image = text(&config["Config"]["Image"]);
     let pid = config["State"]["Pid"].as_i64().and_then(|pid| i32::try_from(pid).ok()).filter(|&pid| pid > 0);
-    container.pid = container.pid.or(pid.filter(|_| config["State"]["Running"] == Value::Bool(true)));
+    let is_running = config["State"]["Running"] == Value::Bool(true);
+    container.pid = container.pid.or(pid.filter(|_| is_running));
+    // The year 1 stands for never.
+    let never = text(&config["State"]["StartedAt"]).is_none_or(|date| date.starts_with("0001-"));
+    if !is_running {
+        container.told = Some(if never { State::Created } else { State::Stopped });
+        let path = config["Path"].as_str().into_iter();
+        let words = path.chain(config["Args"].as_array().into_iter().flatten().filter_map(Value::as_str));
+        container.command = words.map(str::to_owned).collect();
+    }
     true
 }
 

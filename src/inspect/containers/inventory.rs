@@ -4,12 +4,16 @@ use std::collections::HashMap;
 use std::fs;
 use std::path::Path;
 
-use super::container::{Container, Engine};
+use super::container::{Container, Engine, Pod};
 use super::folders::Folders;
 use super::{cgroup, docker, owner, podman, runtimes};
 use crate::error::{Error, Kind, Result};
 use crate::inspect::model::Gap;
 use crate::inspect::proc;
+use crate::namespace;
+
+/// How far up a process's ancestors are followed.
+const ANCESTORS: usize = 32;
 
 /// All containers that were found, and which processes are in them.
 #[derive(Clone, Debug, Default)]
@@ -23,6 +27,10 @@ pub struct Inventory {
     /// Those that a session keyring tells of, by the path of their cgroup: ids are unique only below a runtime's root.
     by_place: HashMap<String, usize>,
     by_pid: HashMap<i32, usize>,
+    /// Containers by the cgroups that are theirs alone.
+    by_path: HashMap<String, usize>,
+    /// Containers in cgroups that are not theirs alone, by these.
+    guests: HashMap<Vec<u8>, Vec<usize>>,
     /// Names of the session keyrings that OCI runtimes gave their containers: ids. Read when they are asked for.
     sessions: Option<Vec<String>>,
 }
@@ -50,22 +58,13 @@ impl Inventory {
     /// What is on disk, and the containers of these processes.
     pub fn gather(pids: impl IntoIterator<Item = i32>) -> Inventory {
         let mut inventory = Inventory::on_disk();
-        // The cgroup of a container's first process leads from the others to it, however the runtime names cgroups.
         for index in 0..inventory.containers.len() {
-            let Some(pid) = inventory.containers[index].pid else { continue };
-            inventory.by_pid.insert(pid, index);
-            // But a container without a cgroup of its own is in that of whoever started it.
-            let starter = proc::parent(pid).and_then(cgroup::of);
-            if let Some(cgroups) = cgroup::of(pid)
-                && Some(&cgroups) != starter.as_ref()
-                && cgroup::is_below_root(&cgroups)
-            {
-                inventory.by_cgroups.insert(cgroups, Some(index));
-            }
+            inventory.settle(index);
         }
         for pid in pids {
             inventory.look(pid);
         }
+        inventory.name_pods();
         inventory
     }
 
@@ -100,6 +99,29 @@ impl Inventory {
         }
     }
 
+    /// Takes the cgroups of a container's first process for its own, where they are: they lead from its other processes to
+    /// it, however its runtime names cgroups.
+    fn settle(&mut self, index: usize) {
+        let Some(pid) = self.containers[index].pid else { return };
+        self.by_pid.insert(pid, index);
+        let Some(cgroups) = cgroup::of(pid).filter(|cgroups| cgroup::is_below_root(cgroups)) else { return };
+        let starter = proc::parent(pid).and_then(cgroup::of);
+        let container = &mut self.containers[index];
+        let is_named = || cgroup::identify(&cgroups).is_some_and(|named| named.id == container.id);
+        container.has_cgroup = match &container.cgroups {
+            Some(recorded) => is_named() || cgroup::is_recorded(&cgroups, recorded),
+            None => is_named() || Some(&cgroups) != starter.as_ref(),
+        };
+        if !container.has_cgroup {
+            self.guests.entry(cgroups).or_default().push(index);
+            return;
+        }
+        for path in cgroup::own_paths(&cgroups, starter.as_deref()) {
+            self.by_path.insert(path.to_owned(), index);
+        }
+        self.by_cgroups.insert(cgroups, Some(index));
+    }
+
     fn add(&mut self, container: Container) -> usize {
         if let Some(&index) = self.by_id.get(&container.id) {
             self.containers[index].complete(container);
@@ -115,16 +137,22 @@ impl Inventory {
     }
 
     fn look(&mut self, pid: i32) {
+        if self.by_pid.contains_key(&pid) {
+            return;
+        }
         let Some(cgroups) = cgroup::of(pid) else { return };
+        if let Some(index) = self.guests.get(&cgroups).and_then(|guests| self.guest(guests, pid)) {
+            self.by_pid.insert(pid, index);
+            return;
+        }
         let index = match self.by_cgroups.get(&cgroups) {
             Some(&known) => known,
             None => {
-                let Some(owner) = owner::of(pid, &cgroups) else { return };
-                let found = match owner.container {
-                    Some(container) => Some(self.add(of_member(container, pid))),
-                    None => self.in_session(pid, &cgroups),
-                };
-                if owner.has_cgroups {
+                let Some((found, has_cgroups)) = self.owner(pid, &cgroups) else { return };
+                if let Some(index) = found.filter(|_| has_cgroups) {
+                    self.containers[index].has_cgroup = true;
+                }
+                if has_cgroups && !self.guests.contains_key(&cgroups) {
                     self.by_cgroups.insert(cgroups, found);
                 }
                 found
@@ -134,6 +162,59 @@ impl Inventory {
             self.by_pid.insert(pid, index);
             // Started again in the cgroups that it had.
             self.containers[index].pid.get_or_insert(pid);
+        }
+    }
+
+    /// Whose a process is that is met first in its cgroups, and whether all others in them are as well. `None` where it ended
+    /// meanwhile.
+    fn owner(&mut self, pid: i32, cgroups: &[u8]) -> Option<(Option<usize>, bool)> {
+        let is_named = cgroup::identify(cgroups).is_some_and(|named| named.engine != Engine::Systemd);
+        // In a cgroup that a container made below its own.
+        let above = cgroup::innermost(cgroups, |path| self.by_path.get(path).copied()).filter(|_| !is_named);
+        if above.is_some() {
+            return Some((above, true));
+        }
+        let owner = owner::of(pid, cgroups)?;
+        let found = match owner.container {
+            Some(container) => Some(self.add(of_member(container, pid))),
+            None => self.in_session(pid, cgroups),
+        };
+        Some((found, owner.has_cgroups))
+    }
+
+    /// Which of the containers without cgroups of their own the process is in that shares theirs: the one whose pid namespace
+    /// it is in, or whose first process it descends from.
+    fn guest(&self, guests: &[usize], pid: i32) -> Option<usize> {
+        let own = proc::namespace(pid, namespace::Kind::Pid);
+        let is_inside = |&&index: &&usize| {
+            let first = self.containers[index].pid?;
+            let theirs = proc::namespace(first, namespace::Kind::Pid)?;
+            let is_shared =
+                Some(theirs) == proc::parent(first).and_then(|parent| proc::namespace(parent, namespace::Kind::Pid));
+            let descends = || {
+                let ancestors = std::iter::successors(Some(pid), |&at| proc::parent(at).filter(|&parent| parent > 1));
+                ancestors.take(ANCESTORS).any(|at| at == first)
+            };
+            Some((!is_shared && own == Some(theirs)) || descends())
+        };
+        guests.iter().find(|index| is_inside(index) == Some(true)).copied()
+    }
+
+    /// Podman has a pod's name nowhere but in a database; the one that holds the pod's namespaces has it for a host name.
+    fn name_pods(&mut self) {
+        let of_podman = |container: &&Container| container.engine == Engine::Podman;
+        let names: HashMap<String, String> = self
+            .containers
+            .iter()
+            .filter(of_podman)
+            .filter(|container| container.is_sandbox)
+            .filter_map(|container| Some((container.id.clone(), container.hostname.clone()?)))
+            .collect();
+        for container in self.containers.iter_mut().filter(|container| container.engine == Engine::Podman) {
+            let id = if container.is_sandbox { Some(&container.id) } else { container.sandbox.as_ref() };
+            let name = id.and_then(|id| names.get(id)).filter(|_| container.pod.is_none());
+            container.pod =
+                container.pod.take().or(name.map(|name| Pod { name: name.clone(), namespace: String::new() }));
         }
     }
 
@@ -250,7 +331,6 @@ fn of_member(mut container: Container, pid: i32) -> Container {
 
 #[cfg(test)]
 mod tests {
-    use super::super::container::Pod;
     use super::*;
 
     fn inventory() -> Inventory {

@@ -4,18 +4,22 @@
 //! bundle below the shim's working directory, conmon's arguments, the state folders of runtimes ([`runtimes`]), and
 //! the engines' own files ([`docker`], [`containerd`], [`podman`], [`lxc`]).
 
-mod annotations;
 mod cgroup;
+mod config;
 mod container;
 mod containerd;
 mod docker;
 mod folders;
 mod inventory;
+mod isolation;
 mod lxc;
 mod owner;
 mod podman;
 mod runtimes;
+mod usage;
 
-pub use container::{Container, Engine, Pod};
+pub use container::{Container, Engine, Exposure, Pod, State};
 pub use inventory::{Inventory, find};
+pub use isolation::{Bonds, all_capabilities, exposures};
 pub use runtimes::ROOTS;
+pub use usage::{Hierarchies, Usage};

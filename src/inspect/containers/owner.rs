@@ -1,10 +1,11 @@
 //! Whose a process is, and what its engine knows of it: by its cgroups, and by the shim or conmon above it.
 
 use std::fs;
+use std::path::PathBuf;
 
 use super::container::{Container, Engine};
 use super::folders::json;
-use super::{annotations, cgroup, containerd, docker, lxc, podman};
+use super::{cgroup, config, containerd, docker, lxc, podman};
 use crate::inspect::proc;
 
 /// Reads what the engine keeps about the container, led there by the parent of one of its processes where possible.
@@ -19,8 +20,11 @@ pub(super) fn enrich(container: &mut Container, member: Option<i32>) {
         Engine::Lxc => lxc::complete(container),
         _ => {}
     }
-    if let Some(config) = container.bundle.as_ref().and_then(|bundle| json(&bundle.join("config.json"))) {
-        annotations::read(container, &config);
+    let read = |path: &PathBuf| json(path);
+    let bundle = container.bundle.as_ref().map(|bundle| bundle.join("config.json"));
+    // The runtime's own copy is what holds; the bundle's has names that runtimes leave out.
+    if let Some(found) = bundle.as_ref().and_then(read).or_else(|| container.config.as_ref().and_then(read)) {
+        config::read(container, &found);
     }
 }
 

@@ -14,11 +14,37 @@ const STORAGE: &str = "/var/lib/containers/storage";
 /// Kinds of layers, each with a list of its own.
 const DRIVERS: [&str; 4] = ["overlay", "vfs", "btrfs", "zfs"];
 
-/// All containers in the default storage, and in the caller's own.
+/// Where a user's is, below the home.
+const OF_USERS: &str = ".local/share/containers/storage";
+
+/// All containers in the default storage, in the caller's own, and in those of users that are there.
 pub(super) fn list(look: &mut Folders) -> Vec<Container> {
-    let own = std::env::var_os("HOME").map(|home| Path::new(&home).join(".local/share/containers/storage"));
-    let storages = std::iter::once(PathBuf::from(STORAGE)).chain(own);
-    storages.flat_map(|storage| stored(look, &storage)).collect()
+    let mut homes: Vec<PathBuf> = std::env::var_os("HOME").into_iter().map(PathBuf::from).collect();
+    let own = homes.first().cloned();
+    homes.extend(homes_of_users(look).into_iter().filter(|home| own.as_ref() != Some(home)));
+    let storages = std::iter::once(PathBuf::from(STORAGE)).chain(homes.iter().map(|home| home.join(OF_USERS)));
+    let storages: Vec<PathBuf> = storages.filter(|storage| storage.exists()).collect();
+    storages.iter().flat_map(|storage| stored(look, storage)).collect()
+}
+
+/// The homes of users who have a folder at run time: others have no processes of their own.
+fn homes_of_users(look: &mut Folders) -> Vec<PathBuf> {
+    let uids: Vec<String> = look
+        .below(Path::new("/run/user"))
+        .iter()
+        .filter_map(|folder| Some(folder.file_name()?.to_string_lossy().into_owned()))
+        .collect();
+    if uids.is_empty() {
+        return Vec::new();
+    }
+    let passwd = fs::read_to_string("/etc/passwd").unwrap_or_default();
+    let home = |line: &str| {
+        let mut fields = line.split(':').skip(2);
+        let uid = fields.next()?;
+        let is_there = uids.iter().any(|other| other == uid);
+        fields.nth(2).filter(|home| is_there && home.starts_with('/')).map(PathBuf::from)
+    };
+    passwd.lines().filter_map(home).collect()
 }
 
 fn stored(look: &mut Folders, storage: &Path) -> Vec<Container> {

@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 
 use serde_json::Value;
 
-use super::container::{Container, Engine};
+use super::container::{Container, Engine, State};
 use super::folders::{Folders, text};
 use crate::inspect::proc;
 
@@ -32,7 +32,10 @@ pub const ROOTS: [Root; 7] = [
     root("/run/crun", Engine::Runtime),
 ];
 
-/// All containers below all roots, and below the caller's own.
+/// Below the folder that each user has at run time: where a user's runtimes keep their state.
+const OF_USERS: [(&str, Engine); 3] = [("nskit", Engine::Nskit), ("crun", Engine::Runtime), ("runc", Engine::Runtime)];
+
+/// All containers below all roots, and below those of users.
 pub(super) fn list(look: &mut Folders) -> Vec<Container> {
     let mut roots: Vec<(PathBuf, Engine)> = Vec::new();
     for root in ROOTS {
@@ -41,10 +44,11 @@ pub(super) fn list(look: &mut Folders) -> Vec<Container> {
             None => roots.push((root.path.into(), root.engine)),
         }
     }
-    if let Some(own) = std::env::var_os("XDG_RUNTIME_DIR").map(PathBuf::from).filter(|folder| folder.is_absolute()) {
-        roots.extend([(own.join("nskit"), Engine::Nskit), (own.join("crun"), Engine::Runtime)]);
-        roots.push((own.join("runc"), Engine::Runtime));
-    }
+    let mut homes = look.below(Path::new("/run/user"));
+    let own = std::env::var_os("XDG_RUNTIME_DIR").map(PathBuf::from).filter(|folder| folder.is_absolute());
+    homes.extend(own.filter(|own| !homes.contains(own)));
+    homes.retain(|home| !look.below(home).is_empty());
+    roots.extend(homes.iter().flat_map(|home| OF_USERS.map(|(name, engine)| (home.join(name), engine))));
     let mut found = Vec::new();
     for (root, engine) in roots {
         for folder in look.below(&root) {
@@ -60,17 +64,27 @@ pub(super) fn list(look: &mut Folders) -> Vec<Container> {
     found
 }
 
+/// What is in a container's folder while its first process waits to be started.
+const WAITING: [&str; 2] = ["start.sock", "exec.fifo"];
+
 /// Reads the state of one container: runc's and ours are `state.json`, crun's is `status`.
 fn read(look: &mut Folders, folder: &Path, engine: Engine) -> Option<Container> {
     let id = folder.file_name()?.to_string_lossy().into_owned();
     let mut container = Container::new(engine, id);
     if let Some(state) = look.json(folder, "state.json") {
         read_state(&mut container, &state);
+        // Where the first process waits: ours for a connection, runc's for a reader.
+        if container.told.is_none() && WAITING.iter().any(|gate| folder.join(gate).exists()) {
+            container.told = Some(State::Created);
+        }
     } else {
         let status = look.json(folder, "status")?;
         container.pid = pid(&status["pid"], &status["process-start-time"]);
         container.bundle = text(&status["bundle"]).map(PathBuf::from);
+        container.cgroups = Some(text(&status["cgroup-path"]).into_iter().collect());
+        container.told = folder.join("exec.fifo").exists().then_some(State::Created);
     }
+    container.config = Some(folder.join("config.json")).filter(|config| config.exists());
     Some(container)
 }
 
@@ -81,6 +95,8 @@ fn read_state(container: &mut Container, state: &Value) {
     if container.bundle.is_none() {
         container.bundle = text(&state["bundle"]).map(PathBuf::from);
     }
+    let cgroups = state["cgroup_paths"].as_object().into_iter().flatten();
+    container.cgroups = Some(cgroups.filter_map(|(_, path)| text(path)).collect());
 }
 
 /// The process with this pid, unless it is seen to have started at another time, in clock ticks after boot: state outlives

@@ -40,11 +40,12 @@ pub(super) fn survey(survey: &mut Survey<'_>) {
     match mountlist::namespaces() {
         Ok(ids) => all(survey, &own, &ids),
         Err(errno) => {
-            let why = match errno {
-                Errno::NOSYS => "not enumerable on this kernel: listns(2) came with Linux 6.19".to_owned(),
-                errno => format!("listns: {}", strerror(errno)),
-            };
-            survey.snapshot.blind(UNLISTED, why);
+            if errno == Errno::NOSYS {
+                let why = "not enumerable on this kernel: listns(2) came with Linux 6.19";
+                survey.snapshot.lacks(UNLISTED, why);
+            } else {
+                survey.snapshot.blind(UNLISTED, format!("listns: {}", strerror(errno)));
+            }
             if survey.scope.kinds.contains(Kind::Mount) {
                 mount_namespaces(survey, own);
             }
@@ -92,8 +93,11 @@ fn mount_namespaces(survey: &mut Survey<'_>, own: OwnedFd) {
                 }
                 Err(Errno::NOENT) => break,
                 Err(errno) => {
-                    let why = if errno == Errno::NOTTY { "needs Linux 6.12".to_owned() } else { strerror(errno) };
-                    return survey.snapshot.blind("mount namespaces that no process is in", why);
+                    const UNVISITED: &str = "mount namespaces that no process is in";
+                    return match errno {
+                        Errno::NOTTY => survey.snapshot.lacks(UNVISITED, "needs Linux 6.12"),
+                        errno => survey.snapshot.blind(UNVISITED, strerror(errno)),
+                    };
                 }
             }
         }
@@ -137,11 +141,10 @@ fn proc_is_partial(survey: &mut Survey<'_>) {
 /// Whether `/proc` shows the pid namespace that the kernel started with, wherever this process is. Its own tells where
 /// `/proc` is of the same one; else that the kernel's own threads are to be seen, which are nowhere below.
 fn is_of_host() -> bool {
-    const PF_KTHREAD: u32 = 0x0020_0000;
     if proc::are_own() {
         let own = rustix::fs::stat("/proc/self/ns/pid");
         return own.is_ok_and(|status| status.st_ino == Kind::Pid.initial_inode());
     }
     // kthreadd, whose flags everybody may read.
-    proc::Stat::read(2).is_some_and(|stat| stat.flags & PF_KTHREAD != 0)
+    proc::Stat::read(2).is_some_and(|second| second.is_kernel_thread())
 }

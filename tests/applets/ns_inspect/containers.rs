@@ -168,7 +168,7 @@ fn containers_of_one_id_below_two_roots_are_two() {
     let output = with_namesakes(script).complains("could be any of: runtime nskit-test-");
     let text = output.stdout();
     let rows: Vec<Vec<&str>> = text.lines().map(|line| line.split_whitespace().collect()).collect();
-    assert_eq!(rows.iter().map(|row| row[3]).collect::<Vec<_>>(), ["1", "1"], "{text}");
-    assert_ne!(rows[0][2], rows[1][2]);
-    assert!(rows.iter().all(|row| output.stderr().contains(&format!("process {}", row[2]))), "{}", output.stderr());
+    assert_eq!(rows.iter().map(|row| row[4]).collect::<Vec<_>>(), ["1", "1"], "{text}");
+    assert_ne!(rows[0][3], rows[1][3]);
+    assert!(rows.iter().all(|row| output.stderr().contains(&format!("process {}", row[3]))), "{}", output.stderr());
 }

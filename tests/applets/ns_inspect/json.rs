@@ -30,7 +30,7 @@ fn everything_keeps_to_the_committed_schema() {
     let schema = schema();
     let document = everything();
     check(&document, &schema["$defs"]["everything"], &schema, "document");
-    assert_eq!(document["version"], 2);
+    assert_eq!(document["version"], 3);
     for words in [&["tree"][..], &["-p", &running.pid().to_string()], &["show", &running.pid().to_string()]] {
         view("everything", words);
     }
@@ -74,8 +74,8 @@ fn what_has_no_json_or_no_rows_says_so() {
     for verb in ["graph", "enter"] {
         ns_inspect(&[verb, "--json"]).run().exits(2).complains("unexpected argument '--json'");
     }
-    for words in [&["--json", "--sort", "PID"][..], &["1", "--filter", "PID > 1"], &["-p", "1", "--sort", "PID"]] {
-        ns_inspect(words).run().exits(2).complains("--sort and --filter are for the overview and for watch");
+    for words in [&["1", "--filter", "PID > 1"][..], &["-p", "1", "--sort", "PID"], &["1", "--all"]] {
+        ns_inspect(words).run().exits(2).complains("are for the overview, not for one target");
     }
     ns_inspect(&["net", "--sort", "LINK"]).run().exits(2).complains("unexpected argument '--sort'");
 }

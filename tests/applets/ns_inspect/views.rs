@@ -17,7 +17,7 @@ pub(super) fn started(options: &[&str], script: &str) -> (Running, String) {
 #[test]
 fn the_overview_lists_namespaces_of_no_container_with_their_processes() {
     let (running, said) = started(&["--uts"], "readlink /proc/self/ns/uts");
-    let output = ns_inspect(&[]).run().ok();
+    let output = ns_inspect(&["--all"]).run().ok();
     let line = said.lines().next().expect("a line").to_owned();
     let output = output.mentions(&line);
     assert!(output.stdout().lines().any(|text| text.contains(&line) && text.contains(&running.pid().to_string())));
