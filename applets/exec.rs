@@ -1,7 +1,7 @@
 //! How unshare and nsenter end: as another program, or with one line that says why not.
 
 use std::ffi::{CStr, CString, OsStr, OsString};
-use std::os::fd::BorrowedFd;
+use std::os::fd::{AsRawFd, BorrowedFd};
 use std::os::unix::ffi::{OsStrExt, OsStringExt};
 use std::path::Path;
 use std::process::ExitCode;
@@ -62,8 +62,23 @@ pub(crate) fn execute_descriptor(file: BorrowedFd<'_>, args: &[OsString], enviro
             &inherited
         }
     };
-    let Err(errno) = nix::unistd::execveat(file, c"", &args, entries, nix::fcntl::AtFlags::AT_EMPTY_PATH);
-    Errno::from_raw_os_error(errno as i32)
+    become_descriptor(file, &args, entries)
+}
+
+/// execveat(2) of a descriptor, or execve(2) of its link below /proc where a seccomp filter refuses that. Returns only when it
+/// fails.
+pub(crate) fn become_descriptor(file: BorrowedFd<'_>, args: &[CString], env: &[CString]) -> Errno {
+    let Err(errno) = nix::unistd::execveat(file, c"", args, env, nix::fcntl::AtFlags::AT_EMPTY_PATH);
+    let errno = Errno::from_raw_os_error(errno as i32);
+    if !matches!(errno, Errno::PERM | Errno::NOSYS) {
+        return errno;
+    }
+    let link = CString::new(format!("/proc/self/fd/{}", file.as_raw_fd())).unwrap_or_default();
+    match nix::unistd::execve(&link, args, env) {
+        // /proc may be another's, or none.
+        Err(nix::Error::ENOENT) => errno,
+        Err(errno) => Errno::from_raw_os_error(errno as i32),
+    }
 }
 
 /// The program by default: that of `SHELL`, that of the user, or /bin/sh.

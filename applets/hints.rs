@@ -127,11 +127,25 @@ fn no_user_namespace(proc: Option<&Path>) -> Option<String> {
     seccomp()
 }
 
-/// That a filter may have refused, where there is one.
+/// That a filter may have refused, where there is one; what it refuses for certain is named.
 pub(crate) fn seccomp() -> Option<String> {
     use rustix::thread::{SecureComputingMode, secure_computing_mode};
-    matches!(secure_computing_mode(), Ok(SecureComputingMode::Filter))
-        .then(|| "a seccomp filter is in force, as container engines install: it may refuse this".into())
+    filtered(Errno::PERM).or_else(|| {
+        matches!(secure_computing_mode(), Ok(SecureComputingMode::Filter))
+            .then(|| "a seccomp filter is in force, as container engines install: it may refuse this".into())
+    })
+}
+
+/// Which system calls a filter refuses that are needed.
+pub(crate) fn filtered(errno: Errno) -> Option<String> {
+    if !matches!(errno, Errno::PERM | Errno::NOSYS) {
+        return None;
+    }
+    let refused = nskit::sys::seccomp::refused();
+    (!refused.is_empty()).then(|| {
+        let names: Vec<String> = refused.iter().map(|name| format!("{name}(2)")).collect();
+        format!("the seccomp filter that is in force refuses {}", names.join(", "))
+    })
 }
 
 /// Which limit on namespaces is reached: user.max_*_namespaces of namespaces(7), or the depth of nesting.

@@ -5,6 +5,7 @@
 mod accounts;
 mod confine;
 mod credentials;
+mod dispatch;
 mod exec;
 mod generate;
 mod getopt;
@@ -18,10 +19,11 @@ mod runtime;
 mod signals;
 mod unshare;
 
-use std::ffi::{OsStr, OsString};
+use std::ffi::OsString;
 use std::os::unix::ffi::OsStrExt;
-use std::path::Path;
 use std::process::ExitCode;
+
+use dispatch::{Choice, choose, find, program_name};
 
 /// One program of the binary.
 struct Applet {
@@ -52,6 +54,7 @@ const ROOMY_STACK: usize = 2 << 20;
 const USAGE: &str = "\
 Usage: nskit APPLET [ARGUMENT]...
    or: APPLET [ARGUMENT]...            (through a link of that name)
+   or: nskit [OPTION]... VERB ...       as the runtime, by its verbs
    or: nskit --list                    names of all applets
    or: nskit install [--dir DIR] [--hard-links] [--force] [APPLET]...
    or: nskit help APPLET                what it takes
@@ -72,10 +75,15 @@ fn main() -> ExitCode {
 
 fn run() -> ExitCode {
     let args: Vec<OsString> = std::env::args_os().collect();
-    let called = args.first().cloned().unwrap_or_default();
-    if let Some(applet) = find(program_name(&called)) {
-        return start(applet, args);
+    match choose(nskit::sys::start::executed_file(), &args) {
+        Choice::Called(applet) => start(applet, args),
+        Choice::Named(applet) => start(applet, args[1..].to_vec()),
+        Choice::Own => own(&args),
     }
+}
+
+/// What nskit does that is no applet's.
+fn own(args: &[OsString]) -> ExitCode {
     match args.get(1).map(|arg| arg.as_bytes()) {
         None => {
             eprint!("{}", help());
@@ -91,10 +99,7 @@ fn run() -> ExitCode {
         Some(b"generate") => generate::run(&args[2..]),
         Some(b"complete") => generate::complete(),
         Some(b"install") => install::run(&args[2..]),
-        Some(name) => match find(OsStr::from_bytes(name)) {
-            Some(applet) => start(applet, args[1..].to_vec()),
-            None => unknown(&String::from_utf8_lossy(name)),
-        },
+        Some(name) => unknown(&String::from_utf8_lossy(name)),
     }
 }
 
@@ -117,17 +122,6 @@ fn start(applet: &'static Applet, args: Vec<OsString>) -> ExitCode {
             ExitCode::FAILURE
         }
     }
-}
-
-/// The last component of a path, without the prefix that links may have.
-fn program_name(called: &OsStr) -> &OsStr {
-    let name = Path::new(called).file_name().unwrap_or(called).as_bytes();
-    OsStr::from_bytes(name.strip_prefix(b"nskit-").unwrap_or(name))
-}
-
-/// The applet with this name or alias.
-fn find(name: &OsStr) -> Option<&'static Applet> {
-    APPLETS.iter().find(|applet| name == applet.name || applet.aliases.iter().any(|alias| name == *alias))
 }
 
 fn help() -> String {

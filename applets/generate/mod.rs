@@ -296,8 +296,11 @@ fn man_of_all() -> String {
         let _ = writeln!(text, ".TP\n.B {}\n{}", roff(applet.name), roff(applet.about));
     }
     text.push_str(
-        ".SH DESCRIPTION\nA link to the binary by the name of an applet, with or without \\fBnskit\\-\\fR in front, starts that \
-         applet.\n.PP\n\\fBnskit install\\fR makes such links in DIR (/usr/local/bin), for all applets or those that are named. It \
+        ".SH DESCRIPTION\nThe file that is executed says which applet starts: a link to the binary, or a copy of it, by the name of \
+         an applet, with \\fBnskit\\-\\fR in front or any other words around it, such as \\fBrootless\\-unshare\\fR or \
+         \\fBunshare.real\\fR. A link to such a link does too. What the caller gives for the program's name (\\fIargv\\fR[0]) \
+         counts only where the file says nothing.\n.PP\nUnder any other name the first argument is the applet; options and \
+         commands of a container runtime, as in \\fBnskit \\-\\-root DIR create ID\\fR, start the runtime.\n.PP\n\\fBnskit install\\fR makes such links in DIR (/usr/local/bin), for all applets or those that are named. It \
          replaces links to nskit, and other programs only with \\fB\\-\\-force\\fR.\n",
     );
     text

@@ -13,7 +13,7 @@ use nskit::{Error, Result};
 use rustix::fs::{FileType, MemfdFlags, SealFlags};
 
 use crate::exec::{self, Environment};
-use crate::hints::Failure;
+use crate::hints::{self, Failure, Hint};
 
 /// The copy of a program.
 #[derive(Debug)]
@@ -25,8 +25,8 @@ pub(super) struct Tools {
 
 impl Tools {
     /// A sealed copy of `file`, by default of this binary.
-    pub(super) fn sealed(file: Option<OsString>) -> Result<Tools> {
-        let copy = sealed(file.as_deref().unwrap_or(OsStr::new("/proc/self/exe")))?;
+    pub(super) fn sealed(file: Option<OsString>) -> Result<Tools, Failure> {
+        let copy = sealed(file.as_deref().unwrap_or(OsStr::new("/proc/self/exe"))).hint(hints::filtered)?;
         Ok(Tools { copy, file })
     }
 

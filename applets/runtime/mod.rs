@@ -18,6 +18,7 @@ use std::process::ExitCode;
 use anyhow::Context;
 use clap::{ArgAction, ArgMatches, Args, Command, FromArgMatches};
 use nskit::container::record::runtime::{CgroupDriver, Runtime};
+use nskit::error::Errno;
 
 use crate::logger::{self, Format};
 
@@ -133,6 +134,22 @@ fn globals() -> Command {
         .disable_help_subcommand(true)
 }
 
+/// Whether `args` read as a runtime's: the first word that is neither an option nor the value of one is a verb, or there is none
+/// and an option is the runtime's alone.
+pub(crate) fn is_command_line(args: &[OsString]) -> bool {
+    let globals = globals();
+    let args = args.iter().map(|arg| arg.to_string_lossy().into_owned()).collect();
+    let (before, after) = arguments::split(&globals, args);
+    match after.first() {
+        Some(word) => VERBS.iter().any(|verb| verb.name == word),
+        None => before.iter().skip(1).any(|arg| {
+            let name = arg.trim_start_matches('-').split('=').next().unwrap_or_default();
+            let is_own = |option: &clap::Arg| option.get_long() == Some(name) && !["help", "version"].contains(&name);
+            globals.get_arguments().any(is_own)
+        }),
+    }
+}
+
 /// What the stack of the runtime must be allowed to grow to: with less, it would end without a word.
 const LEAST_STACK: u64 = 128 << 10;
 
@@ -230,19 +247,28 @@ fn usage(verb: &str, message: &str) -> ExitCode {
 
 /// What one cause has to say, an errno as Go programs print it.
 fn text(cause: &(dyn std::error::Error + 'static)) -> String {
+    match cause.downcast_ref::<nskit::Error>() {
+        Some(error) => error.as_go_prints_it(),
+        None => errno(cause).map_or_else(|| cause.to_string(), nskit::error::go_text),
+    }
+}
+
+/// The errno of one cause.
+fn errno(cause: &(dyn std::error::Error + 'static)) -> Option<Errno> {
     if let Some(error) = cause.downcast_ref::<nskit::Error>() {
-        return error.as_go_prints_it();
+        return error.errno();
     }
     let io = cause.downcast_ref::<std::io::Error>().and_then(std::io::Error::raw_os_error);
-    match io.or_else(|| cause.downcast_ref::<nix::Error>().map(|errno| *errno as i32)) {
-        Some(errno) => nskit::error::go_text(nskit::error::Errno::from_raw_os_error(errno)),
-        None => cause.to_string(),
-    }
+    io.or_else(|| cause.downcast_ref::<nix::Error>().map(|errno| *errno as i32)).map(Errno::from_raw_os_error)
 }
 
 /// One line on standard error, one in the log.
 fn fail(error: &anyhow::Error, status: u8) -> ExitCode {
-    let message = error.chain().map(text).collect::<Vec<_>>().join(": ");
+    let mut message = error.chain().map(text).collect::<Vec<_>>().join(": ");
+    // A filter's refusal reads as the kernel's own.
+    if let Some(why) = error.chain().filter_map(errno).find_map(crate::hints::filtered) {
+        message += &format!(" ({why})");
+    }
     log::error!("{message}");
     if logger::writes_to_file() {
         // As the log has it where that is standard error.

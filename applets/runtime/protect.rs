@@ -4,10 +4,11 @@
 //! The image is executed once more from a read-only mount of itself that is mounted nowhere, or where mounts may not be
 //! cloned, from a sealed copy in memory. On x86-64 nskit::sys::early has mostly done so before: what is here decides.
 
-use std::ffi::CString;
+use std::ffi::{CString, OsString};
 use std::os::fd::{AsFd, OwnedFd};
 use std::os::unix::ffi::OsStringExt;
 
+use crate::dispatch::{Choice, choose};
 use anyhow::Context;
 use nskit::mount::apply;
 use rustix::fs::{MemfdFlags, Mode, OFlags, SealFlags, StatVfsMountFlags};
@@ -32,7 +33,15 @@ pub(super) fn own_image() -> anyhow::Result<()> {
         }
         None => sealed_copy().context("make a sealed copy of this program")?,
     };
-    let args: Vec<CString> = std::env::args_os()
+    let mut args: Vec<OsString> = std::env::args_os().collect();
+    // The path that was executed is lost over this: where nothing else says that it is the runtime, its name does.
+    if !matches!(choose(None, &args), Choice::Called(applet) | Choice::Named(applet) if applet.name == super::APPLET.name)
+        && let Some(name) = args.first_mut()
+    {
+        *name = "nskit-runtime".into();
+    }
+    let args: Vec<CString> = args
+        .into_iter()
         .map(|arg| CString::new(arg.into_vec()))
         .collect::<Result<_, _>>()
         .context("read own arguments")?;
@@ -40,7 +49,7 @@ pub(super) fn own_image() -> anyhow::Result<()> {
         .map(|(name, value)| CString::new([name.into_vec(), b"=".to_vec(), value.into_vec()].concat()))
         .collect::<Result<_, _>>()
         .context("read own environment")?;
-    let Err(errno) = nix::unistd::execveat(&image, c"", &args, &env, nix::fcntl::AtFlags::AT_EMPTY_PATH);
+    let errno = crate::exec::become_descriptor(image.as_fd(), &args, &env);
     Err(errno).context("execute a protected copy of this program")
 }
 

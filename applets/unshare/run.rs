@@ -97,12 +97,13 @@ pub(super) fn run(voice: &Voice, options: &Options) -> Result<u8, Failure> {
 
     let signals: &[Signal] = &[Signal::SIGINT, Signal::SIGTERM];
     let blocked = Blocked::new(signals, options.forward_signals)?;
-    let parent = match options.kill_child {
+    // A pipe tells of this process's end as a pidfd would; no filter refuses it.
+    let (parent, alive) = match options.kill_child {
         Some(signal) => {
-            let pidfd = rustix::process::pidfd_open(us(), rustix::process::PidfdFlags::empty());
-            Some((pidfd.attempt(|| "pidfd_open failed")?, signal))
+            let (wait, alive) = gate()?;
+            (Some((wait, signal)), Some(alive))
         }
-        None => None,
+        None => (None, None),
     };
     // The program finds the files bound; util-linux lets it run ahead.
     let bound = if persists { Some(gate()?) } else { None };
@@ -112,6 +113,7 @@ pub(super) fn run(voice: &Voice, options: &Options) -> Result<u8, Failure> {
     });
     let child = match clone3(&Clone3::default()).attempt(|| "fork failed").hint(|errno| hints::fork(errno, false))? {
         Forked::Child => {
+            drop(alive);
             blocked.restore()?;
             if options.forward_signals {
                 // What is forwarded arrives, even where a shell had it ignored in the background.
@@ -180,12 +182,12 @@ fn prepare(
         voice.step(|| format!("become user {uid}"));
         set_user(uid, suspect)?;
     }
-    if let Some((pidfd, signal)) = parent {
+    if let Some((gate, signal)) = parent {
         if options.uid.is_some() || options.gid.is_some() {
             // The kernel forgets the signal when credentials change.
             die_with_parent(signal)?;
         }
-        if has_ended(&pidfd)? {
+        if is_abandoned(&gate)? {
             // Nobody is left to hear why.
             sys::clone::exit_now(1);
         }
@@ -267,10 +269,11 @@ fn register(binfmt: &Path, line: &OsStr) -> Result<(), Failure> {
         .map(drop)
 }
 
-fn has_ended(pidfd: &OwnedFd) -> Result<bool> {
+/// Whether nobody is left who could open the gate.
+fn is_abandoned(gate: &OwnedFd) -> Result<bool> {
     use rustix::event::{PollFd, PollFlags, Timespec, poll};
     let now = Timespec { tv_sec: 0, tv_nsec: 0 };
-    poll(&mut [PollFd::new(pidfd, PollFlags::IN)], Some(&now)).attempt(|| "poll parent pidfd failed").map(|n| n > 0)
+    poll(&mut [PollFd::new(gate, PollFlags::IN)], Some(&now)).attempt(|| "poll failed").map(|n| n > 0)
 }
 
 fn environment(options: &Options) -> Environment {

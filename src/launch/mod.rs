@@ -145,6 +145,12 @@ fn launch_by_carrier(
     }
 }
 
+/// Whether [`launch`] into a cgroup may have failed by a seccomp filter that refuses clone3(2): then the child can be launched
+/// without, and moved there. Where `EPERM` is the kernel's own, that fails too.
+pub fn is_refusal_of_clone3(error: &Error) -> bool {
+    matches!(error.errno(), Some(Errno::NOSYS | Errno::PERM))
+}
+
 fn clone_failed(plan: &Plan, errno: Errno) -> Error {
     let mut attempted = "clone a child process".to_owned();
     if !plan.clone.is_empty() {

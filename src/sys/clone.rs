@@ -79,7 +79,8 @@ const CLONE_INTO_CGROUP: u64 = 0x2_0000_0000;
 /// What clone(2) takes as well: flags of 32 bits, less the time namespace's, whose bit means a signal there.
 const OLD_FLAGS: u64 = 0xffff_ff00;
 
-/// Forks with clone3(2), Linux 5.3, or with clone(2) where a filter has it that there is no clone3.
+/// Forks with clone3(2), Linux 5.3, or with clone(2) where a filter refuses that: such as container engines install cannot look
+/// into clone3's structure, and say `ENOSYS`, or in older ones and those written by hand `EPERM`.
 ///
 /// # Errors
 /// `EINVAL` when the process has more than one thread (checked here: a child that is forked beside threads may find
@@ -121,8 +122,8 @@ pub fn clone3(how: &Clone3<'_>) -> Result<Forked, Errno> {
     // SAFETY: no CLONE_VM and no stack, so this is a fork: the child runs on a copy of this stack and memory. The
     // process has one thread, so no lock is held by a thread that the child lacks. `args` and `pidfd` outlive the call.
     let pid = match check(unsafe { libc::syscall(libc::SYS_clone3, &raw const args, size_of::<libc::clone_args>()) }) {
-        // Seccomp profiles that cannot look into clone3's structure refuse it so that callers fall back.
-        Err(Errno::NOSYS) if args.flags & !OLD_FLAGS == 0 => {
+        // Where `EPERM` is the kernel's own, clone(2) says the same.
+        Err(Errno::NOSYS | Errno::PERM) if args.flags & !OLD_FLAGS == 0 => {
             let flags = args.flags | args.exit_signal;
             // clone(2) has one place for either of both, and refuses to be asked for both.
             let place = if how.store.is_some() { stored.cast() } else { &raw mut pidfd };

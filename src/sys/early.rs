@@ -4,7 +4,9 @@
 //!
 //! - The verbs that enter containers run from a read-only clone of the program's own mount (applets/runtime/protect.rs says
 //!   why). Executed from here, that costs an execve(2), not a second start with its relocations and its C library. An
-//!   option's value that reads like a verb is taken for one: then there is one more execve(2) than need be.
+//!   option's value that reads like a verb is taken for one: then there is one more execve(2) than need be. The path that
+//!   was executed is lost over it, so it is done only where `argv` alone tells that this is the runtime, as the path did
+//!   (applets/dispatch.rs).
 //! - Relocating a position-independent program writes to all pages of its initialised data. One madvise(2) has them copied
 //!   together (`MADV_POPULATE_WRITE`, Linux 5.14), where page faults would do so one by one. Only the runtime asks for it:
 //!   unshare and nsenter have a budget of system calls to keep.
@@ -26,6 +28,7 @@ macro_rules! early_start {
             "6: .asciz \"run\"",
             "7: .asciz \"exec\"",
             "8: .asciz \"\"",
+            "16: .asciz \"nskit\"",
             ".popsection",
             ".pushsection .text.nskit_start, \"ax\"",
             ".globl nskit_start",
@@ -37,28 +40,48 @@ macro_rules! early_start {
             "lea r14, [r13 + 8*r12 + 8]", // envp
             "test r12, r12",
             "jz 95f",
-            // The last component of argv[0].
-            "mov rdi, [r13]",
-            "20: mov rsi, rdi",
-            "21: mov al, [rdi]",
-            "inc rdi",
-            "cmp al, 47", // '/'
-            "je 20b",
-            "test al, al",
-            "jnz 21b",
-            // It is the runtime, or the next argument is.
+            // The path that was executed (AT_EXECFN, 31) goes to r10.
+            "mov rsi, r14",
+            "41: mov rax, [rsi]",
+            "add rsi, 8",
+            "test rax, rax",
+            "jnz 41b",
+            "42: mov rax, [rsi]",
+            "mov r10, [rsi + 8]",
+            "add rsi, 16",
+            "test rax, rax",
+            "jz 95f",
+            "cmp rax, 31",
+            "jne 42b",
+            // argv[0] is the runtime's name: r9 and ebp are 1. It is nskit, and the next argument is the runtime's name: ebp
+            // is 1. That begins with a dash: a verb may follow. Or it is the verb.
+            "xor r9d, r9d",
+            "xor ebp, ebp",
             "mov r15d, 1",
+            "mov rdi, [r13]",
+            "call 62f",
             "call 60f",
-            "je 30f",
+            "jne 21f",
+            "mov r9d, 1",
+            "mov ebp, 1",
+            "jmp 30f",
+            "21: lea rdi, [rip + 16b]",
+            "call 70f",
+            "jne 95f",
             "cmp r12, 2",
             "jb 95f",
             "mov rsi, [r13 + 8]",
             "call 60f",
-            "jne 95f",
+            "jne 22f",
             "inc r15",
+            "mov ebp, 1",
+            "jmp 30f",
+            "22: cmp byte ptr [rsi], 45", // '-'
+            "je 30f",
+            "mov r12d, 2",
             // One of the others is a verb that enters a container.
             "30: cmp r15, r12",
-            "jae 90f",
+            "jae 91f",
             "mov rsi, [r13 + 8*r15]",
             "inc r15",
             "lea rdi, [rip + 5b]",
@@ -70,23 +93,22 @@ macro_rules! early_start {
             "lea rdi, [rip + 7b]",
             "call 70f",
             "jne 30b",
-            // A program that was executed by its descriptor, as below, has that for its name (AT_EXECFN, 31): nothing is
-            // left to do. What else is executed so is judged later.
-            "40: mov rsi, r14",
-            "41: mov rax, [rsi]",
-            "add rsi, 8",
-            "test rax, rax",
-            "jnz 41b",
-            "42: mov rax, [rsi]",
-            "mov rdi, [rsi + 8]",
-            "add rsi, 16",
-            "test rax, rax",
-            "jz 44f",
-            "cmp rax, 31",
-            "jne 42b",
-            "movabs rax, 0x2f64662f7665642f", // "/dev/fd/"
-            "cmp [rdi], rax",
+            // A program that was executed by its descriptor, as below, has that for its path: nothing is left to do. What else
+            // is executed so is judged later.
+            "40: movabs rax, 0x2f64662f7665642f", // "/dev/fd/"
+            "cmp [r10], rax",
             "je 90f",
+            // The path says no more than argv[0].
+            "mov rdi, r10",
+            "call 62f",
+            "call 60f",
+            "jne 43f",
+            "test r9d, r9d",
+            "jz 90f",
+            "jmp 44f",
+            "43: lea rdi, [rip + 16b]",
+            "call 70f",
+            "jne 90f",
             // statfs(2): ST_RDONLY in f_flags, the eleventh word, says that it is protected already.
             "44: sub rsp, 128",
             "mov eax, 137",
@@ -132,6 +154,10 @@ macro_rules! early_start {
             "mov rdi, r15",
             "syscall",
             "80: add rsp, 128",
+            "jmp 90f",
+            // No verb that enters a container, and it may not be the runtime at all.
+            "91: test ebp, ebp",
+            "jz 95f",
             // madvise(initialised data, MADV_POPULATE_WRITE)
             "90: mov eax, 28",
             "lea rdi, [rip + __init_array_start]",
@@ -152,6 +178,15 @@ macro_rules! early_start {
             "lea rdi, [rip + 4b]",
             "call 70f",
             "61: ret",
+            // The last component of the path at rdi: rsi.
+            "62: mov rsi, rdi",
+            "63: mov al, [rdi]",
+            "inc rdi",
+            "cmp al, 47", // '/'
+            "je 62b",
+            "test al, al",
+            "jnz 63b",
+            "ret",
             // Whether the strings at rsi and rdi are equal: the zero flag.
             "70: xor ecx, ecx",
             "71: mov al, [rsi + rcx]",

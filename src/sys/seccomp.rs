@@ -71,6 +71,33 @@ fn last_errno() -> Errno {
     Errno::from_io_error(&std::io::Error::last_os_error()).unwrap_or(Errno::INVAL)
 }
 
+/// The system calls of Linux 5.1 and later for which there is nothing older to fall back on, each with arguments that the kernel
+/// itself refuses as invalid before it looks at anything else, whoever calls.
+const NEEDED: [(&str, libc::c_long, [usize; 5]); 6] = [
+    ("openat2", libc::SYS_openat2, [usize::MAX, 0, 0, 0, 0]),
+    ("pidfd_open", libc::SYS_pidfd_open, [usize::MAX, 0, 0, 0, 0]),
+    ("pidfd_send_signal", libc::SYS_pidfd_send_signal, [usize::MAX, 0, 0, 0xffff_ffff, 0]),
+    ("open_tree", libc::SYS_open_tree, [usize::MAX, 0, 0xffff_ffff, 0, 0]),
+    ("mount_setattr", libc::SYS_mount_setattr, [usize::MAX, 0, 0, 0, 0]),
+    ("memfd_create", libc::SYS_memfd_create, [0, 0xffff_ffff, 0, 0, 0]),
+];
+
+/// Which system calls that this program cannot do without are refused by the seccomp filter that it runs under. Asked of the
+/// filter itself, to tell its `EPERM` and `ENOSYS` from the kernel's own; for a caller that has been refused already, since a
+/// filter may also kill.
+pub fn refused() -> Vec<&'static str> {
+    use rustix::thread::{SecureComputingMode, secure_computing_mode};
+    if !matches!(secure_computing_mode(), Ok(SecureComputingMode::Filter)) {
+        return Vec::new();
+    }
+    let is_refused = |number, [a, b, c, d, e]: [usize; 5]| {
+        // SAFETY: invalid flags, sizes or descriptors make each of these calls fail before it takes a pointer or changes anything.
+        let answer = super::check(unsafe { libc::syscall(number, a, b, c, d, e) });
+        matches!(answer, Err(Errno::PERM | Errno::NOSYS | Errno::ACCESS))
+    };
+    NEEDED.iter().filter(|(_, number, args)| is_refused(*number, *args)).map(|(name, ..)| *name).collect()
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -81,5 +108,15 @@ mod tests {
         assert!(!has_flags(1 << 31));
         assert!(has_action(libc::SECCOMP_RET_ALLOW));
         assert!(!has_action(0x1234_0000));
+    }
+
+    #[test]
+    fn the_kernel_itself_refuses_none_of_the_calls_that_are_asked_for() {
+        for (name, number, [a, b, c, d, e]) in NEEDED {
+            // SAFETY: as in `refused`.
+            let answer = super::super::check(unsafe { libc::syscall(number, a, b, c, d, e) });
+            assert_eq!(answer, Err(Errno::INVAL), "{name}");
+        }
+        assert!(refused().is_empty());
     }
 }

@@ -1,6 +1,9 @@
 //! The program's entry without the standard library's preparations, which cost sixteen system calls: reading
 //! /proc/self/maps for the stack's guard page, an alternative stack and handlers for its overflow.
 
+use std::ffi::{CStr, OsStr};
+use std::os::unix::ffi::OsStrExt;
+use std::path::Path;
 use std::process::ExitCode;
 
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
@@ -37,4 +40,19 @@ pub fn prepare() {
     }
     // SAFETY: SIG_IGN installs no code of ours.
     unsafe { libc::signal(libc::SIGPIPE, libc::SIG_IGN) };
+}
+
+/// The path that execve(2) was given for this program (`AT_EXECFN`, getauxval(3)), before links were followed. `None` where it was
+/// executed by a descriptor: the kernel says `/dev/fd/N` then.
+pub fn executed_file() -> Option<&'static Path> {
+    // SAFETY: the kernel puts a terminated string at the end of the first thread's stack, which stays as long as the process.
+    let name = unsafe {
+        let name = libc::getauxval(libc::AT_EXECFN) as *const std::ffi::c_char;
+        if name.is_null() {
+            return None;
+        }
+        CStr::from_ptr::<'static>(name)
+    };
+    let path = Path::new(OsStr::from_bytes(name.to_bytes()));
+    (!path.starts_with("/dev/fd") && path.file_name().is_some()).then_some(path)
 }

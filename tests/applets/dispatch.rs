@@ -2,8 +2,9 @@
 
 use std::fs;
 use std::os::unix::fs::{MetadataExt, symlink};
+use std::path::Path;
 
-use crate::harness::{TempDir, nskit, program};
+use crate::harness::{Output, TempDir, nskit, program};
 
 /// Every applet and its aliases, as the README lists them.
 const NAMES: [(&str, &[&str]); 4] =
@@ -97,6 +98,70 @@ fn a_link_named_unshare_unshares() {
     let host = fs::read_link("/proc/self/ns/uts").expect("read a namespace");
     let inside = program(&link).args(["--uts", "readlink", "/proc/self/ns/uts"]).run().ok().stdout();
     assert!(inside.starts_with("uts:[") && inside != host.to_str().expect("ASCII"), "{inside}");
+}
+
+/// Runs a script in which $1 is `file`.
+fn shell(script: &str, file: &Path) -> Output {
+    program("bash").args(["-c", script, "bash"]).arg(file).run()
+}
+
+#[test]
+fn the_executed_file_decides_whatever_argv_0_says() {
+    let dir = TempDir::new();
+    for name in ["unshare", "nsenter", "lsns", "nskit-runtime"] {
+        symlink(nskit(), dir.join(name)).expect("link");
+    }
+    for called in ["firefox", "-unshare", "lsns", "install", "runc", "/x/nskit", ""] {
+        let script = format!("exec -a '{called}' \"$1\" -r sh -c 'id -u' run");
+        shell(&script, &dir.join("unshare")).ok().says("0");
+        let script = format!("exec -a '{called}' \"$1\" -n -o TYPE -t mnt -p $$");
+        shell(&script, &dir.join("lsns")).ok().says("mnt");
+        let script = format!("exec -a '{called}' \"$1\" -t $$ -u id -u");
+        shell(&script, &dir.join("nsenter")).ok().says("0");
+        let script = format!("exec -a '{called}' \"$1\" exec nskit-test-none true");
+        shell(&script, &dir.join("nskit-runtime")).exits(255).complains("nskit-test-none").in_one_line();
+    }
+    // Complaints are in the caller's name for it, as util-linux's are.
+    shell("exec -a firefox \"$1\" -z", &dir.join("unshare")).exits(1).complains("firefox: invalid option -- 'z'");
+}
+
+#[test]
+fn links_and_copies_of_another_name_start_the_applet_that_is_in_it() {
+    let dir = TempDir::new();
+    for name in ["rootless-unshare", "unshare.real", "unshare-2.43"] {
+        let link = dir.join(name);
+        symlink(nskit(), &link).expect("link");
+        program(&link).args(["-r", "id", "-u"]).run().ok().says("0");
+    }
+    symlink("rootless-unshare", dir.join("sandbox")).expect("link");
+    program(dir.join("sandbox")).args(["-r", "id", "-u"]).run().ok().says("0");
+    crate::harness::copy_program(&nskit(), &dir.join("distro-unshare"));
+    program(dir.join("distro-unshare")).args(["-r", "id", "-u"]).run().ok().says("0");
+}
+
+#[test]
+fn the_runtime_is_known_by_its_verbs_and_options_under_any_name() {
+    let dir = TempDir::new();
+    let root = dir.join("state");
+    fs::create_dir(&root).expect("make a folder");
+    let root = root.to_str().expect("UTF-8");
+    for name in ["crun", "docker-runc", "nskit-runtime-0.2", "x8f2k", "nskit"] {
+        let copy = dir.join(name);
+        if name == "nskit" {
+            symlink(nskit(), &copy).expect("link")
+        } else {
+            crate::harness::copy_program(&nskit(), &copy)
+        }
+        program(&copy).args(["--root", root, "list", "--format", "json"]).run().ok();
+        program(&copy)
+            .args(["-root", root, "--systemd-cgroup", "state", "nskit-test-none"])
+            .run()
+            .exits(1)
+            .complains("none");
+        program(&copy).args(["exec", "nskit-test-none", "true"]).run().exits(255).complains("nskit-test-none");
+        program(&copy).arg("features").run().ok().mentions("ociVersionMax");
+    }
+    program(nskit()).arg("--version").run().ok().says(&format!("nskit {}", env!("CARGO_PKG_VERSION")));
 }
 
 #[test]

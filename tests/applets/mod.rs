@@ -2,6 +2,7 @@
 
 mod completion;
 mod dispatch;
+mod filters;
 mod hints;
 mod ns_inspect;
 mod nsenter;

@@ -14,6 +14,7 @@ use crate::container::record::state::SystemdUnit;
 use crate::container::spec::rootfs::{CgroupView, Unified};
 use crate::container::steps::systemd::{Held, Planned};
 use crate::error::{Error, Result};
+use crate::launch::is_refusal_of_clone3;
 use crate::mount::rootfs::Hierarchy;
 use crate::namespace::{Kind, Kinds};
 
@@ -178,9 +179,10 @@ impl Placement {
         self.cgroup.as_ref().map_or(Ok(None), Cgroup::fd_for_clone)
     }
 
-    /// Whether the child can be moved to its cgroup instead of being born there, after this: on a hybrid machine.
+    /// Whether the child can be moved to its cgroup instead of being born there, after this: on a hybrid machine, or under a
+    /// seccomp filter.
     pub fn goes_without_unified(&self, error: &Error) -> bool {
-        !self.is_unified() && is_refusal_of_unified(error)
+        is_refusal_of_clone3(error) || (!self.is_unified() && is_refusal_of_unified(error))
     }
 
     /// Sets the limits, while the child makes its namespaces, and moves it in: but for where it `is_born`, and where it

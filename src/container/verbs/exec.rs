@@ -24,7 +24,7 @@ use crate::container::steps::notify;
 use crate::container::steps::wait::Signals;
 use crate::container::verbs::create::pass_fds;
 use crate::error::{Attempt, Error, Result};
-use crate::launch::{Born, Child, launch, program, terminal};
+use crate::launch::{Born, Child, is_refusal_of_clone3, launch, program, terminal};
 use crate::lsm::Proc;
 use crate::namespace::{self, Kind, Kinds, Target};
 use crate::sys::fd::send_fd;
@@ -255,8 +255,8 @@ fn start(
     };
     let (Some(cgroup), Some(fd)) = (cgroup, fd) else { return Ok((launch(plan, targets, None, body)?, false)) };
     match launch(plan, targets, Some(fd), &body) {
-        // Of a hybrid machine, where it can be moved there.
-        Err(error) if !cgroup.is_unified() && is_refusal_of_unified(&error) => {
+        // Under a filter, or of a hybrid machine, where it can be moved there.
+        Err(error) if is_refusal_of_clone3(&error) || (!cgroup.is_unified() && is_refusal_of_unified(&error)) => {
             Ok((launch(plan, targets, None, &body)?, false))
         }
         Err(error) if takes_none(&error) && options.cgroup.is_empty() => {
