@@ -9,6 +9,7 @@ use std::time::SystemTime;
 
 use anyhow::{Context, bail};
 use log::{Level, LevelFilter, Log, Metadata, Record};
+use nskit::error::shortened;
 
 /// How a line looks.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -64,10 +65,12 @@ pub(crate) fn writes_to_file() -> bool {
     LOGGER.get().is_none_or(|logger| logger.file.is_some())
 }
 
-/// `message` with what a terminal would obey, and line ends, as escapes: names in it may be of anybody's choice.
+/// `message` with what a terminal would obey, and line ends, as escapes: names in it may be of anybody's choice, and as
+/// long as anybody likes, so that too much of it is cut as [`nskit::error::shortened`] does.
 pub(crate) fn in_one_line(message: &str) -> Cow<'_, str> {
+    let message = shortened(message);
     if !message.chars().any(char::is_control) {
-        return message.into();
+        return message;
     }
     let mut line = String::with_capacity(message.len() + 16);
     for c in message.chars() {
@@ -92,6 +95,7 @@ impl Log for Logger {
 
     fn log(&self, record: &Record<'_>) {
         let (level, message) = (name(record.level()), record.args().to_string());
+        let message = shortened(&message);
         let time = humantime::format_rfc3339_seconds(SystemTime::now());
         let line = match self.format {
             Format::Json => {

@@ -174,6 +174,23 @@ pub fn go_text(errno: Errno) -> String {
     text
 }
 
+/// `message`, or when it is longer than any of ours its beginning, which says what was attempted, and its end, which says
+/// why it failed.
+pub fn shortened(message: &str) -> Cow<'_, str> {
+    const LONGEST: usize = 2048;
+    if message.len() <= LONGEST {
+        return message.into();
+    }
+    let (mut head, mut tail) = (LONGEST / 2, message.len() - LONGEST / 4);
+    while !message.is_char_boundary(head) {
+        head -= 1;
+    }
+    while !message.is_char_boundary(tail) {
+        tail += 1;
+    }
+    format!("{} [{} bytes left out] {}", &message[..head], tail - head, &message[tail..]).into()
+}
+
 /// Adds what was attempted to a bare errno or an I/O error.
 pub trait Attempt<T> {
     /// `attempted` names the purpose and the object: `mount proc on /proc`. It is made only on failure.

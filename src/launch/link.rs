@@ -93,7 +93,7 @@ impl fmt::Display for Message {
     }
 }
 
-/// A message's text beyond this is cut: it must fit a socket buffer. Only a filter is longer.
+/// No message is longer but a filter: what a failure says is shortened.
 const LONGEST: usize = 8192;
 
 impl Message {
@@ -107,8 +107,8 @@ impl Message {
             Message::Filter(program) => program.encode(vec![5]),
             Message::Failed(error) => {
                 let errno = error.errno().map_or(0, Errno::raw_os_error);
-                let text = error.message().as_bytes();
-                [&[4, error.kind() as u8][..], &errno.to_ne_bytes(), &text[..text.len().min(LONGEST - 16)]].concat()
+                let text = crate::error::shortened(error.message());
+                [&[4, error.kind() as u8][..], &errno.to_ne_bytes(), text.as_bytes()].concat()
             }
         }
     }

@@ -181,13 +181,10 @@ pub fn set_credentials(who: &Credentials) -> Result<()> {
             Err(Errno::PERM) if may_set_groups() => {
                 // The user namespace denies it to everybody in it, /proc/PID/setgroups; the caller's stay, as nobody's.
                 if !groups.is_empty() {
-                    return Err(Error::invalid("cannot set any additional groups in a rootless container"));
+                    return Err(Error::os(Errno::PERM, "cannot set any additional groups in a rootless container"));
                 }
             }
-            set => set.attempt(|| {
-                let list: Vec<String> = groups.iter().map(|gid| gid.as_raw().to_string()).collect();
-                format!("set the supplementary groups {}", list.join(","))
-            })?,
+            set => set.attempt(|| format!("set the supplementary groups {}", first_of(&groups)))?,
         }
     }
     let (uid, gid) = (Uid::from_raw(who.uid), Gid::from_raw(who.gid));
@@ -201,6 +198,14 @@ pub fn set_credentials(who: &Credentials) -> Result<()> {
         return Ok(());
     }
     rustix::thread::set_keep_capabilities(false).attempt(|| "stop keeping capabilities")
+}
+
+/// Groups as a message names them: the first of many, for there may be 65,536.
+fn first_of(groups: &[Gid]) -> String {
+    const SHOWN: usize = 16;
+    let list: Vec<String> = groups.iter().take(SHOWN).map(|gid| gid.as_raw().to_string()).collect();
+    let more = if groups.len() > SHOWN { format!(",... ({} in all)", groups.len()) } else { String::new() };
+    format!("{}{more}", list.join(","))
 }
 
 /// Sets all sets but the bounding set.
@@ -325,19 +330,29 @@ pub fn set_umask(mask: u32) {
 }
 
 /// The content of `/etc/passwd` as seen from here. It is the container's: one without end could take all memory.
-fn passwd() -> Option<Vec<u8>> {
+/// Empty where the container has none, or none that this process may read.
+fn passwd() -> std::io::Result<Vec<u8>> {
     const MOST: u64 = 4 << 20;
-    let (file, _) = sys::fd::open_regular(Path::new("/etc/passwd")).ok()??;
+    let file = match sys::fd::open_regular(Path::new("/etc/passwd")) {
+        Ok(Some((file, _))) => file,
+        Ok(None) | Err(Errno::NOENT | Errno::NOTDIR | Errno::LOOP | Errno::ACCESS | Errno::NXIO) => {
+            return Ok(Vec::new());
+        }
+        Err(errno) => return Err(errno.into()),
+    };
     let mut text = Vec::new();
-    std::io::Read::read_to_end(&mut std::io::Read::take(std::fs::File::from(file), MOST), &mut text).ok()?;
-    Some(text)
+    std::io::Read::read_to_end(&mut std::io::Read::take(std::fs::File::from(file), MOST), &mut text)?;
+    Ok(text)
 }
 
 /// The home folder of `uid` by `/etc/passwd` as seen from here; "/" when it does not tell.
-pub fn home_of(uid: u32) -> CString {
-    let passwd = passwd().unwrap_or_default();
+///
+/// # Errors
+/// When `/etc/passwd` is there, and cannot be read: another home than the user's is no answer.
+pub fn home_of(uid: u32) -> Result<CString> {
+    let passwd = passwd().attempt(|| format!("read the home of user {uid} in /etc/passwd of the container"))?;
     let uid = uid.to_string();
-    passwd
+    let home = passwd
         .split(|byte| *byte == b'\n')
         .find_map(|line| {
             let mut fields = line.split(|byte| *byte == b':');
@@ -345,8 +360,8 @@ pub fn home_of(uid: u32) -> CString {
             let home = fields.nth(2)?;
             (!home.is_empty()).then(|| std::ffi::OsStr::from_bytes(home).as_bytes().to_vec())
         })
-        .and_then(|home| CString::new(home).ok())
-        .unwrap_or_else(|| c"/".to_owned())
+        .and_then(|home| CString::new(home).ok());
+    Ok(home.unwrap_or_else(|| c"/".to_owned()))
 }
 
 #[cfg(test)]

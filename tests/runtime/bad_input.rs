@@ -458,6 +458,19 @@ fn what_a_terminal_would_obey_is_not_shown_as_it_is() {
 }
 
 #[test]
+fn what_is_quoted_at_length_is_cut_between_what_was_attempted_and_why_it_failed() {
+    let long = "x".repeat(100_000);
+    let output = Container::new().args(&[&format!("/{long}")]).run().exits(1).in_one_line().complains("bytes left out");
+    let line = output.stderr();
+    assert!(line.len() < 2200, "{} bytes", line.len());
+    assert!(line.contains("exec") && line.ends_with("file name too long"), "{line}");
+    let groups: Vec<u32> = (0..65_538).collect();
+    let container = Container::new().set("/process/user/additionalGids", groups);
+    let output = container.run().exits(1).in_one_line().complains("set the supplementary groups 0,1,2,3,4,");
+    assert!(output.stderr().len() < 300, "{}", output.stderr());
+}
+
+#[test]
 fn a_property_that_is_not_supported_is_refused_by_its_name() {
     skip_on!(Runc | Crun, "they know other properties");
     refused(&Container::new().set("/linux/intelRdt", json!({"closID": "x"})), &["intelRdt"]);

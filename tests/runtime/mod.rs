@@ -1,7 +1,6 @@
 //! The OCI runtime: what a user or an engine notices of each verb and each property.
 
 mod bad_input;
-mod bind_options;
 mod budgets;
 mod capabilities;
 mod cgroups;

@@ -38,8 +38,9 @@ impl Bundle {
     /// When the folder or its config.json is not there, is not JSON, or does not fit the runtime-spec; each says where.
     pub fn load(path: &Path) -> Result<Bundle> {
         let path = fs::canonicalize(path).attempt(|| format!("open bundle {}", path.display()))?;
-        if !path.is_dir() {
-            return Err(Error::os(rustix::io::Errno::NOTDIR, format!("open bundle {}", path.display())));
+        let what = || format!("open bundle {}", path.display());
+        if !fs::metadata(&path).attempt(what)?.is_dir() {
+            return Err(Error::os(rustix::io::Errno::NOTDIR, what()));
         }
         let file = path.join("config.json");
         let text = read_regular(&file).attempt(|| format!("read {}", file.display()))?;

@@ -120,24 +120,29 @@ impl Process {
     }
 
     /// The environment as pairs, for hooks that bring none. For a process whose root is the container's.
-    pub fn environment(&self) -> Vec<(String, String)> {
+    ///
+    /// # Errors
+    /// When the user's home cannot be looked up.
+    pub fn environment(&self) -> Result<Vec<(String, String)>> {
         let text = |entry: &CString| entry.to_string_lossy().into_owned();
-        self.program
+        let home = self.home()?;
+        Ok(self
+            .program
             .env
             .iter()
-            .chain(&self.home())
+            .chain(&home)
             .filter_map(|entry| text(entry).split_once('=').map(|(name, value)| (name.to_owned(), value.to_owned())))
-            .collect()
+            .collect())
     }
 
     /// The variable that tells the user's home as the container's root has it, where the configuration does not.
-    fn home(&self) -> Option<CString> {
+    fn home(&self) -> Result<Option<CString>> {
         if self.has_home {
-            return None;
+            return Ok(None);
         }
         let mut variable = b"HOME=".to_vec();
-        variable.extend_from_slice(program::home_of(self.credentials.uid).to_bytes());
-        CString::new(variable).ok()
+        variable.extend_from_slice(program::home_of(self.credentials.uid)?.to_bytes());
+        Ok(CString::new(variable).ok())
     }
 
     /// Whether it runs under a label, which is set through the host's procfs.
@@ -311,7 +316,7 @@ impl Process {
         program::set_capabilities(&self.capabilities)?;
         program::set_umask(self.umask);
         let mut program = self.program.clone();
-        program.env.extend(self.home());
+        program.env.extend(self.home()?);
         let file = program.find()?;
         let sends_listener = self.sends_listener;
         Ok(Ready { program, file, filter, sends_listener, preserve_fds, is_settled: false })

@@ -157,7 +157,7 @@ pub fn run(init: &Init<'_>, born: &mut Born) -> Result<Infallible> {
         // In here it goes by the pid that it has in here.
         let pid = rustix::process::getpid().as_raw_nonzero().get();
         let state = Reported { status: Status::Created, pid, ..state };
-        let environment = init.process.map(Process::environment).unwrap_or_default();
+        let environment = init.process.map_or(Ok(Vec::new()), Process::environment)?;
         hooks::run_in(None, hooks_here, Point::StartContainer, &state, &environment, None, init.hook_output)?;
     }
     ready.execute(&mut born.link)
