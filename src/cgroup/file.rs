@@ -3,7 +3,6 @@
 //! Directories are named by path, not held open: a cgroup file system has no symbolic links, names come from tables or
 //! are checked to have no slash, and one walk of a short path costs less than a descriptor a hierarchy.
 
-use std::io;
 use std::os::fd::OwnedFd;
 use std::path::Path;
 
@@ -94,15 +93,8 @@ pub(super) fn write(dir: &Path, name: &str, value: &str) -> Result<(), Errno> {
 
 /// The directories in `dir`, which are its child cgroups.
 pub(super) fn children(dir: &Path) -> Result<Vec<std::path::PathBuf>, Errno> {
-    let errno = |error: io::Error| Errno::from_io_error(&error).unwrap_or(Errno::IO);
-    let mut children = Vec::new();
-    for entry in std::fs::read_dir(dir).map_err(errno)? {
-        let entry = entry.map_err(errno)?;
-        if entry.file_type().map_err(errno)?.is_dir() {
-            children.push(entry.path());
-        }
-    }
-    Ok(children)
+    let entries = crate::sys::folder::entries(dir)?;
+    Ok(entries.into_iter().filter(|(_, kind)| kind.is_dir()).map(|(name, _)| dir.join(name)).collect())
 }
 
 /// The value behind `key` in a file of `key value` lines; 0 where there is no such line.

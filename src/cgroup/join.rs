@@ -8,7 +8,7 @@ use rustix::fs::{Mode as FileMode, OFlags};
 use rustix::io::Errno;
 use rustix::process::Pid;
 
-use super::{Cgroup, Dir, file};
+use super::{Cgroup, Dir, file, is_refusal};
 use crate::error::{Attempt, Error, Result};
 
 impl Cgroup {
@@ -38,7 +38,7 @@ impl Cgroup {
             let optional = dir.is_only_for_placement();
             match file::Writer::open(&dir.path, "tasks") {
                 Ok(tasks) => open.push(Entrance { dir: dir.path.clone(), optional, tasks }),
-                Err(_) if optional => return false,
+                Err(errno) if optional && is_refusal(errno) => return false,
                 Err(Errno::PERM | Errno::ACCESS | Errno::ROFS) if lenient => return false,
                 Err(errno) => failed = Some(self::failed_join(&dir.path, None, errno)),
             }
@@ -84,7 +84,7 @@ impl Cgroup {
             }
             match join_dir(&dir.path, &value, &mut opened) {
                 Ok(()) => true,
-                Err(_) if !unified && dir.is_only_for_placement() => false,
+                Err(errno) if !unified && dir.is_only_for_placement() && is_refusal(errno) => false,
                 Err(Errno::PERM | Errno::ACCESS | Errno::ROFS) if lenient => false,
                 Err(errno) => {
                     failed = Some(self::failed_join(&dir.path, pid, errno));
@@ -123,7 +123,7 @@ impl Entrances {
     pub fn enter(&self) -> Result<()> {
         for Entrance { dir, optional, tasks } in &self.0 {
             match tasks.write("0") {
-                Err(errno) if !optional => return Err(failed_join(dir, None, errno)),
+                Err(errno) if !(*optional && is_refusal(errno)) => return Err(failed_join(dir, None, errno)),
                 _ => {}
             }
         }

@@ -86,6 +86,15 @@ fn file_system(path: &Path) -> Result<FsWord, Errno> {
     rustix::fs::statfs(path).map(|status| status.f_type)
 }
 
+/// Whether cgroup v2 is mounted on `path`. A failure to look is not an answer.
+fn is_unified(path: &Path) -> Result<bool> {
+    match file_system(path) {
+        Ok(magic) => Ok(magic == CGROUP2_SUPER_MAGIC),
+        Err(Errno::NOENT | Errno::NOTDIR | Errno::ACCESS | Errno::PERM) => Ok(false),
+        Err(errno) => Err(Error::os(errno, format!("look at the file system of {}", path.display()))),
+    }
+}
+
 impl Layout {
     /// Finds the hierarchies: one statfs(2) a hierarchy and `/proc/self/cgroup`. `mountinfo` is read only when one is
     /// not where it is on any common machine.
@@ -111,11 +120,11 @@ impl Layout {
 
     fn detect_by(proc_file: &str) -> Result<Layout> {
         let root = Path::new(ROOT);
-        if file_system(root) == Ok(CGROUP2_SUPER_MAGIC) {
+        if is_unified(root)? {
             return Ok(Layout::unified(root));
         }
         let own = file::read_path(Path::new(proc_file)).attempt(|| format!("read {proc_file}"))?;
-        let hybrid = file_system(Path::new(HYBRID)) == Ok(CGROUP2_SUPER_MAGIC);
+        let hybrid = is_unified(Path::new(HYBRID))?;
         let mut hierarchies = Vec::new();
         let mut mounts = None;
         for (controllers, own) in parse_own(&own) {
@@ -248,8 +257,12 @@ fn own_dir(hierarchy: &Hierarchy) -> Result<PathBuf> {
     let full = hierarchy.own()?;
     let own = full.strip_prefix("/").unwrap_or(full);
     let dir = hierarchy.mount.join(own);
-    let exists = || rustix::fs::access(&dir, rustix::fs::Access::EXISTS).is_ok();
-    if own.as_os_str().is_empty() || (!leads_out(own) && exists()) {
+    let exists = || match rustix::fs::access(&dir, rustix::fs::Access::EXISTS) {
+        Ok(()) => Ok(true),
+        Err(Errno::NOENT | Errno::NOTDIR | Errno::ACCESS) => Ok(false),
+        Err(errno) => Err(Error::os(errno, format!("look at cgroup {}", dir.display()))),
+    };
+    if own.as_os_str().is_empty() || (!leads_out(own) && exists()?) {
         return Ok(dir);
     }
     let mounts = read_mounts()?;

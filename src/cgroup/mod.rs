@@ -160,7 +160,10 @@ impl Cgroup {
                     cgroup.not_enabled = dir.not_enabled;
                     cgroup.dirs.push(Dir { path, controllers: controllers.clone(), fresh: dir.fresh });
                 }
-                Err(_) if !cgroup.unified && Controller::are_only_for_placement(controllers) => {}
+                Err(error)
+                    if !cgroup.unified
+                        && Controller::are_only_for_placement(controllers)
+                        && error.errno().is_none_or(is_refusal) => {}
                 Err(error) if cgroup.lenient && is_denial(&error) => {
                     cgroup.denied.extend(controllers.iter().map(|controller| (*controller, error.clone())));
                 }
@@ -279,6 +282,23 @@ fn check_empty(dir: &Path) -> Result<()> {
 /// Whether a failure means that this user may not, rather than that something is wrong.
 fn is_denial(error: &Error) -> bool {
     error.is_denied() || error.errno() == Some(Errno::ROFS)
+}
+
+/// Whether a hierarchy refuses: one in which nothing is limited can be done without then. Trouble of the machine (`EMFILE`,
+/// `ENOMEM`, `EIO`, `ENOSPC`) is no refusal.
+fn is_refusal(errno: Errno) -> bool {
+    matches!(
+        errno,
+        Errno::PERM
+            | Errno::ACCESS
+            | Errno::ROFS
+            | Errno::NOENT
+            | Errno::NODEV
+            | Errno::BUSY
+            | Errno::INVAL
+            | Errno::OPNOTSUPP
+            | Errno::AGAIN
+    )
 }
 
 /// Directories made on the way, removed again unless all went well.

@@ -8,6 +8,7 @@ pub mod btf;
 pub mod clone;
 pub mod early;
 pub mod fd;
+pub mod folder;
 pub mod handle;
 pub mod ioctl;
 pub mod kcmp;

@@ -389,11 +389,11 @@ fn rdma(dir: &Path, stats: &mut Stats) -> Result<()> {
 /// The sizes of huge pages of this machine, as the kernel spells them in cgroup file names.
 fn huge_page_sizes() -> Result<Vec<String>> {
     let dir = "/sys/kernel/mm/hugepages";
-    let entries = match std::fs::read_dir(dir) {
-        Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(Vec::new()),
+    let entries = match crate::sys::folder::entries(Path::new(dir)) {
+        Err(Errno::NOENT) => return Ok(Vec::new()),
         entries => entries.attempt(|| format!("read {dir}"))?,
     };
-    let names = entries.filter_map(|entry| entry.ok()?.file_name().into_string().ok());
+    let names = entries.into_iter().filter_map(|(name, _)| name.into_string().ok());
     let mut sizes: Vec<String> = names.filter_map(|name| huge_page_size(&name)).collect();
     sizes.sort_unstable();
     Ok(sizes)

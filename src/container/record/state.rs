@@ -219,7 +219,13 @@ pub fn now() -> String {
 /// The name of a user by /etc/passwd; the number when it tells none.
 pub fn user_name(uid: u32) -> String {
     let number = uid.to_string();
-    let passwd = fs::read_to_string("/etc/passwd").unwrap_or_default();
+    let passwd = match fs::read_to_string("/etc/passwd") {
+        Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
+            log::warn!("user {uid} is shown by number: {}", Error::io(&error, "read /etc/passwd"));
+            String::new()
+        }
+        passwd => passwd.unwrap_or_default(),
+    };
     passwd
         .lines()
         .find_map(|line| {

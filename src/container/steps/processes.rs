@@ -7,7 +7,7 @@ use rustix::process::{Pid, PidfdFlags, Signal};
 
 use crate::cgroup::Left;
 use crate::container::record::instance::Container;
-use crate::error::{Error, Kind, Result};
+use crate::error::{Attempt, Error, Kind, Result};
 use crate::sys::ioctl::namespace_parent;
 
 /// What of its cgroup the first process of a container has left, if it still runs: a process that may write to the cgroup
@@ -81,10 +81,8 @@ impl PidNamespace {
 
     /// The processes in it and in those below.
     fn processes(&self) -> Result<Vec<Pid>> {
-        let unreadable = |error: std::io::Error| Error::invalid(format!("read /proc: {error}"));
         let mut found = Vec::new();
-        for entry in std::fs::read_dir("/proc").map_err(unreadable)? {
-            let name = entry.map_err(unreadable)?.file_name();
+        for (name, _) in crate::sys::folder::entries(std::path::Path::new("/proc")).attempt(|| "read /proc")? {
             let pid = name.to_str().and_then(|name| name.parse().ok()).and_then(Pid::from_raw);
             found.extend(pid.filter(|pid| self.holds(*pid)));
         }

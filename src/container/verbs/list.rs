@@ -1,5 +1,7 @@
 //! `list` and `state`: what containers there are, and what they are doing.
 
+use rustix::io::Errno;
+
 use crate::container::record::folder::Folder;
 use crate::container::record::instance::Container;
 use crate::container::record::runtime::Runtime;
@@ -21,12 +23,12 @@ pub fn state(runtime: &Runtime, id: &str) -> Result<Reported> {
 /// # Errors
 /// When the folder of states cannot be read; that there is none means that there are no containers.
 pub fn list(runtime: &Runtime) -> Result<Vec<Reported>> {
-    let entries = match std::fs::read_dir(&runtime.root) {
+    let entries = match crate::sys::folder::entries(&runtime.root) {
         // Nobody has had a container yet; but who names a folder means one that is there (as runc).
-        Err(error) if error.kind() == std::io::ErrorKind::NotFound && !runtime.has_given_root => return Ok(Vec::new()),
+        Err(Errno::NOENT) if !runtime.has_given_root => return Ok(Vec::new()),
         other => other.attempt(|| format!("read {}", runtime.root.display()))?,
     };
-    let mut ids: Vec<String> = entries.flatten().filter_map(|entry| entry.file_name().into_string().ok()).collect();
+    let mut ids: Vec<String> = entries.into_iter().filter_map(|(name, _)| name.into_string().ok()).collect();
     // What has no name of a container is none.
     ids.retain(|id| Folder::of(&runtime.root, id).is_ok());
     ids.sort();
