@@ -11,7 +11,7 @@ RELEASE := target/$(TARGET)/release/nskit
 DEBUG   := target/$(TARGET)/debug/nskit
 
 .DEFAULT_GOAL := help
-.PHONY: help run build test test-vm lint bench order generate install uninstall clean
+.PHONY: help run build test test-vm faults lint bench order generate install uninstall clean
 
 help: ## name every target
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  \1\t\2/p' $(MAKEFILE_LIST) | expand -t 14
@@ -43,12 +43,16 @@ test-vm: ## the integration tests in a virtual machine with cgroup v2 and system
 	@tests/vm/suite $(TESTS)
 	@[ -n "$(TESTS)" ] || tests/vm/tools
 
+faults: ## each system call of each verb fails once, and is where a signal arrives: some tens of minutes
+	@tests/install-deps test
+	@tests/faults/run $(CASES)
+
 lint: ## rustfmt and clippy, and shellcheck where it is installed
 	$(CARGO) fmt --check
 	$(CARGO) clippy --all-targets --quiet -- -D warnings
 	@if command -v shellcheck >/dev/null; then shellcheck -x $(SCRIPTS); fi
 
-SCRIPTS := .ci/run benches/order examples/first-container tests/criu tests/install-deps tests/run tests/skips.sh tests/vm/image tests/vm/guest \
+SCRIPTS := .ci/run benches/order examples/first-container tests/criu tests/faults/run tests/install-deps tests/run tests/skips.sh tests/vm/image tests/vm/guest \
            tests/vm/run tests/vm/suite tests/vm/tools
 
 bench: ## measure beside crun, runc and a floor, and write docs/benchmarks.md

@@ -6,5 +6,7 @@
 mod applets;
 mod differential;
 mod engines;
+#[cfg(target_arch = "x86_64")]
+mod faults;
 mod harness;
 mod runtime;
