@@ -67,7 +67,7 @@ struct Update {
     /// Of no effect
     #[arg(long, value_name = "BYTES", hide = true, allow_hyphen_values = true)]
     kernel_memory: Option<String>,
-    /// Of no effect
+    /// Limit of TCP buffers, on cgroup v1
     #[arg(long, value_name = "BYTES", hide = true, allow_hyphen_values = true)]
     kernel_memory_tcp: Option<String>,
     /// Name of the container
@@ -84,7 +84,7 @@ pub(super) fn run(globals: &Globals, matches: &ArgMatches) -> anyhow::Result<u8>
     if args.l3_cache_schema.is_some() || args.mem_bw_schema.is_some() {
         bail!("Intel RDT limits cannot be updated: intelRdt is not enabled");
     }
-    if args.kernel_memory.is_some() || args.kernel_memory_tcp.is_some() {
+    if args.kernel_memory.is_some() {
         log::warn!("Kernel memory settings are ignored and will be removed");
     }
     let change = match args.resources.as_deref().filter(|file| !file.is_empty()) {
@@ -130,6 +130,7 @@ fn from_options(args: &Update) -> anyhow::Result<LinuxResources> {
             ("limit", bytes("memory", &args.memory)?),
             ("reservation", bytes("memory-reservation", &args.memory_reservation)?),
             ("swap", bytes("memory-swap", &args.memory_swap)?),
+            ("kernelTCP", bytes("kernel-memory-tcp", &args.kernel_memory_tcp)?),
         ]),
         "blockIO": object(vec![("weight", args.blkio_weight.filter(|weight| *weight != 0).map(Value::from))]),
     });

@@ -7,6 +7,7 @@ use rustix::io::Errno;
 use super::devices::{self, Access, Policy, Rule};
 use super::{Cgroup, Controller, Resources, Write, file};
 use crate::error::{Attempt, Error, Result};
+use crate::sys::sched::mask_of_list;
 use crate::sys::userns;
 
 impl Cgroup {
@@ -79,7 +80,7 @@ impl Cgroup {
     /// The reason why the kernel refused `value`.
     fn refused(&self, dir: &Path, controller: Controller, name: &str, value: &str, errno: Errno) -> Error {
         let attempted = file::writing(dir, name, value);
-        match self.explain(dir, controller, name, errno) {
+        match self.explain(dir, controller, name, value, errno) {
             // That something is not there, engines take for a program that is not.
             Some(why) if errno == Errno::NOENT => Error::unsupported(format!("{attempted}: {why}")),
             Some(why) => Error::os(errno, format!("{attempted} ({why})")),
@@ -87,7 +88,7 @@ impl Cgroup {
         }
     }
 
-    fn explain(&self, dir: &Path, controller: Controller, name: &str, errno: Errno) -> Option<String> {
+    fn explain(&self, dir: &Path, controller: Controller, name: &str, value: &str, errno: Errno) -> Option<String> {
         let current = |name: &str| {
             let content = file::read(dir, name).ok()?;
             Some(content.trim().to_owned()).filter(|content| !content.is_empty())
@@ -111,7 +112,9 @@ impl Cgroup {
             }
             ("memory.limit_in_bytes", Errno::INVAL) => {
                 let swap = current("memory.memsw.limit_in_bytes")?;
-                Some(format!("the limit of memory and swap together is {swap}, and cannot be lower"))
+                Some(format!(
+                    "the limit of memory and swap together is {swap}, and cannot be lower: raise it too (--memory-swap)"
+                ))
             }
             ("memory.memsw.limit_in_bytes", Errno::INVAL) => {
                 let limit = current("memory.limit_in_bytes")?;
@@ -120,6 +123,7 @@ impl Cgroup {
             ("memory.memsw.limit_in_bytes" | "memory.swap.max", Errno::NOENT) if self.has(dir, controller) => {
                 Some("this kernel does not count swap (swapaccount=0, or no CONFIG_SWAP)".to_owned())
             }
+            ("cpuset.cpus" | "cpuset.mems", Errno::BUSY) if !self.unified => needed_below(dir, name, value),
             ("cpuset.cpus" | "cpuset.mems", Errno::INVAL | Errno::ACCESS | Errno::RANGE | Errno::PERM) => {
                 let above = if self.unified { format!("{name}.effective") } else { name.to_owned() };
                 Some(format!("the cgroup above has {}", parents(&above)?))
@@ -239,4 +243,16 @@ impl Cgroup {
         }
         Ok(())
     }
+}
+
+/// Which child cgroup of v1 has processors or memory nodes that its parent is to lose, and so keeps it from that.
+fn needed_below(dir: &Path, name: &str, value: &str) -> Option<String> {
+    let wanted = mask_of_list(value)?;
+    file::children(dir).ok()?.into_iter().find_map(|child| {
+        let list = file::read(&child, name).ok()?;
+        let has = mask_of_list(list.trim())?;
+        let is_within = has.iter().enumerate().all(|(at, bits)| bits & !wanted.get(at).copied().unwrap_or(0) == 0);
+        let (child, list) = (child.display(), list.trim());
+        (!is_within).then(|| format!("the child cgroup {child} has {list}: take from that first"))
+    })
 }

@@ -198,7 +198,7 @@ fn limits_arrive_and_are_raised_and_lowered_in_either_order() {
     }
     assert_eq!(content(&scratch.0, Controller::Pids, "pids.max").unwrap(), "20");
     let error = set(&mut scratch, mib(16), None).unwrap_err().to_string();
-    assert!(error.ends_with("memory.limit_in_bytes (the limit of memory and swap together is 8388608, and cannot be lower): Invalid argument"), "{error}");
+    assert!(error.ends_with("memory.limit_in_bytes (the limit of memory and swap together is 8388608, and cannot be lower: raise it too (--memory-swap)): Invalid argument"), "{error}");
     set(&mut scratch, -1, None).unwrap();
     let unlimited = i64::MAX / 4096 * 4096;
     assert_eq!(both(&scratch), (unlimited.to_string(), unlimited.to_string()));

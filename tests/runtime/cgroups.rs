@@ -388,3 +388,38 @@ fn others_processes_in_the_unified_hierarchy_of_a_hybrid_machine_are_left_alone(
     fs::remove_dir(&dir).expect("remove the cgroup");
     assert!(survived, "it was killed");
 }
+
+#[test]
+fn the_largest_limit_of_huge_pages_is_none() {
+    needs!("hugetlb");
+    if !Path::new("/sys/kernel/mm/hugepages/hugepages-2048kB").exists() {
+        skip!("no huge pages of 2 MiB");
+    }
+    with("hugepageLimits", json!([{"pageSize": "2MB", "limit": u64::MAX}]));
+}
+
+#[test]
+fn no_swap_at_all_is_zero() {
+    skip_on!(Runc, "runc takes it for nothing said");
+    if hierarchy() == Hierarchy::V1 {
+        skip!("v1 has no limit of swap alone");
+    }
+    let container = with("memory", json!({"limit": 67_108_864, "swap": 0}));
+    match fs::read_to_string(cgroup_dir(container.pid(), "memory").join("memory.swap.max")) {
+        Ok(value) => assert_eq!(value.trim(), "0"),
+        Err(_) => skip!("no accounting of swap"),
+    }
+}
+
+#[test]
+fn an_option_that_no_cgroup2_mount_has_is_refused() {
+    let refused = |container: Container| {
+        let mount = json!({"destination": "/unified", "type": "cgroup2", "source": "cgroup2", "options": ["bogus"]});
+        let container = container.set("/mounts/-", mount);
+        container.run().exits(1).complains("bogus");
+        container.assert_gone();
+    };
+    skip_on!(Crun, "crun 1.8 refuses hybrid machines");
+    refused(Container::new());
+    refused(Container::new().without_namespace("cgroup"));
+}

@@ -4,7 +4,7 @@ use std::fs;
 
 use serde_json::json;
 
-use crate::harness::{Container, Hierarchy, Peer, has_controller, hierarchy, peer, skip, skip_on};
+use crate::harness::{Container, Hierarchy, Peer, cgroup_dir, has_controller, hierarchy, peer, skip, skip_on};
 
 #[test]
 fn changes_the_limit_of_processes() {
@@ -172,4 +172,97 @@ fn from_a_file_that_is_not_there_says_so_in_the_engines_words() {
         .exits(1)
         .in_one_line()
         .complains("/no/such: no such file or directory");
+}
+
+#[test]
+fn of_a_device_that_is_there_twice_takes() {
+    skip_on!(Crun, "crun 1.8 keeps no list of devices");
+    if hierarchy() != Hierarchy::V1 {
+        skip!("a file of cgroup v1");
+    }
+    let disks = fs::read_dir("/sys/block").expect("read the block devices").flatten();
+    let device = disks.map(|disk| disk.path().join("dev")).find_map(|file| fs::read_to_string(file).ok());
+    let Some((major, minor)) = device.as_deref().and_then(|device| device.trim().split_once(':')) else {
+        skip!("no block device");
+    };
+    let (major, minor): (u32, u32) = (major.parse().expect("a number"), minor.parse().expect("a number"));
+    let throttle = |rate: u32, times: usize| {
+        let device = json!({"major": major, "minor": minor, "rate": rate});
+        json!({"throttleReadBpsDevice": vec![device; times]})
+    };
+    let container = Container::sleeper().set("/linux/resources/blockIO", throttle(485_760, 2)).started();
+    let change = json!({"blockIO": throttle(10_485_760, 1)}).to_string();
+    container.runtime(&["update", "--resources", "-", &container.id]).input(change).run().ok();
+    let file = cgroup_dir(container.pid(), "blkio").join("blkio.throttle.read_bps_device");
+    let limits = fs::read_to_string(file).expect("read the limits");
+    assert!(limits.contains(&format!("{major}:{minor} 10485760")), "{limits}");
+}
+
+#[test]
+fn an_idle_container_gets_no_shares_and_a_warning() {
+    skip_on!(Runc | Crun, "the peers fail");
+    let container = Container::sleeper().set("/linux/resources/cpu", json!({"shares": 512, "idle": 1})).created();
+    assert_eq!(container.cgroup_value("cpu", "cpu.idle", "cpu.idle"), "1");
+    container.start();
+    let update = ["update", "--cpu-idle", "1", "--cpu-share", "1024", &container.id];
+    container.runtime(&update).run().ok().complains("shares are not set");
+    assert_eq!(container.cgroup_value("cpu", "cpu.idle", "cpu.idle"), "1");
+    container.runtime(&["update", "--cpu-idle", "0", "--cpu-share", "1024", &container.id]).run().ok();
+    assert_eq!(
+        container.cgroup_value("cpu", "cpu.shares", "cpu.weight"),
+        match hierarchy() {
+            Hierarchy::V1 => "1024",
+            Hierarchy::V2 => "100",
+        }
+    );
+}
+
+#[test]
+fn more_memory_than_the_old_limit_of_both_leaves_as_much_swap() {
+    skip_on!(Runc, "runc 1.5 refuses it");
+    let memory = json!({"limit": 64 << 20, "swap": 96 << 20});
+    let container = Container::sleeper().set("/linux/resources/memory", memory).started();
+    let update = container.runtime(&["update", "--memory", "128m", &container.id]).run();
+    match hierarchy() {
+        // The kernel refuses it, or counts no swap.
+        Hierarchy::V1 if update.code() != 0 => drop(update.in_one_line().complains("--memory-swap")),
+        Hierarchy::V1 => {}
+        Hierarchy::V2 => {
+            update.ok();
+            assert_eq!(container.cgroup_value("memory", "", "memory.max"), (128 << 20).to_string());
+            assert_eq!(container.cgroup_value("memory", "", "memory.swap.max"), (32 << 20).to_string());
+        }
+    }
+}
+
+#[test]
+fn the_child_cgroup_that_needs_a_processor_is_named() {
+    skip_on!(Runc | Crun, "the peers do not say");
+    if hierarchy() != Hierarchy::V1 || !has_controller("cpuset") {
+        skip!("only cpusets of v1 are in each other's way");
+    }
+    let container = Container::running();
+    let child = cgroup_dir(container.pid(), "cpuset").join("child");
+    let set = |dir: &std::path::Path, value: &str| fs::write(dir.join("cpuset.cpus"), value);
+    let all = fs::read_to_string("/sys/fs/cgroup/cpuset/cpuset.cpus").expect("read the processors");
+    fs::create_dir(&child).expect("make a cgroup");
+    set(&child, all.trim()).expect("give it all processors");
+    let update = container.runtime(&["update", "--cpuset-cpus", "0", &container.id]).run();
+    if all.trim() != "0" {
+        update.exits(1).in_one_line().complains(child.to_str().expect("a name"));
+    }
+}
+
+#[test]
+fn the_limit_of_tcp_buffers_is_set_where_there_is_one() {
+    skip_on!(Runc | Crun, "runc has none, and crun another file");
+    let container = Container::sleeper().set("/linux/resources/memory", json!({"kernelTCP": 16 << 20})).started();
+    let file = cgroup_dir(container.pid(), "memory").join("memory.kmem.tcp.limit_in_bytes");
+    let limit = || fs::read_to_string(&file).map(|limit| limit.trim().to_owned());
+    if limit().is_err() {
+        skip!("this kernel limits no TCP buffers apart");
+    }
+    assert_eq!(limit().expect("a limit"), (16 << 20).to_string());
+    container.runtime(&["update", "--kernel-memory-tcp", "32m", &container.id]).run().ok();
+    assert_eq!(limit().expect("a limit"), (32 << 20).to_string());
 }

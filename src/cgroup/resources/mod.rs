@@ -42,15 +42,17 @@ pub struct Resources {
     pub devices: Option<Vec<Rule>>,
 }
 
-/// Limits of memory, in bytes. -1 is no limit and 0 is the same as `None`.
+/// Limits of memory, in bytes. -1 is no limit and 0 is the same as `None`, but for swap on v2.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Memory {
     /// The limit.
     pub limit: Option<i64>,
-    /// The limit of memory and swap together.
+    /// The limit of memory and swap together; 0 is no swap on v2, as `None` on v1.
     pub swap: Option<i64>,
     /// What to leave to the cgroup when memory gets short.
     pub reservation: Option<i64>,
+    /// v1: the limit of TCP buffers.
+    pub kernel_tcp: Option<i64>,
     /// v1: how readily to swap, 0 to 100.
     pub swappiness: Option<u64>,
     /// v1: stop instead of killing when the limit is reached.
@@ -199,7 +201,8 @@ impl Resources {
     pub(super) fn need_a_domain(&self) -> bool {
         let memory = &self.memory;
         let cpu = &self.cpu;
-        [memory.limit, memory.swap, memory.reservation].into_iter().any(|value| given(value).is_some())
+        [memory.limit, memory.reservation].into_iter().any(|value| given(value).is_some())
+            || memory.swap.is_some()
             || self.block_io != BlockIo::default()
             || !self.huge_pages.is_empty()
             || [given(cpu.shares), given(cpu.period)].iter().any(Option::is_some)

@@ -53,6 +53,10 @@ fn memory(resources: &Resources, writes: &mut Vec<Write>) -> Result<()> {
     if let Some(reservation) = given(memory.reservation) {
         writes.push(Write::new(Memory, "memory.soft_limit_in_bytes", reservation));
     }
+    if let Some(limit) = given(memory.kernel_tcp) {
+        // Newer kernels have none.
+        writes.push(Write::new(Memory, "memory.kmem.tcp.limit_in_bytes", limit).optional());
+    }
     if memory.disable_oom_killer {
         writes.push(Write::new(Memory, "memory.oom_control", 1));
     }
@@ -69,6 +73,10 @@ fn memory(resources: &Resources, writes: &mut Vec<Write>) -> Result<()> {
 /// Quota, period and burst limit each other, and the parent's limit them: one that comes too early is tried again.
 fn cpu(resources: &Resources, writes: &mut Vec<Write>) -> Result<()> {
     let cpu = &resources.cpu;
+    // The kernel refuses a weight while idle is 1, so leaving idle comes first.
+    if let Some(idle) = cpu.idle {
+        writes.push(Write::new(Cpu, "cpu.idle", idle));
+    }
     if let Some(shares) = given(cpu.shares) {
         // The kernel would silently take the nearest that it allows.
         match shares {
@@ -86,9 +94,6 @@ fn cpu(resources: &Resources, writes: &mut Vec<Write>) -> Result<()> {
     }
     if let Some(quota) = quota {
         writes.push(Write::new(Cpu, "cpu.cfs_quota_us", quota));
-    }
-    if let Some(idle) = cpu.idle {
-        writes.push(Write::new(Cpu, "cpu.idle", idle));
     }
     let runtime = given(cpu.realtime_runtime);
     if let Some(period) = given(cpu.realtime_period) {
@@ -186,11 +191,11 @@ mod tests {
         assert_eq!(
             shown(&Resources { cpu, ..Resources::default() }),
             [
+                "cpu.idle=0",
                 "cpu.shares=512",
                 "cpu.cfs_period_us=100000 again",
                 "cpu.cfs_burst_us=1000 optional again",
                 "cpu.cfs_quota_us=50000",
-                "cpu.idle=0",
                 "cpu.rt_period_us=1000 again",
                 "cpu.rt_runtime_us=900",
             ]
@@ -241,6 +246,7 @@ mod tests {
             rdma: [("mlx5_1".to_owned(), Rdma { handles: Some(3), objects: None })].into(),
             memory: Memory {
                 reservation: Some(1024),
+                kernel_tcp: Some(2048),
                 swappiness: Some(0),
                 disable_oom_killer: true,
                 ..Memory::default()
@@ -253,6 +259,7 @@ mod tests {
                 "cpuset.cpus=0-1",
                 "cpuset.mems=0",
                 "memory.soft_limit_in_bytes=1024",
+                "memory.kmem.tcp.limit_in_bytes=2048 optional",
                 "memory.oom_control=1",
                 "memory.swappiness=0",
                 "pids.max=max",

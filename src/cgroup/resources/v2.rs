@@ -21,7 +21,12 @@ pub(in crate::cgroup) fn writes(resources: &Resources) -> Result<Vec<Write>> {
         }
     }
     rdma_and_huge_pages(resources, "max", &mut writes)?;
+    let is_idle = resources.unified.get("cpu.idle").is_some_and(|idle| idle.trim() == "1");
     for (file, value) in &resources.unified {
+        if is_idle && file.starts_with("cpu.weight") {
+            log::warn!("linux.resources.unified: {file} is not set: with cpu.idle, a cgroup has no weight");
+            continue;
+        }
         if file.contains('/') {
             return Err(Error::invalid(format!("unified resource {file:?} must be a file name (no slashes)")));
         }
@@ -38,12 +43,14 @@ fn max(limit: i64) -> String {
     if limit == -1 { "max".to_owned() } else { limit.to_string() }
 }
 
-/// `memory.swap.max`: v1 limits memory and swap together, v2 swap alone. `None` leaves it alone.
+/// `memory.swap.max`: v1 limits memory and swap together, v2 swap alone. 0 is none of it, as crun has it; `None` leaves it
+/// alone.
 pub(in crate::cgroup) fn swap_max(limit: Option<i64>, swap: Option<i64>) -> Result<Option<i64>> {
     match (limit, swap) {
         // Unlimited memory means unlimited swap, as v1 has it, unless something else is said.
         (Some(-1), None) | (_, Some(-1)) => Ok(Some(-1)),
         (_, None) => Ok(None),
+        (_, Some(0)) => Ok(Some(0)),
         (Some(-1), Some(swap)) => Ok(Some(swap)),
         (None, Some(_)) => Err(Error::invalid("unable to set swap limit without memory limit")),
         (Some(limit), Some(_)) if limit < 0 => Err(Error::invalid(format!("invalid memory value: {limit}"))),
@@ -57,7 +64,7 @@ pub(in crate::cgroup) fn swap_max(limit: Option<i64>, swap: Option<i64>) -> Resu
 fn memory(resources: &Resources, writes: &mut Vec<Write>) -> Result<()> {
     let memory = &resources.memory;
     let limit = given(memory.limit);
-    if let Some(swap) = swap_max(limit, given(memory.swap))? {
+    if let Some(swap) = swap_max(limit, memory.swap)? {
         let write = Write::new(Memory, "memory.swap.max", max(swap));
         // Where the kernel does not count swap, there is none to be had, and no limit to it.
         writes.push(if swap <= 0 { write.optional() } else { write });
@@ -164,6 +171,8 @@ mod tests {
         assert_eq!(shown(&with_memory(Some(4096), Some(-1))), ["memory.swap.max=max", "memory.max=4096"]);
         assert_eq!(shown(&with_memory(Some(-1), None)), ["memory.swap.max=max", "memory.max=max"]);
         assert_eq!(shown(&with_memory(Some(4096), None)), ["memory.max=4096"]);
+        assert_eq!(shown(&with_memory(Some(4096), Some(0))), ["memory.swap.max=0", "memory.max=4096"]);
+        assert_eq!(shown(&with_memory(None, Some(0))), ["memory.swap.max=0"]);
     }
 
     #[test]
@@ -208,6 +217,12 @@ mod tests {
         );
         let otherwise: Vec<_> = writes(&resources).unwrap().into_iter().filter_map(|write| write.otherwise).collect();
         assert_eq!(otherwise, [("io.weight", "4950".to_owned()), ("io.weight", "8:0 1".to_owned())]);
+    }
+
+    #[test]
+    fn an_idle_cgroup_gets_no_weight() {
+        let unified = [("cpu.idle".to_owned(), "1".to_owned()), ("cpu.weight".to_owned(), "5".to_owned())].into();
+        assert_eq!(shown(&Resources { unified, ..Resources::default() }), ["cpu.idle=1"]);
     }
 
     #[test]

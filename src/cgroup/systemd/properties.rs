@@ -48,7 +48,7 @@ pub fn of(resources: &Resources, version: u32, new: bool) -> Result<Vec<Property
     let limit = given(memory.limit);
     all.extend(limit.map(|limit| property("MemoryMax", bytes(limit))));
     all.extend(given(memory.reservation).map(|low| property("MemoryLow", bytes(low))));
-    all.extend(swap_max(limit, given(memory.swap))?.map(|swap| property("MemorySwapMax", bytes(swap))));
+    all.extend(swap_max(limit, memory.swap)?.map(|swap| property("MemorySwapMax", bytes(swap))));
     cpu(resources, version, &mut all);
     all.extend(resources.pids.map(|limit| tasks(u64::try_from(limit).unwrap_or(INFINITY))));
     for (name, list) in [("AllowedCPUs", &resources.cpus), ("AllowedMemoryNodes", &resources.mems)] {

@@ -156,16 +156,22 @@ fn as_runc_takes_process(text: &[u8]) -> Option<Process> {
 /// # Errors
 /// What does not fit, with line and column.
 pub fn parse_resources(text: &[u8]) -> Result<LinuxResources> {
-    let mut resources =
-        strict::from_slice(text).map_err(|error| Error::invalid(format!("not valid resources: {error}")))?;
+    let again = || {
+        let mut value = serde_json::from_slice(text).ok()?;
+        resources::bring_within_range(&mut value).then(|| strict::from_slice(value.to_string().as_bytes()).ok())?
+    };
+    let mut resources = strict::from_slice(text)
+        .or_else(|error| again().ok_or_else(|| Error::invalid(format!("not valid resources: {error}"))))?;
     resources::forget_absent_limit(Some(&mut resources), text, "/pids/limit");
     Ok(resources)
 }
 
 fn as_runc_takes_it(text: &[u8]) -> Option<Spec> {
     let mut value: serde_json::Value = serde_json::from_slice(text).ok()?;
+    let mut changed = value.get_mut("process").is_some_and(complete_process);
+    changed |= value.pointer_mut("/linux/resources").is_some_and(resources::bring_within_range);
     // By way of text: reading a configuration from values would be a second parser of everything in the binary.
-    complete_process(value.get_mut("process")?).then(|| strict::from_slice(value.to_string().as_bytes()).ok())?
+    changed.then(|| strict::from_slice(value.to_string().as_bytes()).ok())?
 }
 
 /// What of the memory policy the types do not take, in runc's words.

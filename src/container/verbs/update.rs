@@ -25,6 +25,9 @@ pub fn update(runtime: &Runtime, id: &str, change: &LinuxResources) -> Result<()
     let mut merged = before.clone();
     resources::merge(&mut merged, change);
     let mut cgroup = container.cgroup()?;
+    if cgroup.is_unified() {
+        resources::keep_swap(&mut merged, &before, change);
+    }
     let mut apply = |wanted: &LinuxResources| {
         let Some(unit) = &container.state.systemd_unit else { return cgroup.apply(&resources::limits(wanted)?) };
         let wanted = properties::rounded(&resources::limits(wanted)?);
