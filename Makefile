@@ -66,8 +66,8 @@ generate: ## write the man pages and shell completions anew
 
 # The names to install besides nskit itself. Those of util-linux's programs hide these, and their man pages, so they are
 # installed only where they are asked for: make install APPLETS="$(ALL_APPLETS)". `runc` can be asked for too.
-APPLETS     ?= nskit-runtime ns-inspect
-ALL_APPLETS := nskit-runtime ns-inspect unshare nsenter lsns
+APPLETS     ?= nskit-runtime ns-inspect containerd-shim-nskit-v2
+ALL_APPLETS := nskit-runtime ns-inspect containerd-shim-nskit-v2 unshare nsenter lsns
 
 BIN   := $(DESTDIR)$(PREFIX)/bin
 MAN   := $(DESTDIR)$(PREFIX)/share/man/man1

@@ -94,7 +94,7 @@ pub(crate) fn find(name: &OsStr) -> Option<&'static Applet> {
 }
 
 fn names(applet: &Applet) -> impl Iterator<Item = &'static str> {
-    std::iter::once(applet.name).chain(applet.aliases.iter().copied())
+    [applet.name, applet.link()].into_iter().chain(applet.aliases.iter().copied())
 }
 
 #[cfg(test)]

@@ -35,12 +35,12 @@ pub(crate) fn command() -> clap::Command {
 
 /// Every name that can be installed.
 pub(crate) fn names() -> impl Iterator<Item = &'static str> {
-    APPLETS.iter().flat_map(|applet| std::iter::once(link_name(applet.name)).chain(applet.aliases.iter().copied()))
+    APPLETS.iter().flat_map(|applet| std::iter::once(applet.link()).chain(applet.aliases.iter().copied()))
 }
 
-/// What the link to an applet is called: `runtime` alone says too little.
+/// What the link is called by which an applet or alias is installed.
 fn link_name(name: &str) -> &str {
-    if name == "runtime" { "nskit-runtime" } else { name }
+    APPLETS.iter().find(|applet| applet.name == name).map_or(name, |applet| applet.link())
 }
 
 /// Runs it on the arguments behind `install`.

@@ -54,8 +54,21 @@ pub(crate) fn start(file: Option<&str>, format: Format, debug: bool, level: Opti
                 .with_context(|| format!("open log {path}"))?,
         ),
     };
-    let logger = LOGGER.get_or_init(|| Logger { file, format });
-    log::set_logger(logger).map_err(|_| anyhow::anyhow!("the log was started twice"))?;
+    install(Logger { file, format }, level)
+}
+
+/// Starts to log to an open file, as text: everything in `debug`, else what an operator should know.
+///
+/// # Errors
+/// When the log was started before.
+pub(crate) fn start_on(file: File, debug: bool) -> anyhow::Result<()> {
+    let level = if debug { LevelFilter::Debug } else { LevelFilter::Warn };
+    // Whoever is more curious has said so before.
+    install(Logger { file: Some(file), format: Format::Text }, level.max(log::max_level()))
+}
+
+fn install(logger: Logger, level: LevelFilter) -> anyhow::Result<()> {
+    log::set_logger(LOGGER.get_or_init(|| logger)).map_err(|_| anyhow::anyhow!("the log was started twice"))?;
     log::set_max_level(level);
     Ok(())
 }

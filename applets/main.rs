@@ -16,6 +16,7 @@ mod ns_inspect;
 mod nsenter;
 mod number;
 mod runtime;
+mod shim;
 mod signals;
 mod unshare;
 
@@ -39,12 +40,24 @@ struct Applet {
     run: fn(Vec<OsString>) -> ExitCode,
 }
 
+impl Applet {
+    /// What a link to it is called: for some, the name alone says too little, or others look for another one.
+    fn link(&self) -> &'static str {
+        match self.name {
+            "runtime" => "nskit-runtime",
+            "shim" => "containerd-shim-nskit-v2",
+            name => name,
+        }
+    }
+}
+
 /// Every applet.
-const APPLETS: &[Applet] = &[unshare::APPLET, nsenter::APPLET, ns_inspect::APPLET, ns_inspect::LSNS, runtime::APPLET];
+const APPLETS: &[Applet] =
+    &[unshare::APPLET, nsenter::APPLET, ns_inspect::APPLET, ns_inspect::LSNS, runtime::APPLET, shim::APPLET];
 
 /// Applets that become another program before long, which is to find signals and streams as they were: they do without
 /// [`nskit::sys::start::prepare`], or call it when it is time.
-const LEAN: &[&str] = &["unshare", "nsenter", "runtime"];
+const LEAN: &[&str] = &["unshare", "nsenter", "runtime", "shim"];
 
 /// How far the stack of applets that are not lean must be allowed to grow: with less they would end by SIGSEGV.
 const LEAST_STACK: u64 = 1 << 20;

@@ -39,16 +39,17 @@ _nskit() {
         lsns) place=lsns ;;
         nskit-runtime) place=runtime ;;
         runc) place=runtime ;;
+        containerd-shim-nskit-v2) place=shim ;;
     esac
     for ((index = 1; index < COMP_CWORD; index++)); do
         case "${place:+$place }${COMP_WORDS[index]}" in
-            "unshare" | "nsenter" | "ns-inspect" | "ns-inspect list" | "ns-inspect show" | "ns-inspect tree" | "ns-inspect diff" | "ns-inspect net" | "ns-inspect mnt" | "ns-inspect pid" | "ns-inspect explain" | "ns-inspect enter" | "ns-inspect watch" | "ns-inspect graph" | "lsns" | "runtime" | "runtime checkpoint" | "runtime create" | "runtime delete" | "runtime events" | "runtime exec" | "runtime features" | "runtime kill" | "runtime list" | "runtime pause" | "runtime ps" | "runtime restore" | "runtime resume" | "runtime run" | "runtime spec" | "runtime start" | "runtime state" | "runtime update" | "install") place="${place:+$place }${COMP_WORDS[index]}" behind=$((index + 1)) ;;
+            "unshare" | "nsenter" | "ns-inspect" | "ns-inspect list" | "ns-inspect show" | "ns-inspect tree" | "ns-inspect diff" | "ns-inspect net" | "ns-inspect mnt" | "ns-inspect pid" | "ns-inspect explain" | "ns-inspect enter" | "ns-inspect watch" | "ns-inspect graph" | "lsns" | "runtime" | "runtime checkpoint" | "runtime create" | "runtime delete" | "runtime events" | "runtime exec" | "runtime features" | "runtime kill" | "runtime list" | "runtime pause" | "runtime ps" | "runtime restore" | "runtime resume" | "runtime run" | "runtime spec" | "runtime start" | "runtime state" | "runtime update" | "shim" | "install") place="${place:+$place }${COMP_WORDS[index]}" behind=$((index + 1)) ;;
             runc) place=runtime behind=$((index + 1)) ;;
         esac
     done
     [[ $place == 'ns-inspect list' ]] && place=lsns
     case $place in
-        '') verbs='unshare nsenter ns-inspect lsns runtime install'; options='--help --version --list' ;;
+        '') verbs='unshare nsenter ns-inspect lsns runtime shim install'; options='--help --version --list' ;;
         'unshare')
             verbs=''
             options='--help --version --mount --mount= --uts --uts= --ipc --ipc= --net --net= --pid --pid= --user --user= --cgroup --cgroup= --time --time= --fork --kill-child --kill-child= --forward-signals --mount-proc --mount-proc= --mount-binfmt --mount-binfmt= --map-user --map-users --map-group --map-groups --map-root-user --map-current-user --map-auto --map-subids --owner --propagation --setgroups --keep-caps --setuid --setgid --root --wd --monotonic --boottime --load-interp --clear-env --whitelist-env --verbose --cap-drop --no-new-privs --rlimit --seccomp'
@@ -214,11 +215,16 @@ _nskit() {
             options='--resources --blkio-weight --cpu-period --cpu-quota --cpu-burst --cpu-share --cpu-idle --cpu-rt-period --cpu-rt-runtime --cpuset-cpus --cpuset-mems --memory --memory-reservation --memory-swap --pids-limit --l3-cache-schema --mem-bw-schema --help'
             taking='--resources -r --blkio-weight --cpu-period --cpu-quota --cpu-burst --cpu-share --cpu-idle --cpu-rt-period --cpu-rt-runtime --cpuset-cpus --cpuset-mems --memory --memory-reservation --memory-swap --pids-limit --l3-cache-schema --mem-bw-schema'
             operands='containers' ;;
+        'shim')
+            verbs=''
+            options='--namespace --id --address --bundle --debug --info --version --help'
+            taking='--namespace --id --address --bundle'
+            operands='=start,delete' ;;
         'install')
             verbs=''
             options='--dir --hard-links --force --help'
             taking='--dir'
-            operands='=unshare,nsenter,ns-inspect,lsns,nskit-runtime,runc ...' ;;
+            operands='=unshare,nsenter,ns-inspect,lsns,nskit-runtime,runc,containerd-shim-nskit-v2 ...' ;;
     esac
     case "$place $before" in
         'unshare --kill-child') values='=HUP,INT,QUIT,ILL,TRAP,ABRT,IOT,BUS,FPE,KILL,USR1,SEGV,USR2,PIPE,ALRM,TERM,STKFLT,CHLD,CLD,CONT,STOP,TSTP,TTIN,TTOU,URG,XCPU,XFSZ,VTALRM,PROF,WINCH,IO,POLL,PWR,SYS' ;;
@@ -288,7 +294,7 @@ _nskit() {
         [[ ${COMPREPLY[0]} == *= ]] && compopt -o nospace
     elif [[ $place == nsenter || $place == container ]] && [[ -n $tools ]]; then
         [[ $place == container ]] || COMPREPLY=($(compgen -W "$(nskit complete 2>/dev/null | grep -v '^[0-9]*$')" -- "$word"))
-        COMPREPLY+=($(compgen -W 'unshare nsenter ns-inspect lsns runtime nskit' -- "$word"))
+        COMPREPLY+=($(compgen -W 'unshare nsenter ns-inspect lsns runtime shim nskit' -- "$word"))
     elif [[ $place == nsenter ]]; then
         COMPREPLY=($(compgen -W "$(nskit complete 2>/dev/null | grep -v '^[0-9]*$')" -- "$word") $(compgen -c -- "$word"))
     elif [[ $place == unshare || $place == container ]]; then

@@ -36,7 +36,7 @@ function __nskit_program
     end
     test -z "$containers"; or printf '%s\tcontainer\n' $containers
     if test -n "$tools"
-        printf '%s\n' unshare nsenter ns-inspect lsns runtime nskit
+        printf '%s\n' unshare nsenter ns-inspect lsns runtime shim nskit
     else
         complete -C (commandline -ct)
     end
@@ -48,6 +48,7 @@ if test "$program" = nskit
     complete -c nskit -n __fish_use_subcommand -f -a ns-inspect -d 'show every namespace, whose it is and what keeps it'
     complete -c nskit -n __fish_use_subcommand -f -a lsns -d 'list namespaces as util-linux'\''s lsns does'
     complete -c nskit -n __fish_use_subcommand -f -a runtime -d 'OCI container runtime, used as runc is'
+    complete -c nskit -n __fish_use_subcommand -f -a shim -d 'containerd'\''s shim: one small process a pod, with the runtime inside'
     complete -c nskit -n __fish_use_subcommand -f -a install -d 'Install links to this binary'
     complete -c nskit -n '__fish_seen_subcommand_from unshare' -l help -s h -d 'Print this help'
     complete -c nskit -n '__fish_seen_subcommand_from unshare' -l version -s V -d 'Print the version'
@@ -358,11 +359,20 @@ if test "$program" = nskit
     complete -c nskit -n '__fish_seen_subcommand_from runtime; and __fish_seen_subcommand_from update' -l mem-bw-schema -r -d 'Intel RDT: schema of memory bandwidth'
     complete -c nskit -n '__fish_seen_subcommand_from runtime; and __fish_seen_subcommand_from update' -l help -s h -d 'Print help'
     complete -c nskit -n '__fish_seen_subcommand_from runtime; and __fish_seen_subcommand_from update' -f -a '(nskit runtime list -q 2>/dev/null)'
+    complete -c nskit -n '__fish_seen_subcommand_from shim' -l namespace -r -d 'Namespace of the container'
+    complete -c nskit -n '__fish_seen_subcommand_from shim' -l id -r -d 'The container'
+    complete -c nskit -n '__fish_seen_subcommand_from shim' -l address -r -d 'containerd'\''s address'
+    complete -c nskit -n '__fish_seen_subcommand_from shim' -l bundle -r -d 'The bundle'\''s folder, when it is not the working directory'
+    complete -c nskit -n '__fish_seen_subcommand_from shim' -l debug -d 'Log more than warnings and errors'
+    complete -c nskit -n '__fish_seen_subcommand_from shim' -l info -d 'Print what the runtime knows, as containerd'\''s protobuf has it'
+    complete -c nskit -n '__fish_seen_subcommand_from shim' -l version -s v -d 'Print versions'
+    complete -c nskit -n '__fish_seen_subcommand_from shim' -l help -s h -d 'Print help'
+    complete -c nskit -n '__fish_seen_subcommand_from shim' -f -a 'start delete'
     complete -c nskit -n '__fish_seen_subcommand_from install' -l dir -r -d 'Where the links go'
     complete -c nskit -n '__fish_seen_subcommand_from install' -l hard-links -d 'Make hard links instead of symbolic ones'
     complete -c nskit -n '__fish_seen_subcommand_from install' -l force -s f -d 'Replace what is there even when it is another program'
     complete -c nskit -n '__fish_seen_subcommand_from install' -l help -s h -d 'Print help'
-    complete -c nskit -n '__fish_seen_subcommand_from install' -f -a 'unshare nsenter ns-inspect lsns nskit-runtime runc'
+    complete -c nskit -n '__fish_seen_subcommand_from install' -f -a 'unshare nsenter ns-inspect lsns nskit-runtime runc containerd-shim-nskit-v2'
 end
 if test "$program" = unshare
     complete -c unshare -l help -s h -d 'Print this help'
@@ -835,4 +845,15 @@ if test "$program" = runc
     complete -c runc -n '__fish_seen_subcommand_from update' -l mem-bw-schema -r -d 'Intel RDT: schema of memory bandwidth'
     complete -c runc -n '__fish_seen_subcommand_from update' -l help -s h -d 'Print help'
     complete -c runc -n '__fish_seen_subcommand_from update' -f -a '(nskit runtime list -q 2>/dev/null)'
+end
+if test "$program" = containerd-shim-nskit-v2
+    complete -c containerd-shim-nskit-v2 -l namespace -r -d 'Namespace of the container'
+    complete -c containerd-shim-nskit-v2 -l id -r -d 'The container'
+    complete -c containerd-shim-nskit-v2 -l address -r -d 'containerd'\''s address'
+    complete -c containerd-shim-nskit-v2 -l bundle -r -d 'The bundle'\''s folder, when it is not the working directory'
+    complete -c containerd-shim-nskit-v2 -l debug -d 'Log more than warnings and errors'
+    complete -c containerd-shim-nskit-v2 -l info -d 'Print what the runtime knows, as containerd'\''s protobuf has it'
+    complete -c containerd-shim-nskit-v2 -l version -s v -d 'Print versions'
+    complete -c containerd-shim-nskit-v2 -l help -s h -d 'Print help'
+    complete -c containerd-shim-nskit-v2 -f -a 'start delete'
 end

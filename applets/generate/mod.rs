@@ -81,7 +81,7 @@ fn files() -> Vec<(String, String)> {
     for applet in APPLETS {
         let mut command = (applet.command)();
         command.build();
-        let page = if applet.name == "runtime" { "nskit-runtime" } else { applet.name };
+        let page = applet.link();
         files.push((format!("man/{page}.1"), man(page, &command)));
         collect(applet.name.to_owned(), &command, &mut entries);
     }
@@ -199,11 +199,8 @@ fn man(page: &str, command: &Command) -> String {
         man_sections(&mut text, &after);
     }
     text.push_str(if matches!(page, "unshare" | "nsenter") { NOTES } else { "" });
-    let others = APPLETS.iter().map(|applet| if applet.name == "runtime" { "nskit\\-runtime" } else { applet.name });
-    let others: Vec<String> = others
-        .filter(|other| *other != page)
-        .map(|other| format!(".BR {} (1)", other.replace("s-i", "s\\-i")))
-        .collect();
+    let others = APPLETS.iter().map(super::Applet::link).filter(|other| *other != page);
+    let others: Vec<String> = others.map(|other| format!(".BR {} (1)", roff(other))).collect();
     let _ = writeln!(text, ".SH SEE ALSO\n{},\n.BR namespaces (7)", others.join(",\n"));
     text
 }

@@ -7,7 +7,7 @@ mod exec;
 mod features;
 mod lifecycle;
 mod list;
-mod protect;
+pub(crate) mod protect;
 mod spec;
 mod update;
 

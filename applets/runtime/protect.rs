@@ -19,7 +19,7 @@ const SELF: &str = "/proc/self/exe";
 ///
 /// # Errors
 /// When neither a mount nor a copy can be made.
-pub(super) fn own_image() -> anyhow::Result<()> {
+pub(crate) fn own_image() -> anyhow::Result<()> {
     // Nobody can tell us by a variable of the environment that it is so.
     if is_on_read_only_mount() {
         return Ok(());

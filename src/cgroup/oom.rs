@@ -42,7 +42,7 @@ impl Cgroup {
     /// The cgroup has no memory controller, or is gone.
     pub fn watch_oom(&self) -> Result<OomWatch> {
         let dir = self.path(Controller::Memory).ok_or_else(|| Error::unsupported("memory controller missing"))?;
-        if self.unified { OomWatch::v2(dir) } else { OomWatch::v1(dir) }
+        OomWatch::of(dir, self.unified)
     }
 }
 
@@ -67,7 +67,33 @@ impl Cgroup {
     }
 }
 
+impl Cgroup {
+    /// How often memory was short. v2: `low`, `high`, `max`, `oom`, `oom_kill` and `oom_group_kill` of `memory.events`; v1:
+    /// `oom_kill_disable`, `under_oom` and `oom_kill` of `memory.oom_control`. What the kernel does not count is zero.
+    pub fn memory_events(&self) -> Vec<u64> {
+        let (name, keys) = match self.unified {
+            true => ("memory.events", &["low", "high", "max", "oom", "oom_kill", "oom_group_kill"][..]),
+            false => ("memory.oom_control", &["oom_kill_disable", "under_oom", "oom_kill"][..]),
+        };
+        let content = self.path(Controller::Memory).and_then(|dir| file::read(dir, name).ok()).unwrap_or_default();
+        keys.iter().map(|key| file::value_of(&content, key)).collect()
+    }
+
+    /// The directory in which memory is counted, for [`OomWatch::of`].
+    pub fn memory_dir(&self) -> Option<&Path> {
+        self.path(Controller::Memory)
+    }
+}
+
 impl OomWatch {
+    /// Watches the memory of a cgroup by its directory, on v2 where it `is_unified`.
+    ///
+    /// # Errors
+    /// As [`Cgroup::watch_oom`].
+    pub fn of(dir: &Path, is_unified: bool) -> Result<OomWatch> {
+        if is_unified { OomWatch::v2(dir) } else { OomWatch::v1(dir) }
+    }
+
     fn v1(dir: &Path) -> Result<OomWatch> {
         const CONTROL: &str = "memory.oom_control";
         let control = rustix::fs::open(dir.join(CONTROL), OFlags::RDONLY | OFlags::CLOEXEC, Mode::empty())

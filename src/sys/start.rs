@@ -56,3 +56,17 @@ pub fn executed_file() -> Option<&'static Path> {
     let path = Path::new(OsStr::from_bytes(name.to_bytes()));
     (!path.starts_with("/dev/fd") && path.file_name().is_some()).then_some(path)
 }
+
+/// Takes variables out of the environment of this process and of those that it starts.
+pub fn forget_variables(names: &[&str]) {
+    for name in names {
+        // SAFETY: the environment may be changed as long as nobody else reads it, and this program has one thread.
+        unsafe { std::env::remove_var(name) };
+    }
+}
+
+/// Names this process, as /proc/PID/comm has it: fifteen bytes at most.
+pub fn set_name(name: &std::ffi::CStr) {
+    // SAFETY: PR_SET_NAME reads a terminated string.
+    unsafe { libc::prctl(libc::PR_SET_NAME, name.as_ptr()) };
+}

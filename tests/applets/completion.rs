@@ -62,11 +62,11 @@ fn bash_completes_options_their_values_and_verbs() {
         "unshare",
         "--dir --hard-links --force --help",
         "nskit-runtime",
-        "unshare nsenter ns-inspect lsns nskit-runtime runc",
+        "unshare nsenter ns-inspect lsns nskit-runtime runc containerd-shim-nskit-v2",
         "start state",
         "start state",
-        "unshare nsenter ns-inspect lsns runtime nskit",
-        "unshare nsenter ns-inspect lsns runtime nskit",
+        "unshare nsenter ns-inspect lsns runtime shim nskit",
+        "unshare nsenter ns-inspect lsns runtime shim nskit",
     ];
     assert_eq!(offered, expected);
 }

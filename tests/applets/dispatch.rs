@@ -7,8 +7,13 @@ use std::path::Path;
 use crate::harness::{Output, TempDir, nskit, program};
 
 /// Every applet and its aliases, as the README lists them.
-const NAMES: [(&str, &[&str]); 4] =
-    [("unshare", &[]), ("nsenter", &[]), ("ns-inspect", &["lsns"]), ("runtime", &["nskit-runtime", "runc"])];
+const NAMES: [(&str, &[&str]); 5] = [
+    ("unshare", &[]),
+    ("nsenter", &[]),
+    ("ns-inspect", &["lsns"]),
+    ("runtime", &["nskit-runtime", "runc"]),
+    ("shim", &["containerd-shim-nskit-v2"]),
+];
 
 #[test]
 fn list_names_every_applet_on_a_line_of_its_own() {
@@ -169,7 +174,7 @@ fn install_links_every_applet_but_runc() {
     // A link named runc would hide another runtime: it is made when it is asked for.
     let dir = TempDir::new();
     program(nskit()).args(["install", "--dir"]).arg(dir.path()).run().ok();
-    for name in ["unshare", "nsenter", "ns-inspect", "lsns", "nskit-runtime"] {
+    for name in ["unshare", "nsenter", "ns-inspect", "lsns", "nskit-runtime", "containerd-shim-nskit-v2"] {
         let link = dir.join(name);
         assert!(fs::symlink_metadata(&link).expect("a link").is_symlink(), "{name}");
         assert_eq!(link.canonicalize().expect("a target"), nskit().canonicalize().expect("a path"), "{name}");

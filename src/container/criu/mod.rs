@@ -1,8 +1,6 @@
 //! CRIU, which saves processes to files and brings them back: its program, told what to do over a socket
 //! (`criu swrk FD`; images/rpc.proto of CRIU 3.15 and later).
 
-pub mod wire;
-
 use std::convert::Infallible;
 use std::ffi::{CStr, CString};
 use std::fs::{DirBuilder, File};
@@ -24,8 +22,8 @@ use crate::error::{Attempt, Error, Kind, Result};
 use crate::launch::program::{self, Program, c_string};
 use crate::launch::{Child, launch};
 use crate::namespace::{self, Kinds};
+use crate::protobuf::{Message, Value, fields};
 use crate::sys::fd::{path_of, receive_with_fd};
-use wire::{Message, Value, fields};
 
 /// What it is asked to do; `criu_req_type`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -7,7 +7,6 @@ use std::path::{Path, PathBuf};
 use rustix::fs::{FileType, Mode, OFlags};
 
 use crate::cgroup::mount_points_of;
-use crate::container::criu::wire::Message;
 use crate::container::criu::{self, Criu, Notification, Settings, Task, option};
 use crate::container::record::folder::replace_file;
 use crate::container::record::instance::Container;
@@ -22,6 +21,7 @@ use crate::error::{Attempt, Error, Result};
 use crate::mount::path;
 use crate::mount::rootfs::{Rootfs, Source};
 use crate::namespace::{self, Kind};
+use crate::protobuf::Message;
 
 /// The file beside the images that tells what the standard streams were: see [`State::external_descriptors`].
 ///

@@ -12,7 +12,6 @@ use std::path::{Path, PathBuf};
 use rustix::fs::{Mode, OFlags};
 use rustix::process::{Pid, PidfdFlags, WaitOptions};
 
-use crate::container::criu::wire::Message;
 use crate::container::criu::{self, Criu, Notification, Settings, Task, option};
 use crate::container::record::folder::{Folder, replace_file};
 use crate::container::record::life::Status;
@@ -35,6 +34,7 @@ use crate::launch::{Child, launch, link};
 use crate::mount;
 use crate::mount::rootfs::{Rootfs, Source};
 use crate::namespace::{self, Kind, Kinds, Target};
+use crate::protobuf::Message;
 use crate::sys::clone::{Clone3, Forked, clone3, exit_now, setns};
 use crate::sys::fd::send_fd;
 

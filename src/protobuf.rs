@@ -1,4 +1,4 @@
-//! The wire format of Protocol Buffers, as far as CRIU's interface has it: numbers, texts, and messages within messages.
+//! The wire format of Protocol Buffers, which CRIU and containerd speak: numbers, texts, and messages within messages.
 //! <https://protobuf.dev/programming-guides/encoding/>
 
 /// A message that is being written.
@@ -42,6 +42,31 @@ impl Message {
         if is_set { self.number(field, 1) } else { self }
     }
 
+    /// Adds a positive integer, where it is not the zero that a message has without.
+    pub fn count(&mut self, field: u32, number: u64) -> &mut Message {
+        if number == 0 { self } else { self.number(field, number as i64) }
+    }
+
+    /// Adds an integer without its field's number: of several that are packed in one field.
+    pub fn bare(&mut self, number: u64) -> &mut Message {
+        self.varint(number);
+        self
+    }
+
+    /// Adds a number with a fraction, where it is not zero.
+    pub fn double(&mut self, field: u32, number: f64) -> &mut Message {
+        if number != 0.0 {
+            self.varint(u64::from(field) << 3 | FIXED_64);
+            self.0.extend_from_slice(&number.to_le_bytes());
+        }
+        self
+    }
+
+    /// Adds a text, where it is not empty.
+    pub fn words(&mut self, field: u32, text: impl AsRef<[u8]>) -> &mut Message {
+        if text.as_ref().is_empty() { self } else { self.text(field, text) }
+    }
+
     /// Adds a text.
     pub fn text(&mut self, field: u32, text: impl AsRef<[u8]>) -> &mut Message {
         let text = text.as_ref();
@@ -59,6 +84,55 @@ impl Message {
     /// As it goes over the wire.
     pub fn bytes(&self) -> &[u8] {
         &self.0
+    }
+
+    /// The same, to keep.
+    pub fn into_bytes(self) -> Vec<u8> {
+        self.0
+    }
+}
+
+/// A message that was read, its fields by their numbers. What it does not have is what the format says: zero, false, empty.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Fields<'a>(Vec<(u32, Value<'a>)>);
+
+impl<'a> Fields<'a> {
+    /// Reads a message; `None` for what is none.
+    pub fn of(bytes: &'a [u8]) -> Option<Fields<'a>> {
+        fields(bytes).map(Fields)
+    }
+
+    /// The integer of a field.
+    pub fn number(&self, field: u32) -> u64 {
+        self.last(field, |value| if let Value::Number(number) = value { Some(number) } else { None }).unwrap_or(0)
+    }
+
+    /// The truth value of a field.
+    pub fn flag(&self, field: u32) -> bool {
+        self.number(field) != 0
+    }
+
+    /// The bytes of a field.
+    pub fn bytes(&self, field: u32) -> &'a [u8] {
+        self.last(field, |value| if let Value::Bytes(bytes) = value { Some(bytes) } else { None }).unwrap_or(&[])
+    }
+
+    /// The text of a field; what is no UTF-8 in it is replaced.
+    pub fn text(&self, field: u32) -> String {
+        String::from_utf8_lossy(self.bytes(field)).into_owned()
+    }
+
+    /// All values of a field that can be there more than once.
+    pub fn every(&self, field: u32) -> impl Iterator<Item = &'a [u8]> {
+        self.0.iter().filter_map(move |(number, value)| match value {
+            Value::Bytes(bytes) if *number == field => Some(*bytes),
+            _ => None,
+        })
+    }
+
+    /// The last value of a field, which is the one that holds.
+    fn last<T>(&self, field: u32, of_kind: impl Fn(Value<'a>) -> Option<T>) -> Option<T> {
+        self.0.iter().rev().filter(|(number, _)| *number == field).find_map(|(_, value)| of_kind(*value))
     }
 }
 
@@ -118,6 +192,17 @@ mod tests {
         assert_eq!(read[0], (1, Value::Number(-2_i64 as u64)));
         assert_eq!(read[1..], [(70, Value::Bytes(b"x")), (3, Value::Number(i64::MAX as u64))]);
         assert_eq!(fields(b"\x0d\x01\x00\x00\x00").unwrap(), [(1, Value::Number(1))]);
+    }
+
+    #[test]
+    fn a_field_is_found_by_its_number_and_the_last_one_holds() {
+        let mut message = Message::default();
+        message.text(1, "first").text(1, "last").count(2, 7).count(3, 0).words(4, "").double(5, 0.5);
+        let read = Fields::of(message.bytes()).unwrap();
+        assert_eq!((read.text(1).as_str(), read.number(2), read.number(3), read.text(4).as_str()), ("last", 7, 0, ""));
+        assert_eq!(read.every(1).collect::<Vec<_>>(), [b"first".as_slice(), b"last"]);
+        assert_eq!(read.number(5), 0.5_f64.to_bits());
+        assert!(!read.flag(1) && read.flag(2) && read.bytes(2).is_empty());
     }
 
     #[test]
