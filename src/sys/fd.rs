@@ -65,6 +65,30 @@ pub fn is_inherited(fd: RawFd) -> bool {
     check(unsafe { libc::fcntl(fd, libc::F_GETFD) }.into()).is_ok_and(|flags| flags & i64::from(libc::FD_CLOEXEC) == 0)
 }
 
+/// Opens something without any meaning, an eventfd(2) that is close-on-exec, as each of `numbers` that is not open: nothing that
+/// is opened later gets one of them.
+///
+/// # Errors
+/// As eventfd(2) and dup3(2).
+pub fn occupy(numbers: std::ops::Range<RawFd>) -> Result<(), Errno> {
+    // SAFETY: the number is only looked at; it may be no descriptor.
+    let is_closed = |fd: &RawFd| check(unsafe { libc::fcntl(*fd, libc::F_GETFD) }.into()) == Err(Errno::BADF);
+    let closed: Vec<RawFd> = numbers.filter(is_closed).collect();
+    if closed.is_empty() {
+        return Ok(());
+    }
+    let nothing = rustix::event::eventfd(0, rustix::event::EventfdFlags::CLOEXEC)?;
+    for fd in closed.iter().filter(|fd| **fd != nothing.as_raw_fd()) {
+        // SAFETY: nothing was open by this number, so that nobody's descriptor is replaced.
+        check(unsafe { libc::dup3(nothing.as_raw_fd(), *fd, libc::O_CLOEXEC) }.into())?;
+    }
+    if closed.contains(&nothing.as_raw_fd()) {
+        // It stays as one of them.
+        let _ = nothing.into_raw_fd();
+    }
+    Ok(())
+}
+
 /// The highest descriptor that this process can have, unless its limit was lower when it got it.
 fn highest() -> RawFd {
     let limit = rustix::process::getrlimit(rustix::process::Resource::Nofile).current;

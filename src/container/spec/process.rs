@@ -2,6 +2,7 @@
 
 use std::convert::Infallible;
 use std::ffi::CString;
+use std::fmt;
 use std::os::fd::{AsFd, BorrowedFd};
 use std::path::PathBuf;
 
@@ -323,6 +324,16 @@ impl Process {
     }
 }
 
+impl fmt::Display for Process {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let (ids, sets) = (&self.credentials, &self.capabilities);
+        write!(f, "{:?} as {}:{} in {}", self.program.args, ids.uid, ids.gid, self.cwd.display())?;
+        write!(f, ", capabilities {:#x} of {:#x}, ", sets.effective, sets.bounding)?;
+        let seccomp = if self.has_filter { "with" } else { "without" };
+        write!(f, "{seccomp} a seccomp filter, no_new_privs {}", self.no_new_privs)
+    }
+}
+
 /// The environment with the last value of each variable alone: programs do not agree on which of several they take.
 fn last_of_each(mut env: Vec<CString>) -> Vec<CString> {
     let mut seen = std::collections::HashSet::with_capacity(env.len());
@@ -380,6 +391,11 @@ impl Ready {
             }
         }
         Ok(())
+    }
+
+    /// Whether its filter has a listener, and is not loaded yet.
+    pub fn has_listener(&self) -> bool {
+        self.filter.as_ref().is_some_and(crate::seccomp::Program::notifies)
     }
 
     /// Executes the program.

@@ -47,18 +47,21 @@ impl Output {
     }
 }
 
-/// Runs hooks in their order, the state on their standard input. `environment` is for those that bring none. One of
+/// The environment of hooks whose configuration gives them none.
+#[derive(Clone, Copy, Debug)]
+pub enum Environment<'a> {
+    /// The runtime's own, as with runc and crun: PATH, and what GPU toolkits and proxies are told by.
+    Inherited,
+    /// That of the container's program.
+    Of(&'a [(String, String)]),
+}
+
+/// Runs hooks in their order, the state on their standard input. One of
 /// `signals` that asks this process to end ends the hook first.
 ///
 /// # Errors
 /// Which hook failed, how, and what it wrote.
-pub fn run(
-    hooks: &[Hook],
-    point: Point,
-    state: &Reported,
-    environment: &[(String, String)],
-    signals: Option<&Signals>,
-) -> Result<()> {
+pub fn run(hooks: &[Hook], point: Point, state: &Reported, signals: Option<&Signals>) -> Result<()> {
     if hooks.is_empty() {
         return Ok(());
     }
@@ -66,7 +69,7 @@ pub fn run(
     crate::launch::program::close_on_exec(0);
     // As runc, whose own working directory is the bundle.
     let bundle = Some(state.bundle.as_path()).filter(|bundle| bundle.is_dir());
-    run_in(bundle, hooks, point, state, environment, signals, &Output::open(&state.annotations)?)
+    run_in(bundle, hooks, point, state, Environment::Inherited, signals, &Output::open(&state.annotations)?)
 }
 
 /// As [`run`], in `folder` or where this process is, and where the files that hooks write to cannot be opened any more.
@@ -78,11 +81,17 @@ pub fn run_in(
     hooks: &[Hook],
     point: Point,
     state: &Reported,
-    environment: &[(String, String)],
+    environment: Environment<'_>,
     signals: Option<&Signals>,
     output: &Output,
 ) -> Result<()> {
-    let input = serde_json::to_vec(state).map_err(|error| Error::invalid(format!("write the state: {error}")))?;
+    let written = |error| Error::invalid(format!("write the state: {error}"));
+    let mut told = serde_json::to_value(state).map_err(written)?;
+    if let (Some(fields), 0) = (told.as_object_mut(), state.pid) {
+        // A container that is gone has no process to name.
+        fields.remove("pid");
+    }
+    let input = serde_json::to_vec(&told).map_err(written)?;
     for (number, hook) in hooks.iter().enumerate() {
         run_one(hook, &input, folder, environment, signals, output)
             .attempt(|| format!("error running {} hook #{number}: {}", point.name(), hook.path().display()))?;
@@ -94,7 +103,7 @@ fn run_one(
     hook: &Hook,
     state: &[u8],
     folder: Option<&Path>,
-    environment: &[(String, String)],
+    environment: Environment<'_>,
     signals: Option<&Signals>,
     kept: &Output,
 ) -> Result<()> {
@@ -112,11 +121,15 @@ fn run_one(
     if let Some(folder) = folder {
         command.current_dir(folder);
     }
-    command.env_clear();
-    match hook.env() {
-        Some(variables) => command.envs(variables.iter().filter_map(|variable| variable.split_once('='))),
-        None => command.envs(environment.iter().map(|(name, value)| (name, value))),
-    };
+    match (hook.env(), environment) {
+        (Some(variables), _) => {
+            command.env_clear().envs(variables.iter().filter_map(|variable| variable.split_once('=')));
+        }
+        (None, Environment::Of(program)) => {
+            command.env_clear().envs(program.iter().map(|(name, value)| (name, value)));
+        }
+        (None, Environment::Inherited) => {}
+    }
     let copy =
         |kept: &Option<File>| kept.as_ref().unwrap_or(&output).try_clone().attempt(|| "prepare the hook's output");
     command.stdin(Stdio::from(input)).stdout(Stdio::from(copy(&kept.stdout)?)).stderr(Stdio::from(copy(&kept.stderr)?));

@@ -1,7 +1,7 @@
 //! The first process of a container, from its birth to execve(2): what runs in the child of `create` and `run`.
 
 use std::convert::Infallible;
-use std::ffi::CString;
+use std::ffi::CStr;
 use std::os::fd::{AsFd, AsRawFd, OwnedFd};
 use std::path::Path;
 
@@ -15,7 +15,7 @@ use crate::container::record::life::Status;
 use crate::container::record::state::Reported;
 use crate::container::spec::hooks::Point;
 use crate::container::spec::process::{self, Process};
-use crate::container::steps::hooks;
+use crate::container::steps::hooks::{self, Environment};
 use crate::error::{Attempt, Error, Kind as ErrorKind, Result};
 use crate::launch::link::{Link, Message, Stage};
 use crate::launch::{Born, program, terminal};
@@ -55,7 +55,7 @@ pub struct Init<'a> {
     /// Signals that the runtime's caller ignores, a bit for each from SIGHUP on; the container does not.
     pub ignored_signals: u32,
     /// The name of the session keyring to join.
-    pub keyring: Option<CString>,
+    pub keyring: Option<&'a CStr>,
     /// The parent has something to do before pivot_root(2): hooks to run, network devices to move.
     pub parent_is_due: bool,
     /// Where hooks write.
@@ -69,28 +69,7 @@ pub struct Init<'a> {
 /// # Errors
 /// What was attempted, on what, and why it failed; [`crate::launch::launch`] takes it to the parent.
 pub fn run(init: &Init<'_>, born: &mut Born) -> Result<Infallible> {
-    sys::signal::unblock_all();
-    sys::signal::heed(init.ignored_signals);
-    rustix::process::setsid().attempt(|| "start a new session")?;
-    if init.new.contains(Kind::User) {
-        born.link.wait()?;
-    }
-    if init.user_namespace {
-        become_root()?;
-    }
-    protect_from_container()?;
-    // Modes are what the configuration says; the program gets its own mask later.
-    program::set_umask(0);
-    let proc = if needs_proc(init) { Some(Proc::open()?) } else { None };
-    if let Some(name) = &init.keyring {
-        join_keyring(name, init.process, proc.as_ref())?;
-    }
-    born.enter(init.targets)?;
-    match init.ahead {
-        Some(ahead) => ahead.join()?,
-        None if init.new.contains(Kind::Net) => namespace::loopback_up()?,
-        None => {}
-    }
+    let proc = enter(init, born)?;
     let mut placed = Placed { done: false, own_cgroups: init.own_cgroups };
     let mut built = rootfs::build(init.rootfs, &mut || placed.wait(born))?;
     placed.wait(born)?;
@@ -98,25 +77,8 @@ pub fn run(init: &Init<'_>, born: &mut Born) -> Result<Infallible> {
         born.link.send(&Message::Reached(Stage::Mounted))?;
         born.link.wait()?;
     }
-    let mut state = init.state.clone();
-    let hooks_here = Point::CreateContainer.hooks(init.spec);
-    if !hooks_here.is_empty() {
-        state.pid = own_pid(proc.as_ref())?;
-        program::close_on_exec(init.preserve_fds);
-        // As runc, which is in the container's root by now.
-        let root = format!("/proc/self/fd/{}", built.root().as_raw_fd());
-        let root = Some(Path::new(&root));
-        hooks::run_in(root, hooks_here, Point::CreateContainer, &state, &[], None, init.hook_output)?;
-    }
-    if let (Some(process), Some(console)) = (init.process.filter(|process| process.terminal), init.console) {
-        let terminal = terminal::open(built.root(), process.size)?;
-        if init.rootfs.populate_dev {
-            built.place_console(terminal.inner.as_fd())?;
-        }
-        send_fd(console.as_fd(), terminal.name.as_bytes(), terminal.outer.as_fd())
-            .attempt(|| "send the terminal over the console socket")?;
-        process::use_terminal(terminal.inner.as_fd())?;
-    }
+    run_create_container_hooks(init, proc.as_ref(), &built)?;
+    open_terminal(init, &mut built)?;
     write_sysctls(init.spec, proc.as_ref())?;
     if let Some(process) = init.process {
         built.make_folder(process.cwd())?;
@@ -124,7 +86,7 @@ pub fn run(init: &Init<'_>, born: &mut Born) -> Result<Infallible> {
     built.protect()?;
     built.pivot()?;
     name_host(init.spec)?;
-    let ready = match init.process {
+    let mut ready = match init.process {
         Some(process) => {
             let has_own_dev = init.rootfs.populate_dev;
             Some(process.confine(proc.as_ref(), &mut born.link, has_own_dev, init.preserve_fds)?)
@@ -133,15 +95,11 @@ pub fn run(init: &Init<'_>, born: &mut Born) -> Result<Infallible> {
     };
     drop(proc);
     if let Some(gate) = init.gate {
-        // It may wait for long: nothing of the host stays open meanwhile.
-        let of_hooks = init.hook_output.fds().filter(|_| !Point::StartContainer.hooks(init.spec).is_empty());
-        let stay: Vec<_> = [gate.as_raw_fd(), born.link.as_fd().as_raw_fd()].into_iter().chain(of_hooks).collect();
-        sys::fd::close_kept(3 + init.preserve_fds as i32, &stay).attempt(|| "close what set-up has left open")?;
-        // The parent goes away as soon as it has heard; from here on the container outlives it.
-        rustix::process::set_parent_process_death_signal(None).attempt(|| "outlive the parent")?;
-        sys::signal::end_when_asked();
-        rustix::net::listen(gate, 16).attempt(|| "listen for the start")?;
-        born.link.send(&Message::Reached(Stage::Ready))?;
+        if let Some(ready) = ready.as_mut().filter(|ready| ready.has_listener()) {
+            // The agent that gets it may wait for it before it has the container started.
+            ready.settle(&mut born.link)?;
+        }
+        stand_at(gate, init, born)?;
     }
     wait_for_start(init, born)?;
     let Some(mut ready) = ready else {
@@ -156,11 +114,81 @@ pub fn run(init: &Init<'_>, born: &mut Born) -> Result<Infallible> {
         ready.settle(&mut born.link)?;
         // In here it goes by the pid that it has in here.
         let pid = rustix::process::getpid().as_raw_nonzero().get();
-        let state = Reported { status: Status::Created, pid, ..state };
+        let state = Reported { status: Status::Created, pid, ..init.state.clone() };
         let environment = init.process.map_or(Ok(Vec::new()), Process::environment)?;
-        hooks::run_in(None, hooks_here, Point::StartContainer, &state, &environment, None, init.hook_output)?;
+        let environment = Environment::Of(&environment);
+        hooks::run_in(None, hooks_here, Point::StartContainer, &state, environment, None, init.hook_output)?;
     }
     ready.execute(&mut born.link)
+}
+
+/// Becomes a process of the container's namespaces, of which nothing shows but itself: returns the host's procfs, where that is
+/// still needed.
+fn enter(init: &Init<'_>, born: &mut Born) -> Result<Option<Proc>> {
+    sys::signal::unblock_all();
+    sys::signal::heed(init.ignored_signals);
+    rustix::process::setsid().attempt(|| "start a new session")?;
+    if init.new.contains(Kind::User) {
+        born.link.wait()?;
+    }
+    if init.user_namespace {
+        become_root()?;
+    }
+    protect_from_container()?;
+    // Modes are what the configuration says; the program gets its own mask later.
+    program::set_umask(0);
+    let proc = if needs_proc(init) { Some(Proc::open()?) } else { None };
+    if let Some(name) = init.keyring {
+        join_keyring(name, init.process, proc.as_ref())?;
+    }
+    born.enter(init.targets)?;
+    match init.ahead {
+        Some(ahead) => ahead.join()?,
+        None if init.new.contains(Kind::Net) => namespace::loopback_up()?,
+        None => {}
+    }
+    Ok(proc)
+}
+
+/// Runs the createContainer hooks, which see the container's mounts and, as their working directory, its root.
+fn run_create_container_hooks(init: &Init<'_>, proc: Option<&Proc>, built: &rootfs::Built) -> Result<()> {
+    let hooks_here = Point::CreateContainer.hooks(init.spec);
+    if hooks_here.is_empty() {
+        return Ok(());
+    }
+    let state = Reported { pid: own_pid(proc)?, ..init.state.clone() };
+    program::close_on_exec(init.preserve_fds);
+    // As runc, which is in the container's root by now.
+    let root = format!("/proc/self/fd/{}", built.root().as_raw_fd());
+    let root = Some(Path::new(&root));
+    hooks::run_in(root, hooks_here, Point::CreateContainer, &state, Environment::Inherited, None, init.hook_output)
+}
+
+/// Opens the terminal of a process that is to have one, and hands its outer end over.
+fn open_terminal(init: &Init<'_>, built: &mut rootfs::Built) -> Result<()> {
+    let Some((process, console)) = init.process.filter(|process| process.terminal).zip(init.console) else {
+        return Ok(());
+    };
+    let terminal = terminal::open(built.root(), process.size)?;
+    if init.rootfs.populate_dev {
+        built.place_console(terminal.inner.as_fd())?;
+    }
+    send_fd(console.as_fd(), terminal.name.as_bytes(), terminal.outer.as_fd())
+        .attempt(|| "send the terminal over the console socket")?;
+    process::use_terminal(terminal.inner.as_fd())
+}
+
+/// Listens at the gate, and tells the parent so: from here on the container outlives it.
+fn stand_at(gate: &OwnedFd, init: &Init<'_>, born: &mut Born) -> Result<()> {
+    // It may wait for long: nothing of the host stays open meanwhile.
+    let of_hooks = init.hook_output.fds().filter(|_| !Point::StartContainer.hooks(init.spec).is_empty());
+    let stay: Vec<_> = [gate.as_raw_fd(), born.link.as_fd().as_raw_fd()].into_iter().chain(of_hooks).collect();
+    sys::fd::close_kept(3 + init.preserve_fds as i32, &stay).attempt(|| "close what set-up has left open")?;
+    // The parent goes away as soon as it has heard.
+    rustix::process::set_parent_process_death_signal(None).attempt(|| "outlive the parent")?;
+    sys::signal::end_when_asked();
+    rustix::net::listen(gate, 16).attempt(|| "listen for the start")?;
+    born.link.send(&Message::Reached(Stage::Ready))
 }
 
 /// Whether the host's procfs is needed: for sysctls, labels, or the pid that hooks are told.
@@ -215,7 +243,7 @@ pub(crate) fn protect_from_container() -> Result<()> {
 }
 
 /// Leaves the caller's session keyring, which the container has no business with.
-pub(crate) fn join_keyring(name: &CString, process: Option<&Process>, proc: Option<&Proc>) -> Result<()> {
+pub(crate) fn join_keyring(name: &CStr, process: Option<&Process>, proc: Option<&Proc>) -> Result<()> {
     let label = process.and_then(Process::selinux_label).zip(proc);
     if let Some((label, proc)) = label {
         lsm::selinux_for_keys(proc, label)?;

@@ -2,10 +2,14 @@
 
 pub mod cgroups;
 pub mod console;
+pub mod created;
 pub mod hooks;
+pub mod inherited;
 pub mod init;
+pub mod namespaces;
 pub mod network;
 pub mod notify;
+pub mod plan;
 pub mod processes;
 pub mod sd_notify;
 pub mod systemd;

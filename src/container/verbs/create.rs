@@ -1,38 +1,37 @@
 //! `create`, and the first half of `run`: from a bundle to a first process that waits to be started.
 //!
-//! What is made is made in an order that leaves `delete --force` enough to remove everything, wherever the runtime is
-//! killed: the folder, state.json with the place of the cgroup, the cgroup, the process, which dies with the runtime,
-//! state.json with its pid.
+//! load → plan → make → launch → settle. The order of the steps leaves `delete --force` enough to remove everything, wherever
+//! the runtime is killed; docs/architecture.md, "The life of a container", has it step by step.
 
-use std::ffi::CString;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::path::PathBuf;
 
-use rustix::process::Resource;
-
-use crate::container::record::folder::{Folder, Lock, replace_file};
+use crate::container::record::folder::{Folder, replace_file};
 use crate::container::record::gate;
 use crate::container::record::life::Status;
 use crate::container::record::process::Stat;
 use crate::container::record::runtime::Runtime;
-use crate::container::record::state::{self, Reported, State};
-use crate::container::spec::bundle::{Bundle, KEEP_GROUPS, annotation, namespaces};
+use crate::container::record::state::State;
+use crate::container::spec::bundle::Bundle;
 use crate::container::spec::hooks::Point;
-use crate::container::spec::idmaps;
+use crate::container::spec::idmaps::{self, Maps};
 use crate::container::spec::process::Process;
-use crate::container::spec::rootfs;
-use crate::container::steps::cgroups::Placement;
-use crate::container::steps::console::Console;
+use crate::container::spec::seccomp::send_filter;
+use crate::container::steps::created::{Begun, Created, new_state};
 use crate::container::steps::hooks;
+use crate::container::steps::inherited::Inherited;
 use crate::container::steps::init::{self, Init};
+use crate::container::steps::namespaces::Namespaces;
 use crate::container::steps::network;
 use crate::container::steps::notify;
+use crate::container::steps::plan::{Asked, Plan, must_be_within_reach};
 use crate::container::steps::sd_notify;
 use crate::container::steps::wait::Signals;
-use crate::error::{Attempt, Error, Kind as ErrorKind, Result};
+use crate::error::{Attempt, Result};
 use crate::launch::link::Stage;
-use crate::launch::{Child, launch, program, terminal};
-use crate::namespace::{self, Ahead, Kind, Kinds, Target};
+use crate::launch::{Child, launch, terminal};
+use crate::namespace::{self, Ahead, Kind};
+use crate::sys::fd::{receive_fd, send_fd};
 
 /// Options of `create`, `run` and `restore`.
 #[derive(Clone, Debug, Default)]
@@ -64,105 +63,6 @@ pub enum Start {
     Attached,
 }
 
-/// A container whose first process waits for leave to start.
-#[derive(Debug)]
-pub struct Created<'a> {
-    /// Its folder.
-    pub folder: Folder,
-    pub(crate) lock: Lock,
-    /// Its state.
-    pub state: State,
-    /// Its configuration.
-    pub bundle: Bundle,
-    /// Its first process.
-    pub child: Child,
-    /// The outer end of its terminal, when it is this runtime's to show.
-    pub terminal: Option<OwnedFd>,
-    pub(crate) placement: Placement,
-    pub(crate) ahead: Option<Ahead>,
-    pub(crate) signals: &'a Signals,
-    pub(crate) starts_at_once: bool,
-    pub(crate) done: bool,
-}
-
-impl Created<'_> {
-    /// It stays: dropping it no longer removes it.
-    pub fn keep(mut self) {
-        self.done = true;
-    }
-
-    /// It is about to be removed by the caller, as which it is held until it is dropped: its cgroup and configuration;
-    /// `None` when it was deleted by somebody else.
-    pub fn take_parts(&mut self) -> Option<(Option<crate::cgroup::Cgroup>, oci_spec::runtime::Spec)> {
-        self.done = true;
-        self.lock.hold_again().then(|| (self.placement.take_cgroup(), std::mem::take(&mut self.bundle.config.spec)))
-    }
-}
-
-impl Created<'_> {
-    /// `error` with what the cgroup knows of the end of the first process.
-    pub(crate) fn explain(&self, error: Error) -> Error {
-        explain(error, self.placement.cgroup())
-    }
-
-    /// Lets its program start, where it waits for that.
-    pub(crate) fn let_start(&mut self) -> Result<()> {
-        if self.starts_at_once {
-            return Ok(());
-        }
-        self.child.proceed().map_err(|error| self.explain(error))
-    }
-
-    /// Its program runs: what helped to make its namespaces is no longer needed.
-    pub(crate) fn let_helper_go(&mut self) {
-        self.ahead = None;
-    }
-
-    /// Why the kernel may have killed its program.
-    pub(crate) fn why_killed(&self) -> Option<String> {
-        self.placement.cgroup()?.explain_kill()
-    }
-}
-
-/// `error` with what `cgroup` knows of the end of its process, if that is what went wrong.
-pub(crate) fn explain(error: Error, cgroup: Option<&crate::cgroup::Cgroup>) -> Error {
-    match cgroup.filter(|_| error.kind() == ErrorKind::Died).and_then(crate::cgroup::Cgroup::explain_kill) {
-        Some(why) => Error::new(ErrorKind::Died, format!("{}: {why}", error.message())),
-        None => error,
-    }
-}
-
-/// Whatever goes wrong, nothing is left.
-impl Drop for Created<'_> {
-    fn drop(&mut self) {
-        if self.done {
-            return;
-        }
-        self.child.kill();
-        if !self.lock.hold_again() {
-            return;
-        }
-        self.placement.remove_quietly();
-        let _ = self.folder.remove();
-        let state = self.state.reported(Status::Stopped);
-        let hooks = Point::Poststop.hooks(&self.bundle.config.spec);
-        if let Err(error) = hooks::run(hooks, Point::Poststop, &state, &[], Some(self.signals)) {
-            log::warn!("{}", error.as_go_prints_it());
-        }
-    }
-}
-
-/// Removes the folder unless it is taken over.
-pub(crate) struct Unfinished<'a>(pub(crate) Option<&'a Folder>);
-
-impl Drop for Unfinished<'_> {
-    fn drop(&mut self) {
-        if let Some(folder) = self.0 {
-            let _ = folder.remove();
-        }
-    }
-}
-
 /// Creates the container `id`.
 ///
 /// # Errors
@@ -184,147 +84,61 @@ pub fn begin<'a>(
     start: Start,
     signals: &'a Signals,
 ) -> Result<Created<'a>> {
+    let inherited = Inherited::find(options.preserve_fds, true)?;
     let folder = Folder::of(&runtime.root, id)?;
     let mut bundle = Bundle::load(&options.bundle)?;
+    must_be_within_reach(runtime, &bundle)?;
+    let namespaces = Namespaces::open(&bundle.config.spec)?;
+    let mut processes = namespaces.plan(runtime.privileged());
+    let ahead = Ahead::start(&mut processes);
 
-    let kinds = bundle.kinds();
-    if !runtime.privileged() && !kinds.contains(Kind::User) {
-        return Err(Error::new(
-            ErrorKind::Invalid,
-            "rootless container requires user namespaces: linux.namespaces has none, and only who has CAP_SYS_ADMIN \
-             may do without",
-        ));
-    }
-    let mut targets = Vec::new();
-    let mut joins = Vec::new();
-    let mut in_own_cgroup_namespace = !kinds.contains(Kind::Cgroup);
-    for (kind, path) in namespaces(&bundle.config.spec) {
-        if let Some(path) = path {
-            let target = Target::open(path)?;
-            in_own_cgroup_namespace |= kind == Kind::Cgroup && is_own_cgroup_namespace(&target)?;
-            targets.push(target);
-            joins.push(Kinds::only(kind));
-        }
-    }
-    let new = kinds - joins.iter().fold(Kinds::NONE, |all, kinds| all | *kinds);
-    let mut plan = namespace::plan(new, &joins, runtime.privileged());
-    let ahead = Ahead::start(&mut plan);
-
-    let lock = folder.create()?;
-    let mut unfinished = Unfinished(Some(&folder));
-    sd_notify::prepare(&folder, &mut bundle.config.spec)?;
-    let spec = &bundle.config.spec;
-    let linux = spec.linux().as_ref();
-    plan.time_offsets = idmaps::time_offsets(spec)?;
-
-    let mut process = match spec.process() {
-        Some(process) => Some(Process::prepare(process, linux, bundle.config.has_profile())?),
-        None => None,
-    };
-    let maps = idmaps::plan(spec, new, runtime)?;
-    if let (Some(process), true) = (&mut process, maps.denies_setgroups()) {
-        process.keep_groups()?;
-    }
-    if let (Some(process), true) = (&mut process, annotation(spec, KEEP_GROUPS).is_some()) {
-        process.keep_original_groups();
-    }
-    if let (Some(process), false) = (&mut process, runtime.privileged()) {
-        process.send_listener();
-    }
-    let preserve_fds = pass_fds(process.as_mut(), options.preserve_fds)?;
-    let wants_terminal = process.as_ref().is_some_and(|process| process.terminal);
-    let console = Console::open(options.console_socket.as_deref(), wants_terminal, start == Start::Attached)?;
-
-    if let (Some(former), Some(process)) = (rootfs::make_room(spec)?, &mut process) {
-        process.default_limit(Resource::Nofile, former);
-    }
-
+    let begun = Begun::new(folder)?;
+    sd_notify::prepare(begun.folder(), &mut bundle.config.spec)?;
+    processes.time_offsets = idmaps::time_offsets(&bundle.config.spec)?;
     let wait = |fd: BorrowedFd<'_>, deadline| signals.until_readable(fd, Some(deadline));
-    let mut placement = Placement::plan(runtime, spec, id, &wait)?;
-    let root = rootfs::plan(
-        &bundle,
-        options.no_pivot,
-        &placement.view(kinds, new, in_own_cgroup_namespace),
-        kinds.contains(Kind::User) && runtime.privileged(),
-    )?;
-
-    let mut state = new_state(runtime, id, &bundle, root.path.clone(), &placement, new);
-    let gate = match start {
-        Start::AtGate => Some(gate::make(&folder)?),
-        Start::Detached | Start::Attached => None,
+    let asked = Asked {
+        id,
+        no_pivot: options.no_pivot,
+        no_new_keyring: options.no_new_keyring,
+        console_socket: options.console_socket.as_deref(),
+        attached: start == Start::Attached,
+        inherited,
     };
+    let mut plan = Plan::of(runtime, &bundle, &namespaces, &asked, &wait)?;
+    log::debug!("container {id}: {namespaces}; {plan}");
+
+    let gate = if start == Start::AtGate { Some(gate::make(begun.folder())?) } else { None };
     let own = Stat::own();
-    if placement.is_wanted() {
+    let mut state = new_state(runtime, id, &bundle, plan.root.path.clone(), &plan.placement, namespaces.new);
+    if plan.placement.is_wanted() {
         // Where the cgroup will be must be on record before any of it is there.
         state.creator = (own.pid, own.started);
-        folder.save(&state)?;
+        begun.folder().save(&state)?;
     }
-
-    let has_hooks = [Point::Prestart, Point::CreateRuntime].iter().any(|point| !point.hooks(spec).is_empty());
-    let parent_is_due = has_hooks || network::has_devices(spec);
-    let reported = state.reported(Status::Creating);
-    // Here, not in the child, for which the names may mean something else.
-    let hook_output = hooks::Output::open(&state.annotations)?;
-    let starts_at_once = start != Start::AtGate
-        && process.is_some()
-        && !wants_terminal
-        && options.pid_file.is_none()
-        && options.pidfd_socket.is_none()
-        && !sd_notify::is_expected();
-    let is_free = !kinds.contains(Kind::User) && !joins.iter().any(|joined| joined.contains(Kind::Mount));
-    let own_cgroups = placement.paths_to_join(is_free);
-    let init = Init {
-        spec,
-        rootfs: &root,
-        process: process.as_ref(),
-        targets: &targets,
+    let starts_at_once = starts_at_once(start, &plan, options);
+    let launching = Launching {
+        bundle: &bundle,
+        namespaces: &namespaces,
+        processes: &processes,
         ahead: ahead.as_ref(),
-        own_cgroups: own_cgroups.as_ref(),
-        new,
-        user_namespace: kinds.contains(Kind::User),
-        state: &reported,
-        console: console.as_ref().map(|console| &console.inner),
+        state: &state,
+        own: &own,
         gate: gate.as_ref(),
         starts_at_once,
-        ignored_signals: own.ignored,
-        keyring: keyring(id, options)?,
-        parent_is_due,
-        hook_output: &hook_output,
-        preserve_fds,
+        inherited,
     };
-    log::debug!("container {id}: new namespaces {new:?}, joined {:?}, cgroups {:?}", kinds - new, state.cgroup_paths);
-    let mut is_born_in_cgroup = plan.is_cloned_in_own_cgroup_namespace();
-    let launched_in = |cgroup: Option<BorrowedFd<'_>>| launch(&plan, &targets, cgroup, |born| init::run(&init, born));
-    let launched = placement.make().and_then(|()| {
-        let cgroup = if is_born_in_cgroup { placement.fd_for_clone()? } else { None };
-        is_born_in_cgroup = cgroup.is_some();
-        match launched_in(cgroup) {
-            Err(error) if cgroup.is_some() && placement.goes_without_unified(&error) => {
-                is_born_in_cgroup = false;
-                launched_in(None)
-            }
-            launched => launched,
-        }
-    });
-    let child = match launched {
-        Ok(child) => child,
-        Err(error) => {
-            placement.remove_quietly();
-            return Err(error);
-        }
-    };
+    let (child, is_born_in_cgroup) = launching.launch(&mut plan).inspect_err(|_| plan.placement.remove_quietly())?;
     crate::sys::sched::run_elsewhere(child.pid);
     drop(gate);
-    drop(targets);
-    let outer = console.and_then(|console| console.outer);
 
     // From here on whatever goes wrong takes all of it back.
-    unfinished.0 = None;
-    drop(unfinished);
+    let (folder, lock) = begun.finish();
+    let Plan { process, maps, console, placement, own_cgroups, parent_is_due, .. } = plan;
+    let stays = false;
     let mut created = Created {
         folder,
         lock,
-        state: state.clone(),
+        state,
         bundle,
         child,
         terminal: None,
@@ -332,117 +146,164 @@ pub fn begin<'a>(
         ahead,
         signals,
         starts_at_once,
-        done: false,
+        stays,
     };
-    let pid = created.child.pid;
-    let set_up: Result<()> = (|| {
-        if new.contains(Kind::User) {
-            maps.write(pid)?;
-            created.child.proceed()?;
-        }
-        state.has_process(pid)?;
-        created.folder.save(&state)?;
-        created.folder.save_config(&created.bundle.config.text)?;
-        created.lock.release();
-        created.placement.limit_and_join(pid, is_born_in_cgroup, own_cgroups.is_some(), &wait)?;
-        let cgroup_paths = created.placement.paths();
-        if cgroup_paths != state.cgroup_paths {
-            // Hierarchies that may be done without, and are; or the cgroup of a unit that was not started before.
-            state.cgroup_paths = cgroup_paths;
-            created.folder.save(&state)?;
-        }
-        if let Some(process) = &process {
-            process.limit(pid)?;
-        }
-        log::debug!("container {id}: its first process is {}", state.init_process_pid);
-        created.child.proceed()?;
-        if parent_is_due {
-            let spec = &created.bundle.config.spec;
-            notify::wait_for(&mut created.child, Stage::Mounted, spec, &state, signals)?;
-            network::move_devices(spec, pid)?;
-            let reported = state.reported(Status::Creating);
-            for point in [Point::Prestart, Point::CreateRuntime] {
-                hooks::run(point.hooks(spec), point, &reported, &[], Some(signals))?;
+    let rest = Rest {
+        process: process.as_ref(),
+        maps: namespaces.new.contains(Kind::User).then_some(&maps),
+        terminal: console.and_then(|console| console.outer),
+        is_born_in_cgroup,
+        moves_itself: own_cgroups.is_some(),
+        parent_is_due,
+        waits_at_gate: start == Start::AtGate,
+    };
+    match rest.settle(&mut created, options) {
+        Ok(()) => Ok(created),
+        Err(error) => Err(created.cause_of(error)),
+    }
+}
+
+/// Whether the first process may start its program without another word of this one, which has nothing left to do before.
+fn starts_at_once(start: Start, plan: &Plan, options: &Options) -> bool {
+    start != Start::AtGate
+        && plan.process.as_ref().is_some_and(|process| !process.terminal)
+        && options.pid_file.is_none()
+        && options.pidfd_socket.is_none()
+        && !sd_notify::is_expected()
+}
+
+/// What the first process is launched with, beside the plan.
+struct Launching<'a> {
+    bundle: &'a Bundle,
+    namespaces: &'a Namespaces,
+    processes: &'a namespace::Plan,
+    ahead: Option<&'a Ahead>,
+    state: &'a State,
+    own: &'a Stat,
+    gate: Option<&'a OwnedFd>,
+    starts_at_once: bool,
+    inherited: Inherited,
+}
+
+impl Launching<'_> {
+    /// Makes the cgroup and launches the first process; says whether that was born in its cgroup.
+    fn launch(&self, plan: &mut Plan) -> Result<(Child, bool)> {
+        // Here, not in the child, for which the names may mean something else.
+        let hook_output = hooks::Output::open(&self.state.annotations)?;
+        let reported = self.state.reported(Status::Creating);
+        plan.placement.make()?;
+        let plan = &*plan;
+        let init = Init {
+            spec: &self.bundle.config.spec,
+            rootfs: &plan.root,
+            process: plan.process.as_ref(),
+            targets: &self.namespaces.targets,
+            ahead: self.ahead,
+            own_cgroups: plan.own_cgroups.as_ref(),
+            new: self.namespaces.new,
+            user_namespace: self.namespaces.kinds.contains(Kind::User),
+            state: &reported,
+            console: plan.console.as_ref().map(|console| &console.inner),
+            gate: self.gate,
+            starts_at_once: self.starts_at_once,
+            ignored_signals: self.own.ignored,
+            keyring: plan.keyring.as_deref(),
+            parent_is_due: plan.parent_is_due,
+            hook_output: &hook_output,
+            preserve_fds: self.inherited.count(),
+        };
+        let launched_in = |cgroup: Option<BorrowedFd<'_>>| {
+            launch(self.processes, &self.namespaces.targets, cgroup, |born| init::run(&init, born))
+        };
+        let birthplace = plan.birthplace(self.processes.is_cloned_in_own_cgroup_namespace())?;
+        match launched_in(birthplace) {
+            Err(error) if birthplace.is_some() && plan.placement.goes_without_unified(&error) => {
+                Ok((launched_in(None)?, false))
             }
+            launched => Ok((launched?, birthplace.is_some())),
+        }
+    }
+}
+
+/// What is left to do with a first process that was launched.
+struct Rest<'a> {
+    process: Option<&'a Process>,
+    /// The maps of its user namespace, if that is new.
+    maps: Option<&'a Maps>,
+    /// Where the outer end of its terminal comes out.
+    terminal: Option<OwnedFd>,
+    is_born_in_cgroup: bool,
+    /// It moves itself to the cgroups of v1.
+    moves_itself: bool,
+    parent_is_due: bool,
+    waits_at_gate: bool,
+}
+
+impl Rest<'_> {
+    /// The parent's side of src/launch/link.rs, to the moment in which only leave to start is missing.
+    fn settle(&self, created: &mut Created<'_>, options: &Options) -> Result<()> {
+        if let Some(maps) = self.maps {
+            maps.write(created.child.pid)?;
             created.child.proceed()?;
+        }
+        put_on_record(created)?;
+        self.limit(created)?;
+        created.child.proceed()?;
+        if self.parent_is_due {
+            do_the_hosts_part(created)?;
         }
         // Looked at now that the child is busy.
-        let profile = created.bundle.config.seccomp_profile()?;
-        let spec = &created.bundle.config.spec;
-        if let (Some(_), Some(profile)) = (&process, profile) {
-            crate::container::spec::seccomp::send_filter(&profile, &created.child.link)?;
+        if let (Some(profile), Some(_)) = (created.bundle.config.seccomp_profile()?, self.process) {
+            send_filter(&profile, &created.child.link)?;
         }
-        if let Some(outer) = &outer {
-            signals.until_readable(outer.as_fd(), None)?;
+        if let Some(outer) = &self.terminal {
+            created.signals.until_readable(outer.as_fd(), None)?;
             created.terminal = Some(receive_terminal(outer, &mut created.child)?);
         }
-        if start == Start::AtGate {
-            notify::wait_for(&mut created.child, Stage::Ready, spec, &state, signals)?;
+        if self.waits_at_gate {
+            let Created { child, bundle, state, signals, .. } = created;
+            notify::wait_for(child, Stage::Ready, &bundle.config.spec, state, signals)?;
         }
-        if let Some(socket) = &options.pidfd_socket {
-            let socket = terminal::connect(socket)?;
-            crate::sys::fd::send_fd(socket.as_fd(), b"pidfd", created.child.pidfd.as_fd())
-                .attempt(|| "send the pidfd of the container's first process")?;
+        tell_of_process(&created.child, options)
+    }
+
+    /// Sets the limits, and puts the first process into its cgroup, where it was not born there and does not move itself.
+    fn limit(&self, created: &mut Created<'_>) -> Result<()> {
+        let wait = |fd: BorrowedFd<'_>, deadline| created.signals.until_readable(fd, Some(deadline));
+        created.placement.limit_and_join(created.child.pid, self.is_born_in_cgroup, self.moves_itself, &wait)?;
+        let cgroup_paths = created.placement.paths();
+        if cgroup_paths != created.state.cgroup_paths {
+            // Hierarchies that may be done without, and are; or the cgroup of a unit that was not started before.
+            created.state.cgroup_paths = cgroup_paths;
+            created.folder.save(&created.state)?;
         }
-        if let Some(file) = &options.pid_file {
-            replace_file(file, state.init_process_pid.to_string().as_bytes(), 0o644)?;
-        }
-        Ok(())
-    })();
-    created.state = state;
-    match set_up {
-        Ok(()) => Ok(created),
-        // When the child failed, what the parent stumbled over is only the consequence.
-        Err(error) if error.kind() == ErrorKind::Interrupted => Err(error),
-        Err(error) => {
-            let error = created.child.link.failure().unwrap_or(error);
-            Err(created.explain(error))
-        }
+        self.process.map_or(Ok(()), |process| process.limit(created.child.pid))
     }
 }
 
-/// The state of a container that is being made of `bundle`, as far as it is known before it has a process.
-pub(crate) fn new_state(
-    runtime: &Runtime,
-    id: &str,
-    bundle: &Bundle,
-    rootfs: PathBuf,
-    placement: &Placement,
-    new: Kinds,
-) -> State {
-    let spec = &bundle.config.spec;
-    State {
-        id: id.to_owned(),
-        init_process_pid: 0,
-        init_process_start: 0,
-        created: state::now(),
-        config: state::Config { rootfs, labels: labels(bundle) },
-        cgroup_paths: placement.paths(),
-        systemd_unit: placement.unit().cloned(),
-        namespace_paths: Default::default(),
-        oci_version: spec.version().clone(),
-        bundle: bundle.path.clone(),
-        annotations: spec.annotations().iter().flatten().map(|(key, value)| (key.clone(), value.clone())).collect(),
-        owner: rustix::process::getuid().as_raw(),
-        rootless: runtime.rootless(),
-        own_pids: new.contains(Kind::Pid),
-        external_descriptors: state::pipes_of_streams(),
-        restored: false,
-        time_namespace: false,
-        creator: Default::default(),
-    }
+/// Says in state.json which process is the first, and lets others delete the container.
+fn put_on_record(created: &mut Created<'_>) -> Result<()> {
+    created.state.has_process(created.child.pid)?;
+    created.folder.save(&created.state)?;
+    created.folder.save_config(&created.bundle.config.text)?;
+    created.lock.release();
+    log::debug!("container {}: its first process is {}", created.state.id, created.state.init_process_pid);
+    Ok(())
 }
 
-/// Whether a cgroup namespace that is to be joined is the runtime's own.
-pub(crate) fn is_own_cgroup_namespace(target: &Target) -> Result<bool> {
-    let identity = |stat: rustix::fs::Stat| (stat.st_dev, stat.st_ino);
-    let own = rustix::fs::stat("/proc/self/ns/cgroup").attempt(|| "look at /proc/self/ns/cgroup")?;
-    let joined = rustix::fs::fstat(target).attempt(|| format!("look at {}", target.name()))?;
-    Ok(identity(own) == identity(joined))
+/// Moves network devices and runs the host's hooks, when everything is mounted.
+fn do_the_hosts_part(created: &mut Created<'_>) -> Result<()> {
+    let Created { child, bundle, state, signals, .. } = &mut *created;
+    notify::wait_for(child, Stage::Mounted, &bundle.config.spec, state, signals)?;
+    network::move_devices(&bundle.config.spec, child.pid)?;
+    for point in [Point::Prestart, Point::CreateRuntime] {
+        created.run_hooks(point, Status::Creating)?;
+    }
+    created.child.proceed()
 }
 
 fn receive_terminal(outer: &OwnedFd, child: &mut Child) -> Result<OwnedFd> {
-    match crate::sys::fd::receive_fd(outer.as_fd()).attempt(|| "receive the terminal")? {
+    match receive_fd(outer.as_fd()).attempt(|| "receive the terminal")? {
         Some(terminal) => {
             // Before the program starts, which may ask at once.
             terminal::fit(terminal.as_fd());
@@ -453,44 +314,15 @@ fn receive_terminal(outer: &OwnedFd, child: &mut Child) -> Result<OwnedFd> {
     }
 }
 
-/// How many descriptors from 3 on the program inherits: those of socket activation, which are the first `process`'s, and
-/// those that the caller asks for.
-pub(crate) fn pass_fds(process: Option<&mut Process>, preserve_fds: u32) -> Result<u32> {
-    use crate::sys::fd::is_inherited;
-    // sd_listen_fds(3). Variables may be a left-over: of a service whose own children do not get its sockets.
-    let number = |name: &str| std::env::var(name).ok().and_then(|text| text.parse::<u32>().ok());
-    let listen = match process {
-        Some(_) if number("LISTEN_PID").is_some_and(|pid| pid == std::process::id()) => number("LISTEN_FDS"),
-        _ => None,
-    };
-    let listen = listen.filter(|listen| (3..).take(*listen as usize).all(is_inherited)).unwrap_or(0);
-    if let (Some(process), true) = (process, listen > 0) {
-        process.add_variable(format!("LISTEN_FDS={listen}"))?;
-        process.add_variable("LISTEN_PID=1".to_owned())?;
-        if let Ok(names) = std::env::var("LISTEN_FDNAMES") {
-            process.add_variable(format!("LISTEN_FDNAMES={names}"))?;
-        }
+/// Tells the caller which process is the first, as far as it has asked.
+fn tell_of_process(child: &Child, options: &Options) -> Result<()> {
+    if let Some(socket) = &options.pidfd_socket {
+        let socket = terminal::connect(socket)?;
+        send_fd(socket.as_fd(), b"pidfd", child.pidfd.as_fd())
+            .attempt(|| "send the pidfd of the container's first process")?;
     }
-    let mut preserved = (3 + listen as i32..).take(preserve_fds as usize);
-    if let Some(number) = preserved.find(|number| !is_inherited(*number)) {
-        return Err(Error::invalid(format!(
-            "preserved file descriptor {number} (of {preserve_fds}) is not open: --preserve-fds counts from 3 on"
-        )));
+    if let Some(file) = &options.pid_file {
+        replace_file(file, child.pid.as_raw_nonzero().to_string().as_bytes(), 0o644)?;
     }
-    Ok(listen + preserve_fds)
-}
-
-fn keyring(id: &str, options: &Options) -> Result<Option<CString>> {
-    if options.no_new_keyring { Ok(None) } else { program::c_string(format!("_ses.{id}"), "keyring name").map(Some) }
-}
-
-fn labels(bundle: &Bundle) -> Vec<String> {
-    let annotations = bundle.config.spec.annotations().iter().flatten().map(|(key, value)| format!("{key}={value}"));
-    annotations.chain(std::iter::once(format!("bundle={}", bundle.path.display()))).collect()
-}
-
-/// Hooks and the state they are told, for verbs beyond this file.
-pub(crate) fn run_hooks(created: &Created<'_>, point: Point, status: Status) -> Result<()> {
-    let reported: Reported = created.state.reported(status);
-    hooks::run(point.hooks(&created.bundle.config.spec), point, &reported, &[], Some(created.signals))
+    Ok(())
 }

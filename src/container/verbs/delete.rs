@@ -209,7 +209,7 @@ pub fn destroy(
         let state = container.state.reported(Status::Stopped);
         for hook in Point::Poststop.hooks(spec) {
             // Each has its chance; the container is gone already.
-            if let Err(error) = hooks::run(std::slice::from_ref(hook), Point::Poststop, &state, &[], signals) {
+            if let Err(error) = hooks::run(std::slice::from_ref(hook), Point::Poststop, &state, signals) {
                 log::warn!("{}", error.as_go_prints_it());
             }
         }

@@ -1,7 +1,8 @@
 //! `exec`: another process in a running container.
 
 use std::convert::Infallible;
-use std::os::fd::AsFd;
+use std::ffi::CString;
+use std::os::fd::{AsFd, OwnedFd};
 use std::path::PathBuf;
 
 use oci_spec::runtime::{Process as SpecProcess, Spec};
@@ -17,17 +18,18 @@ use crate::container::record::runtime::Runtime;
 use crate::container::spec::bundle::{KEEP_GROUPS, annotation, namespaces};
 use crate::container::spec::config::Config;
 use crate::container::spec::process::{self, Process};
+use crate::container::spec::seccomp::send_filter;
 use crate::container::steps::cgroups::is_refusal_of_unified;
 use crate::container::steps::console::Console;
+use crate::container::steps::inherited::Inherited;
 use crate::container::steps::init;
 use crate::container::steps::notify;
 use crate::container::steps::wait::Signals;
-use crate::container::verbs::create::pass_fds;
 use crate::error::{Attempt, Error, Result};
 use crate::launch::{Born, Child, is_refusal_of_clone3, launch, program, terminal};
 use crate::lsm::Proc;
 use crate::namespace::{self, Kind, Kinds, Target};
-use crate::sys::fd::send_fd;
+use crate::sys::fd::{receive_fd, send_fd};
 
 /// Options of `exec`.
 #[derive(Clone, Debug, Default)]
@@ -59,22 +61,43 @@ pub fn exec(
     options: &Options,
     choose: impl FnOnce(&Spec) -> Result<SpecProcess>,
 ) -> Result<u8> {
+    let inherited = Inherited::find(options.preserve_fds, false)?;
     let container = Container::load(runtime, id)?;
     let verb = if options.ignore_paused { Verb::ExecIgnoringPause } else { Verb::Exec };
-    let init_pidfd = container.admit(verb)?.into_init()?;
+    let init = container.admit(verb)?.into_init()?;
     let mut config = Config::kept_in(&container.folder)?;
-    let spec = &config.spec;
-    let specified = choose(spec)?;
-    let mut process = Process::prepare(&specified, spec.linux().as_ref(), config.has_profile())?;
-    let preserve_fds = pass_fds(None, options.preserve_fds)?;
-
-    let init_pid = container.state.init_process_pid;
-    let mut kinds = kinds_to_join(spec, init_pid)?;
+    let mut kinds = kinds_to_join(&config.spec, container.state.init_process_pid)?;
     if container.state.time_namespace {
         kinds = kinds | Kind::Time;
     }
-    let has_userns = kinds.contains(Kind::User);
-    if has_userns && setgroups_denied(init_pid) {
+    let process = prepare(runtime, &container, &config, kinds, choose)?;
+    let signals = if options.detach { None } else { Some(Signals::hold()?) };
+    let mut plan = Plan::of(runtime, &container, options, kinds, process, init)?;
+    let (mut child, is_born) = plan.launch(&container, options, inherited)?;
+    log::debug!("container {id}: process {} joins {:?}: {}", child.pid.as_raw_pid(), plan.kinds, plan.process);
+    let mut rest = Rest { container: &container, config: &mut config, options, signals: signals.as_ref() };
+    let terminal = rest.settle(&mut plan, &mut child, is_born).map_err(|error| {
+        let error = child.link.failure().unwrap_or(error);
+        child.kill();
+        error
+    })?;
+    let status = signals.as_ref().map_or(Ok(0), |signals| signals.wait(child.pid, &child.pidfd, terminal, None));
+    // This process ends now, and the kernel closes what it has open.
+    std::mem::forget((child, plan, signals));
+    status
+}
+
+/// The process that `choose` makes of the container's configuration.
+fn prepare(
+    runtime: &Runtime,
+    container: &Container,
+    config: &Config,
+    kinds: Kinds,
+    choose: impl FnOnce(&Spec) -> Result<SpecProcess>,
+) -> Result<Process> {
+    let spec = &config.spec;
+    let mut process = Process::prepare(&choose(spec)?, spec.linux().as_ref(), config.has_profile())?;
+    if kinds.contains(Kind::User) && setgroups_denied(container.state.init_process_pid) {
         process.keep_groups()?;
     }
     if annotation(spec, KEEP_GROUPS).is_some() {
@@ -83,24 +106,68 @@ pub fn exec(
     if !runtime.privileged() {
         process.send_listener();
     }
-    let targets = [Target::from_fd(init_pidfd, format!("container {id}"))];
-    let plan = namespace::plan(Kinds::NONE, &[kinds], runtime.privileged());
+    Ok(process)
+}
 
-    let signals = if options.detach { None } else { Some(Signals::hold()?) };
-    let console = Console::open(options.console_socket.as_deref(), process.terminal, !options.detach)?;
-    let keyring = program::c_string(format!("_ses.{id}"), "keyring name")?;
-    let proc = if process.is_labelled() { Some(Proc::open()?) } else { None };
-    let mut cgroup = own_cgroup(&container, options)?;
-    let entrances = match &mut cgroup {
-        // Affinities come before and after the cgroup, and are the parent's to set.
-        Some(cgroup) if !cgroup.is_unified() && !process.has_affinity() => {
-            Some(entrances(&container, options, cgroup)?)
-        }
-        _ => None,
-    };
-    let ignored_signals = Stat::own().ignored;
-    let body = |born: &mut Born| -> Result<Infallible> {
-        if let Some(entrances) = &entrances {
+/// What is looked up and opened before there is a child.
+#[derive(Debug)]
+struct Plan {
+    process: Process,
+    /// The container's own namespaces.
+    kinds: Kinds,
+    targets: [Target; 1],
+    processes: namespace::Plan,
+    console: Option<Console>,
+    keyring: CString,
+    proc: Option<Proc>,
+    cgroup: Option<Cgroup>,
+    /// The files by which the child joins the hierarchies of v1.
+    entrances: Option<Entrances>,
+}
+
+impl Plan {
+    fn of(
+        runtime: &Runtime,
+        container: &Container,
+        options: &Options,
+        kinds: Kinds,
+        process: Process,
+        init: OwnedFd,
+    ) -> Result<Plan> {
+        let id = &container.state.id;
+        let console = Console::open(options.console_socket.as_deref(), process.terminal, !options.detach)?;
+        let proc = if process.is_labelled() { Some(Proc::open()?) } else { None };
+        let mut cgroup = own_cgroup(container, options)?;
+        let entrances = match &mut cgroup {
+            // Affinities come before and after the cgroup, and are the parent's to set.
+            Some(cgroup) if !cgroup.is_unified() && !process.has_affinity() => {
+                Some(entrances(container, options, cgroup)?)
+            }
+            _ => None,
+        };
+        Ok(Plan {
+            process,
+            kinds,
+            targets: [Target::from_fd(init, format!("container {id}"))],
+            processes: namespace::plan(Kinds::NONE, &[kinds], runtime.privileged()),
+            console,
+            keyring: program::c_string(format!("_ses.{id}"), "keyring name")?,
+            proc,
+            cgroup,
+            entrances,
+        })
+    }
+
+    /// Launches the child; says whether it was born in the container's cgroup. Of the console and the entrances the child has
+    /// its own from here on.
+    fn launch(&mut self, container: &Container, options: &Options, inherited: Inherited) -> Result<(Child, bool)> {
+        let ignored = Stat::own().ignored;
+        start(container, options, self, |born| self.run(born, ignored, inherited.count()))
+    }
+
+    /// The child's part.
+    fn run(&self, born: &mut Born, ignored_signals: u32, inherited: u32) -> Result<Infallible> {
+        if let Some(entrances) = &self.entrances {
             entrances.enter()?;
         }
         crate::sys::signal::unblock_all();
@@ -108,82 +175,82 @@ pub fn exec(
         rustix::process::setsid().attempt(|| "start a new session")?;
         init::protect_from_container()?;
         // runc has no keyring of its own for every exec: it shares the container's by name.
-        init::join_keyring(&keyring, Some(&process), proc.as_ref())?;
-        born.enter(&targets)?;
-        if has_userns {
+        init::join_keyring(&self.keyring, Some(&self.process), self.proc.as_ref())?;
+        born.enter(&self.targets)?;
+        if self.kinds.contains(Kind::User) {
             init::become_root()?;
         }
-        if let Some(console) = &console {
-            let terminal = terminal::open(init::own_root()?.as_fd(), process.size)?;
+        if let Some(console) = &self.console {
+            let terminal = terminal::open(init::own_root()?.as_fd(), self.process.size)?;
             send_fd(console.inner.as_fd(), terminal.name.as_bytes(), terminal.outer.as_fd())
                 .attempt(|| "send the terminal over the console socket")?;
             process::use_terminal(terminal.inner.as_fd())?;
         }
         born.link.wait()?;
-        if !process.ends_with_affinity() {
+        if !self.process.ends_with_affinity() {
             crate::sys::sched::lift_affinity();
         }
-        let ready = process.confine(proc.as_ref(), &mut born.link, false, preserve_fds)?;
+        let ready = self.process.confine(self.proc.as_ref(), &mut born.link, false, inherited)?;
         ready.execute(&mut born.link)
-    };
-    let (mut child, is_born) = start(&container, options, &plan, &targets, cgroup.as_ref(), body)?;
-    let joins_itself = entrances.is_some();
-    entrances.into_iter().for_each(Entrances::close);
-    let outer = console.and_then(|console| console.outer);
-    let mut shown = None;
-    let pid = child.pid;
-    log::debug!("container {id}: process {} joins {kinds:?}", pid.as_raw_nonzero());
-    let started = (|| {
-        process.set_initial_affinity(pid)?;
-        if let Some(cgroup) = &mut cgroup {
-            match cgroup.join_rest(pid, is_born, joins_itself) {
-                Err(error) if takes_none(&error) && options.cgroup.is_empty() => {
-                    now(&container, cgroup)?.ok_or(error)?.join(Some(pid))?;
-                }
-                Err(error) if error.is_denied() && options.cgroup.is_empty() => {
-                    container.state.systemd_unit.as_ref().ok_or(error)?.attach(pid)?;
-                }
-                joined => joined?,
-            }
+    }
+}
+
+/// What is left to do with a child that was launched.
+struct Rest<'a> {
+    container: &'a Container,
+    config: &'a mut Config,
+    options: &'a Options,
+    signals: Option<&'a Signals>,
+}
+
+impl Rest<'_> {
+    /// Puts the child into the container's cgroup and waits until its program is executed; returns the outer end of its
+    /// terminal, when it is this runtime's to show.
+    fn settle(&mut self, plan: &mut Plan, child: &mut Child, is_born: bool) -> Result<Option<OwnedFd>> {
+        let joins_itself = plan.entrances.is_some();
+        plan.entrances.take().into_iter().for_each(Entrances::close);
+        let outer = plan.console.take().and_then(|console| console.outer);
+        plan.process.set_initial_affinity(child.pid)?;
+        if let Some(cgroup) = &mut plan.cgroup {
+            self.join(cgroup, child.pid, is_born, joins_itself)?;
         }
-        process.set_final_affinity(pid)?;
-        process.limit(pid)?;
+        plan.process.set_final_affinity(child.pid)?;
+        plan.process.limit(child.pid)?;
+        let mut terminal = None;
         if let Some(outer) = &outer {
-            shown = crate::sys::fd::receive_fd(outer.as_fd()).attempt(|| "receive the terminal")?;
+            terminal = receive_fd(outer.as_fd()).attempt(|| "receive the terminal")?;
             // Before the program starts, which may ask at once.
-            shown.iter().for_each(|shown| terminal::fit(shown.as_fd()));
+            terminal.iter().for_each(|terminal| terminal::fit(terminal.as_fd()));
         }
         child.proceed()?;
         // Looked at now that the child is busy.
-        if let Some(profile) = config.seccomp_profile()? {
-            crate::container::spec::seccomp::send_filter(&profile, &child.link)?;
+        if let Some(profile) = self.config.seccomp_profile()? {
+            send_filter(&profile, &child.link)?;
         }
-        notify::wait_for_exec(
-            &mut child.link,
-            child.pidfd.as_fd(),
-            pid.as_raw_nonzero().get(),
-            &config.spec,
-            &container.state,
-            signals.as_ref(),
-        )?;
-        if let Some(socket) = &options.pidfd_socket {
+        let (pid, state) = (child.pid.as_raw_pid(), &self.container.state);
+        notify::wait_for_exec(&mut child.link, child.pidfd.as_fd(), pid, &self.config.spec, state, self.signals)?;
+        if let Some(socket) = &self.options.pidfd_socket {
             let socket = terminal::connect(socket)?;
             send_fd(socket.as_fd(), b"pidfd", child.pidfd.as_fd()).attempt(|| "send the pidfd of the process")?;
         }
-        if let Some(file) = &options.pid_file {
-            replace_file(file, pid.as_raw_nonzero().to_string().as_bytes(), 0o644)?;
+        if let Some(file) = &self.options.pid_file {
+            replace_file(file, pid.to_string().as_bytes(), 0o644)?;
         }
-        Ok(())
-    })();
-    if let Err(error) = started {
-        let error = child.link.failure().unwrap_or(error);
-        child.kill();
-        return Err(error);
+        Ok(terminal)
     }
-    let status = signals.as_ref().map_or(Ok(0), |signals| signals.wait(pid, &child.pidfd, shown, None));
-    // This process ends now, and the kernel closes what it has open.
-    std::mem::forget((child, targets, cgroup, signals));
-    status
+
+    fn join(&self, cgroup: &mut Cgroup, pid: Pid, is_born: bool, joins_itself: bool) -> Result<()> {
+        let is_default = self.options.cgroup.is_empty();
+        match cgroup.join_rest(pid, is_born, joins_itself) {
+            Err(error) if takes_none(&error) && is_default => {
+                now(self.container, cgroup)?.ok_or(error)?.join(Some(pid))
+            }
+            Err(error) if error.is_denied() && is_default => {
+                self.container.state.systemd_unit.as_ref().ok_or(error)?.attach(pid)
+            }
+            joined => joined,
+        }
+    }
 }
 
 /// The kinds that the container has to itself: those that its configuration lists, but for a user namespace that is the
@@ -234,39 +301,34 @@ fn own_cgroup(container: &Container, options: &Options) -> Result<Option<Cgroup>
     }))
 }
 
-/// Launches the child in `cgroup` where it can be born there, in the unified hierarchy; says whether it was.
+/// Launches the child where it can be born in its cgroup, in the unified hierarchy; says whether it was.
 fn start(
     container: &Container,
     options: &Options,
-    plan: &namespace::Plan,
-    targets: &[Target],
-    cgroup: Option<&Cgroup>,
+    plan: &Plan,
     body: impl Fn(&mut Born) -> Result<Infallible>,
 ) -> Result<(Child, bool)> {
-    let fd = match cgroup {
-        Some(cgroup) if plan.is_cloned_in_own_cgroup_namespace() => match cgroup.fd_for_clone() {
-            Err(error) if takes_none(&error) && options.cgroup.is_empty() => {
-                let now = now(container, cgroup)?.ok_or(error)?;
-                return Ok((launch(plan, targets, now.fd_for_clone()?, body)?, true));
-            }
-            opened => opened?,
-        },
-        _ => None,
+    let launch_in = |cgroup| launch(&plan.processes, &plan.targets, cgroup, &body);
+    let is_default = options.cgroup.is_empty();
+    let Some(cgroup) = plan.cgroup.as_ref().filter(|_| plan.processes.is_cloned_in_own_cgroup_namespace()) else {
+        return Ok((launch_in(None)?, false));
     };
-    let (Some(cgroup), Some(fd)) = (cgroup, fd) else { return Ok((launch(plan, targets, None, body)?, false)) };
-    match launch(plan, targets, Some(fd), &body) {
+    let launched = match cgroup.fd_for_clone() {
+        Ok(None) => return Ok((launch_in(None)?, false)),
+        Ok(Some(fd)) => launch_in(Some(fd)),
+        Err(error) => Err(error),
+    };
+    match launched {
         // Under a filter, or of a hybrid machine, where it can be moved there.
         Err(error) if is_refusal_of_clone3(&error) || (!cgroup.is_unified() && is_refusal_of_unified(&error)) => {
-            Ok((launch(plan, targets, None, &body)?, false))
+            Ok((launch_in(None)?, false))
         }
-        Err(error) if takes_none(&error) && options.cgroup.is_empty() => {
+        Err(error) if takes_none(&error) && is_default => {
             let now = now(container, cgroup)?.ok_or(error)?;
-            Ok((launch(plan, targets, now.fd_for_clone()?, &body)?, true))
+            Ok((launch_in(now.fd_for_clone()?)?, true))
         }
         // A user may move processes within what is theirs; systemd can bring one there.
-        Err(error) if container.state.systemd_unit.is_some() && error.is_denied() => {
-            Ok((launch(plan, targets, None, &body)?, false))
-        }
+        Err(error) if container.state.systemd_unit.is_some() && error.is_denied() => Ok((launch_in(None)?, false)),
         launched => Ok((launched?, true)),
     }
 }

@@ -23,11 +23,13 @@ use crate::container::spec::hooks::Point;
 use crate::container::spec::rootfs;
 use crate::container::steps::cgroups::Placement;
 use crate::container::steps::console::Console;
+use crate::container::steps::created::{Begun, Created, new_state};
 use crate::container::steps::hooks;
+use crate::container::steps::namespaces::is_own_cgroup_namespace;
 use crate::container::steps::network;
 use crate::container::steps::wait::Signals;
 use crate::container::verbs::checkpoint::{CONFIG, DESCRIPTORS, NOTHING, mounts_of_host};
-use crate::container::verbs::create::{Created, Options, Unfinished, is_own_cgroup_namespace, new_state};
+use crate::container::verbs::create::Options;
 use crate::container::verbs::run::{RunOptions, attend};
 use crate::error::{Attempt, Error, Kind as ErrorKind, Result};
 use crate::launch::{Child, launch, link};
@@ -75,8 +77,7 @@ pub fn restore(
     let kinds = bundle.kinds();
     let new = kinds - outside.kinds;
 
-    let lock = folder.create()?;
-    let mut unfinished = Unfinished(Some(&folder));
+    let begun = Begun::new(folder)?;
     let wants_terminal = bundle.config.spec.process().as_ref().is_some_and(|process| process.terminal() == Some(true));
     let console = Console::open(options.console_socket.as_deref(), wants_terminal, !how.detach)?;
     let wait = |fd: BorrowedFd<'_>, deadline| signals.until_readable(fd, Some(deadline));
@@ -88,11 +89,11 @@ pub fn restore(
         // Where the cgroup will be must be on record before any of it is there.
         let own = Stat::own();
         state.creator = (own.pid, own.started);
-        folder.save(&state)?;
+        begun.folder().save(&state)?;
     }
 
     let mut work = Work {
-        folder: &folder,
+        folder: begun.folder(),
         bundle: &bundle,
         state,
         new,
@@ -102,54 +103,31 @@ pub fn restore(
         process: None,
         terminal: None,
     };
-    let done = placement.make().and_then(|()| {
-        let criu = start(&file, &mut placement, &root, &outside, folder.path(), &signals)?;
-        // Hierarchies that may be done without, and are; or the cgroup of a unit that was not started before.
-        work.state.cgroup_paths = placement.paths();
-        let prepared = folders.seen_by(criu.pid()).and_then(|folders| {
-            let asked = Asked { restored, folders: &folders, bundle: &bundle, root: &root, outside: &outside };
-            Ok((asked.request(criu.pid(), folder.path())?, folders))
-        });
-        let (mut request, folders) = match prepared {
-            Ok(prepared) => prepared,
-            Err(error) => {
-                criu.abandon();
-                return Err(error);
-            }
-        };
-        let asked = criu.ask(Task::Restore, &mut request, Some(&signals), &mut |notification| work.heed(notification));
-        asked.map_err(|error| criu::explained(error, &folders))?;
-        let _ = rustix::fs::rmdir(folder.path().join(ROOT));
-        work.process.take().ok_or_else(|| Error::new(ErrorKind::Died, "criu has brought back no process"))
-    });
+    let asked = Asked { restored, bundle: &bundle, root: &root, outside: &outside };
+    let done = work.bring_back(&file, &mut placement, &asked, folders);
     let Work { state, terminal, process, .. } = work;
-    let (pid, pidfd) = match done {
-        Ok(process) => process,
-        Err(error) => {
-            if let Some((_, pidfd)) = process {
-                let _ = rustix::process::pidfd_send_signal(&pidfd, rustix::process::Signal::KILL);
-            }
-            placement.remove_quietly();
-            return Err(error.context(format!("restore container {id}")));
+    let (pid, pidfd) = done.map_err(|error| {
+        if let Some((_, pidfd)) = process {
+            let _ = rustix::process::pidfd_send_signal(&pidfd, rustix::process::Signal::KILL);
         }
-    };
-    unfinished.0 = None;
-    drop(unfinished);
+        placement.remove_quietly();
+        error.context(format!("restore container {id}"))
+    })?;
+    let (folder, lock) = begun.finish();
     lock.release();
     let (link, _) = link::pair()?;
-    let child = Child { pid, pidfd, link };
     let created = Created {
         folder,
         lock,
         state,
         bundle,
-        child,
+        child: Child { pid, pidfd, link },
         terminal,
         placement,
         ahead: None,
         signals: &signals,
         starts_at_once: true,
-        done: false,
+        stays: false,
     };
     if let Some(file) = &options.pid_file {
         replace_file(file, pid.as_raw_nonzero().to_string().as_bytes(), 0o644)?;
@@ -236,7 +214,6 @@ fn start(
 /// What is asked of CRIU.
 struct Asked<'a> {
     restored: &'a RestoreOptions,
-    folders: &'a criu::Folders,
     bundle: &'a Bundle,
     root: &'a Rootfs,
     outside: &'a Outside,
@@ -244,10 +221,10 @@ struct Asked<'a> {
 
 impl Asked<'_> {
     /// The request to the process `criu`; the container's folder is `folder`.
-    fn request(&self, criu: Pid, folder: &Path) -> Result<Message> {
+    fn request(&self, folders: &criu::Folders, criu: Pid, folder: &Path) -> Result<Message> {
         let spec = &self.bundle.config.spec;
         let mut restore = Message::default();
-        self.restored.settings.write(&mut restore, self.folders, annotation(spec, CONFIG));
+        self.restored.settings.write(&mut restore, folders, annotation(spec, CONFIG));
         restore
             .flag(option::EVASIVE_DEVICES, true)
             .flag(option::RST_SIBLING, true)
@@ -264,7 +241,7 @@ impl Asked<'_> {
         if !self.root.masked.is_empty() {
             criu::add_mount(&mut restore, Path::new(NOTHING), Path::new(NOTHING));
         }
-        let pipes = pipes(self.folders)?;
+        let pipes = pipes(folders)?;
         let targets = self.outside.inherited.iter().map(|(name, target)| (*name, target.as_fd().as_raw_fd()));
         for (name, fd) in targets.chain(pipes.iter().map(|(name, fd)| (name.as_str(), *fd))) {
             let mut inherited = Message::default();
@@ -329,6 +306,34 @@ struct Work<'a> {
 }
 
 impl Work<'_> {
+    /// Makes the cgroup, starts CRIU in it, and has it bring back what was saved: returns the first process.
+    fn bring_back(
+        &mut self,
+        file: &CStr,
+        placement: &mut Placement,
+        asked: &Asked<'_>,
+        folders: criu::Folders,
+    ) -> Result<(Pid, OwnedFd)> {
+        let (folder, signals) = (self.folder.path(), self.signals);
+        placement.make()?;
+        let criu = start(file, placement, asked.root, asked.outside, folder, signals)?;
+        // Hierarchies that may be done without, and are; or the cgroup of a unit that was not started before.
+        self.state.cgroup_paths = placement.paths();
+        let prepared =
+            folders.seen_by(criu.pid()).and_then(|folders| Ok((asked.request(&folders, criu.pid(), folder)?, folders)));
+        let (mut request, folders) = match prepared {
+            Ok(prepared) => prepared,
+            Err(error) => {
+                criu.abandon();
+                return Err(error);
+            }
+        };
+        criu.ask(Task::Restore, &mut request, Some(signals), &mut |notification| self.heed(notification))
+            .map_err(|error| criu::explained(error, &folders))?;
+        let _ = rustix::fs::rmdir(folder.join(ROOT));
+        self.process.take().ok_or_else(|| Error::new(ErrorKind::Died, "criu has brought back no process"))
+    }
+
     fn heed(&mut self, notification: Notification) -> Result<()> {
         log::debug!("criu: {} {}", notification.name, notification.pid);
         match notification.name.as_str() {
@@ -351,7 +356,7 @@ impl Work<'_> {
         reported.pid = pid;
         for point in [Point::Prestart, Point::CreateRuntime] {
             let hooks = point.hooks(&self.bundle.config.spec);
-            hooks::run(hooks, point, &reported, &[], Some(self.signals))?;
+            hooks::run(hooks, point, &reported, Some(self.signals))?;
         }
         Ok(())
     }

@@ -4,11 +4,12 @@ use crate::container::record::instance::Container;
 use crate::container::record::life::Status;
 use crate::container::record::runtime::Runtime;
 use crate::container::spec::hooks::Point;
+use crate::container::steps::created::Created;
 use crate::container::steps::notify;
 use crate::container::steps::sd_notify::Notify;
 use crate::container::steps::systemd::Held;
 use crate::container::steps::wait::Signals;
-use crate::container::verbs::create::{Created, Options, Start, begin, run_hooks};
+use crate::container::verbs::create::{Options, Start, begin};
 use crate::container::verbs::delete;
 use crate::error::{Attempt, Result};
 
@@ -56,7 +57,7 @@ pub fn run(runtime: &Runtime, id: &str, options: &Options, how: &RunOptions) -> 
     )
     .map_err(|error| created.explain(error))?;
     created.let_helper_go();
-    run_hooks(&created, Point::Poststart, Status::Running)?;
+    created.run_hooks(Point::Poststart, Status::Running)?;
     if how.detach {
         let notify = notify.map(|notify| (notify, created.child.pid, created.child.pidfd.try_clone()));
         created.keep();

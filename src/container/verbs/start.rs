@@ -10,11 +10,12 @@ use crate::container::record::life::{Status, Verb};
 use crate::container::record::runtime::Runtime;
 use crate::container::spec::config::Config;
 use crate::container::spec::hooks::Point;
+use crate::container::steps::created::explain;
 use crate::container::steps::hooks;
 use crate::container::steps::notify;
 use crate::container::steps::sd_notify::Notify;
 use crate::container::steps::wait::poll_until;
-use crate::container::verbs::create::explain;
+use crate::container::verbs::delete::delete;
 use crate::error::{Error, Kind, Result};
 use crate::launch::link::{Link, Message, Stage};
 
@@ -39,10 +40,13 @@ pub fn start(runtime: &Runtime, id: &str) -> Result<()> {
     let _ = std::fs::remove_file(container.folder.gate());
     started.map_err(|error| explain(error, container.cgroup().ok().as_ref()))?;
     let state = container.state.reported(Status::Running);
-    hooks::run(Point::Poststart.hooks(&spec), Point::Poststart, &state, &[], None).inspect_err(|_| {
-        // As in runc: what was to follow the start did not, so the container does not go on.
-        let _ = rustix::process::pidfd_send_signal(&init, rustix::process::Signal::KILL);
-    })?;
+    if let Err(error) = hooks::run(Point::Poststart.hooks(&spec), Point::Poststart, &state, None) {
+        // What was to follow the start did not, so the container does not go on; runtime-spec, "Lifecycle".
+        if let Err(left) = delete(runtime, id, true) {
+            log::warn!("{}", left.as_go_prints_it());
+        }
+        return Err(error);
+    }
     match notify {
         Some(notify) => notify.wait(container.state.init_process_pid, &init),
         None => Ok(()),
