@@ -218,3 +218,35 @@ fn write_to_the_files_that_annotations_name() {
     container.config["annotations"]["run.oci.hooks.stdout"] = json!("/no/such/file");
     container.run().exits(1).complains("/no/such/file: no such file or directory").in_one_line();
 }
+
+#[test]
+fn without_an_environment_have_the_runtimes() {
+    skip_on!(Runc, "runc 1.1 clears it");
+    let container = Container::new();
+    let script = format!("echo $NSKIT_PROXY >> {}", container.dir.join("events").display());
+    let container = container.set("/hooks", json!({"createRuntime": hook(&script), "poststop": hook(&script)}));
+    container.launch(&["run"]).env("NSKIT_PROXY", "proxy").run().ok();
+    assert_eq!(read(&container.dir.join("events")), "proxy\nproxy\n");
+}
+
+#[test]
+fn after_the_end_are_told_of_no_process() {
+    skip_on!(Crun, "crun tells of process 0");
+    let container = Container::new();
+    let told = container.dir.join("told");
+    let container = container.set("/hooks/poststop", hook(&format!("cat > {}", told.display())));
+    container.run().ok();
+    let state: Value = serde_json::from_str(&read(&told)).expect("the state is JSON");
+    assert_eq!((&state["status"], state.get("pid")), (&json!("stopped"), None));
+}
+
+#[test]
+fn poststart_that_fails_destroys_the_container() {
+    skip_on!(Runc, "runc 1.1 runs poststart in create");
+    let container = Container::sleeper();
+    let poststop = hook(&note(&container, "poststop"));
+    let container = container.set("/hooks", json!({"poststart": hook("exit 3"), "poststop": poststop})).created();
+    container.verb(&["start"]).exits(1).in_one_line().complains("poststart hook #0");
+    container.assert_gone();
+    assert_eq!(read(&container.dir.join("events")), "poststop\n");
+}

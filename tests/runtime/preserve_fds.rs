@@ -51,6 +51,27 @@ fn exec_passes_them_on_too() {
 }
 
 #[test]
+fn numbers_between_them_may_be_closed() {
+    skip_on!(Runc, "runc wants all of them");
+    // As `podman run --preserve-fd 6,9` has it. Nothing of the runtime's own comes to have one of the other numbers.
+    let script = "ls /proc/self/fd | xargs; cat <&6; cat <&9";
+    for verb in ["run", "exec"] {
+        let container = if verb == "run" { Container::script(script) } else { Container::running() };
+        fs::write(container.dir.join("six"), "6\n").expect("write a file");
+        fs::write(container.dir.join("nine"), "9\n").expect("write a file");
+        let (bundle, dir) = (container.bundle(), container.dir.path().display());
+        let bundle = bundle.to_str().expect("UTF-8");
+        let words = match verb {
+            "run" => vec!["run", "--preserve-fds", "7", "--bundle", bundle, &container.id],
+            _ => vec!["exec", "--preserve-fds", "7", &container.id, "sh", "-c", script],
+        };
+        let passed = runtime_with(&container, &format!("6<{dir}/six 9<{dir}/nine"), &words).run().ok();
+        // ls itself has the folder open as 3.
+        passed.says("0 1 2 3 6 9\n6\n9");
+    }
+}
+
+#[test]
 fn a_descriptor_that_is_not_open_is_an_error() {
     skip_on!(Runc | Crun, "the peers take descriptors of their own for it");
     let container = Container::new();

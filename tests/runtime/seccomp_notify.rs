@@ -150,6 +150,19 @@ fn every_exec_has_a_listener_of_its_own() {
 }
 
 #[test]
+fn the_listener_is_handed_over_before_the_container_is_started() {
+    skip_on!(Crun, "crun's Debian package is built without it");
+    for no_new_privileges in [true, false] {
+        let container = watched(Container::sleeper(), &["mkdir"]).set("/process/noNewPrivileges", no_new_privileges);
+        let socket = UnixListener::bind(container.dir.join("agent.sock")).expect("bind the agent's socket");
+        let container = container.created();
+        socket.set_nonblocking(true).expect("do not wait");
+        socket.accept().expect("the runtime has connected by now");
+        assert_eq!(container.status(), "created");
+    }
+}
+
+#[test]
 fn without_an_agent_nothing_starts() {
     let container = watched(Container::script("echo started"), &["mkdir"]);
     container.run().exits(1).says("").complains("agent.sock");
