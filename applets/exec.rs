@@ -10,7 +10,7 @@ use nskit::Error;
 use nskit::error::{Errno, Kind};
 
 use super::accounts;
-use super::hints::Failure;
+use super::hints::{self, Failure};
 
 /// The environment of the program that is started.
 #[derive(Clone, Debug, Default)]
@@ -35,10 +35,17 @@ impl Environment {
 }
 
 /// Becomes `program`, or the user's shell when it is empty; returns only when that fails.
-pub(crate) fn become_program(program: &[OsString], environment: &Environment) -> Error {
-    let Some(name) = program.first() else { return become_shell(&shell(environment), environment) };
+pub(crate) fn become_program(program: &[OsString], environment: &Environment) -> Failure {
+    let Some(name) = program.first() else { return become_shell(&shell(environment), environment).into() };
     let args = program.iter().map(|arg| CString::new(arg.as_bytes()).unwrap_or_default()).collect::<Vec<_>>();
-    failed(name, search_and_execute(&args[0], &args, environment))
+    let errno = search_and_execute(&args[0], &args, environment);
+    let hint = hints::program(errno, name, Some(search_path(environment)));
+    Failure { error: failed(name, errno), hint: hint.map(Into::into) }
+}
+
+/// Where a program is looked for.
+fn search_path(environment: &Environment) -> OsString {
+    environment.value("PATH").unwrap_or_else(|| "/bin:/usr/bin".into())
 }
 
 /// How a step tells of the program.
@@ -114,7 +121,7 @@ fn search_and_execute(name: &CStr, args: &[CString], environment: &Environment) 
     if name.to_bytes().contains(&b'/') {
         return execute_or_interpret(name, args, environment);
     }
-    let path = environment.value("PATH").unwrap_or_else(|| "/bin:/usr/bin".into());
+    let path = search_path(environment);
     let mut failure = Errno::NOENT;
     for folder in path.as_bytes().split(|byte| *byte == b':') {
         let slash: &[u8] = if folder.is_empty() { b"" } else { b"/" };

@@ -173,11 +173,18 @@ pub(crate) fn bytes_of(c: char) -> impl Iterator<Item = u8> {
     bytes.into_iter().take(len)
 }
 
+/// Whether a character is not to be printed though it is no control character: it ends a line or a paragraph (U+2028, U+2029), or
+/// is none at all. iswprint(3) says the same, by which util-linux goes.
+fn is_unprintable(c: char) -> bool {
+    matches!(c, '\u{2028}' | '\u{2029}' | '\u{fdd0}'..='\u{fdef}') || u32::from(c) & 0xfffe == 0xfffe
+}
+
 /// The text with everything that a terminal could act upon written as `\xNN`.
 pub(crate) fn printable(text: &str) -> String {
     let mut safe = String::with_capacity(text.len());
     for c in text.chars() {
-        if c.is_control() || (!c.is_ascii() && !is_utf8()) || c == '\u{fffd}' || stray(c).is_some() {
+        if c.is_control() || is_unprintable(c) || (!c.is_ascii() && !is_utf8()) || c == '\u{fffd}' || stray(c).is_some()
+        {
             for byte in bytes_of(c) {
                 safe.push_str(&format!("\\x{byte:02x}"));
             }
@@ -223,5 +230,6 @@ mod tests {
     fn nothing_that_a_terminal_acts_upon_gets_through() {
         assert_eq!(printable("a\x1b[2Jb\n"), "a\\x1b[2Jb\\x0a");
         assert_eq!(printable(&of_bytes(b"a\xff\xc3b")), "a\\xff\\xc3b");
+        assert_eq!(printable("a\u{2028}b\u{2029}c\u{ffff}"), "a\\xe2\\x80\\xa8b\\xe2\\x80\\xa9c\\xef\\xbf\\xbf");
     }
 }

@@ -44,9 +44,11 @@ pub(super) fn run(voice: &Voice, mut options: Options) -> Failure {
             None if program.is_empty() => become_shell(voice, &environment, is_container),
             None => {
                 voice.step(|| exec::shown(&program));
-                let error = exec::become_program(&program, &environment);
-                let is_option = is_container && program[0].as_encoded_bytes().starts_with(b"-");
-                Failure { error, hint: is_option.then(|| "options come before CONTAINER".into()) }
+                let failure = exec::become_program(&program, &environment);
+                match is_container && program[0].as_encoded_bytes().starts_with(b"-") {
+                    true => Failure { hint: Some("options come before CONTAINER".into()), ..failure },
+                    false => failure,
+                }
             }
         },
         Err(failure) => failure,

@@ -5,7 +5,7 @@ use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::os::unix::ffi::OsStrExt;
 
 use nskit::error::{Attempt, Errno};
-use nskit::namespace::{Kind, Kinds, open_without_waiting};
+use nskit::namespace::{Kind, Kinds, is_shared_with, open_without_waiting};
 use nskit::sys::clone::setns;
 use nskit::{Error, Result};
 use rustix::process::{Pid, PidfdFlags};
@@ -106,12 +106,27 @@ impl Namespaces {
             match setns(target.pidfd.as_fd(), self.wanted.flags()) {
                 Ok(()) => return Ok(()),
                 Err(Errno::INVAL) if self.forget_unknown() => {}
+                Err(Errno::PERM) if self.forget_shared(target.pid) => return self.enter_rest(Some(target)),
                 // Looked for before anything is entered: what /proc tells may be another's after it.
                 Err(errno) => self.cause = hints::setns(errno, self.wanted, Source::Process(target.pid)),
             }
         }
         let _ = self.pass(target, self.wanted - user, false);
         self.pass(target, self.wanted, true)
+    }
+
+    /// Enters what is left after [`Namespaces::forget_shared`].
+    fn enter_rest(self, target: Option<&Target>) -> Result<(), Failure> {
+        if self.wanted.is_empty() { Ok(()) } else { self.enter(target) }
+    }
+
+    /// Gives up what was wanted only as one of all, where the caller is in it already: to enter it again takes a privilege over
+    /// it, which a container has not over a time namespace of the host's. Whether there was any.
+    fn forget_shared(&mut self, pid: Pid) -> bool {
+        let before = self.wanted;
+        let is_shared = |kind: &Kind| is_shared_with(pid.as_raw_nonzero().get(), *kind).unwrap_or(false);
+        self.wanted = self.wanted - self.implied.iter().filter(is_shared).collect();
+        self.wanted != before
     }
 
     /// Gives up what was wanted only as one of all, where the kernel is built without it: whether there was any.

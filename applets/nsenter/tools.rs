@@ -4,7 +4,6 @@
 use std::borrow::Cow;
 use std::ffi::{OsStr, OsString};
 use std::os::fd::{AsFd, OwnedFd};
-use std::os::unix::fs::FileExt;
 use std::path::Path;
 
 use nskit::error::{Attempt, Errno};
@@ -13,7 +12,7 @@ use nskit::{Error, Result};
 use rustix::fs::{FileType, MemfdFlags, SealFlags};
 
 use crate::exec::{self, Environment};
-use crate::hints::{self, Failure, Hint};
+use crate::hints::{self, Failure, Hint, Interpreter, started_by};
 
 /// The copy of a program.
 #[derive(Debug)]
@@ -60,52 +59,14 @@ impl Tools {
         }
         let file = self.file.as_deref()?.to_string_lossy();
         let copy = std::fs::File::from(self.copy.try_clone().ok()?);
-        match interpreter(&copy)? {
-            Interpreter::Script => Some(format!("{file} is a script; --tools takes a program")),
+        match started_by(&copy)? {
+            Interpreter::Script(_) => Some(format!("{file} is a script; --tools takes a program")),
             Interpreter::Loader(loader) => {
+                let loader = loader.display();
                 Some(format!("{file} is not a static program: it needs {loader}, which is not inside"))
             }
         }
     }
-}
-
-/// What the kernel starts a program by.
-#[derive(Debug, PartialEq, Eq)]
-enum Interpreter {
-    /// That of the first line.
-    Script,
-    /// The dynamic loader with this path.
-    Loader(String),
-}
-
-/// What the kernel would start `program` by, which it looks for in the root of the moment; `None` for static programs.
-fn interpreter(program: &std::fs::File) -> Option<Interpreter> {
-    /// `PT_INTERP` of elf(5).
-    const INTERPRETER: u32 = 3;
-    let mut header = [0; 64];
-    program.read_at(&mut header, 0).ok()?;
-    if header.starts_with(b"#!") {
-        return Some(Interpreter::Script);
-    }
-    // The header of a 64-bit ELF file in the byte order of the machine, as all are that this is built for.
-    if !header.starts_with(b"\x7fELF\x02") {
-        return None;
-    }
-    let number = |at: usize| u64::from_ne_bytes(header[at..at + 8].try_into().expect("eight bytes"));
-    let half = |at: usize| u64::from(u16::from_ne_bytes(header[at..at + 2].try_into().expect("two bytes")));
-    let (table, size, count) = (number(32), half(54), half(56));
-    for index in 0..count {
-        let mut entry = [0; 56];
-        program.read_exact_at(&mut entry, table.checked_add(index * size)?).ok()?;
-        if entry[..4] != INTERPRETER.to_ne_bytes() {
-            continue;
-        }
-        let field = |at: usize| u64::from_ne_bytes(entry[at..at + 8].try_into().expect("eight bytes"));
-        let mut path = vec![0; usize::try_from(field(32)).ok()?.min(4096)];
-        program.read_exact_at(&mut path, field(8)).ok()?;
-        return Some(Interpreter::Loader(String::from_utf8_lossy(&path).trim_end_matches('\0').to_owned()));
-    }
-    None
 }
 
 /// A sealed copy of the file at `path`.
@@ -133,16 +94,4 @@ fn sealed(path: &OsStr) -> Result<OwnedFd> {
     let seals = SealFlags::SEAL | SealFlags::SHRINK | SealFlags::GROW | SealFlags::WRITE;
     rustix::fs::fcntl_add_seals(&copy, seals).attempt(|| format!("seal the copy of {shown} failed"))?;
     Ok(copy)
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn tells_what_a_program_is_started_by() {
-        let of = |path: &str| interpreter(&std::fs::File::open(path).unwrap());
-        assert!(matches!(of("/bin/sh"), Some(Interpreter::Loader(loader)) if loader.starts_with("/lib")));
-        assert_eq!(of("/etc/passwd"), None);
-    }
 }

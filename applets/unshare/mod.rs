@@ -1,5 +1,6 @@
 //! `unshare`: run a program in new namespaces; unshare(1) of util-linux, option for option.
 
+mod keep;
 mod manual;
 mod outside;
 mod run;
@@ -210,7 +211,7 @@ fn command() -> clap::Command {
 #[derive(Debug, Default)]
 struct Options {
     new: Kinds,
-    /// Files to bind the namespaces to, in the order of [`run::BIND_ORDER`].
+    /// Files to bind the namespaces to, by [`Kind`].
     files: [Option<PathBuf>; 8],
     fork: bool,
     kill_child: Option<i32>,

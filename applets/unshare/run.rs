@@ -17,16 +17,13 @@ use nskit::{Error, Result, sys};
 use rustix::fs::{Mode, OFlags};
 use rustix::process::Pid;
 
+use super::keep::{bind, own_mount_namespace, rise_above};
 use super::outside::{Outside, gate, open_gate, passes};
 use super::{BINFMT, Options};
 use crate::credentials;
 use crate::exec::{self, Environment, Voice};
 use crate::hints::{self, Failure, Hint};
 use crate::signals;
-
-/// The order in which namespaces are bound to their files.
-const BIND_ORDER: [Kind; 8] =
-    [Kind::User, Kind::Cgroup, Kind::Ipc, Kind::Uts, Kind::Net, Kind::Pid, Kind::Mount, Kind::Time];
 
 /// proc and its kin hold no programs and no devices.
 const NOTHING_TO_RUN: MsFlags = MsFlags::MS_NOSUID.union(MsFlags::MS_NOEXEC).union(MsFlags::MS_NODEV);
@@ -70,7 +67,11 @@ pub(super) fn run(voice: &Voice, options: &Options) -> Result<u8, Failure> {
         let article = if options.new.iter().count() == 1 { "a new" } else { "new" };
         voice.step(|| format!("create {article} {}", nskit::namespace::describe(options.new)));
     }
+    let before = if options.files[Kind::Mount as usize].is_some() { own_mount_namespace() } else { None };
     unshare(options.new.flags()).attempt(|| "unshare failed").hint(|errno| hints::unshare(errno, options.new))?;
+    if let Some(before) = before {
+        rise_above(voice, &before)?;
+    }
     if let Some(mapper) = mapper
         && let Some(status) = mapper.work()?
     {
@@ -91,6 +92,13 @@ pub(super) fn run(voice: &Voice, options: &Options) -> Result<u8, Failure> {
     if !options.fork {
         if let Some(status) = bind_now(binder)? {
             return Ok(status);
+        }
+        // Nothing has failed yet: said to people alone.
+        if options.new.contains(Kind::Pid) && rustix::termios::isatty(rustix::stdio::stderr()) {
+            voice.hint(
+                "the program stays outside of the new pid namespace, in which no process can be born once its first child \
+                 ends: add --fork",
+            );
         }
         return Err(inside(voice, options, &maps, None));
     }
@@ -150,7 +158,7 @@ fn inside(voice: &Voice, options: &Options, maps: &Maps, parent: Option<(OwnedFd
     match prepare(voice, options, maps, parent) {
         Ok(environment) => {
             voice.step(|| exec::shown(&options.program));
-            exec::become_program(&options.program, &environment).into()
+            exec::become_program(&options.program, &environment)
         }
         Err(failure) => failure,
     }
@@ -321,17 +329,6 @@ fn set_user(uid: u32, suspect: impl Fn(Errno) -> Option<String>) -> Result<(), F
     credentials::set_user(uid).hint(cause)
 }
 
-/// Binds the namespaces of process `pid` to the files that were named.
-fn bind(pid: Pid, options: &Options) -> Result<(), Failure> {
-    for kind in BIND_ORDER {
-        if let Some(file) = &options.files[kind as usize] {
-            nskit::namespace::persist::bind(pid, kind, file)
-                .hint(|errno| hints::bind(errno, kind, file, options.fork))?;
-        }
-    }
-    Ok(())
-}
-
 fn set_clock(clock: i32, seconds: i64) -> Result<(), Failure> {
     let path = "/proc/self/timens_offsets";
     let write = || -> Result<()> {
@@ -440,7 +437,7 @@ fn write_by_tool(voice: &Voice, pid: Pid, ids: idmap::Ids, map: &[Range]) -> u8 
     match idmap::tool(pid, ids, map).status() {
         Ok(status) if status.success() => 0,
         Ok(status) => {
-            voice.hint(&hints::map_by_tool(ids));
+            hints::map_by_tool(ids, map).iter().for_each(|cause| voice.hint(cause));
             status.code().or(status.signal().map(|signal| 128 + signal)).unwrap_or(1) as u8
         }
         Err(error) => {

@@ -33,6 +33,7 @@ const NS_MNT_GET_NEXT: u32 = ioc(READ, NSIO, 11, mem::size_of::<MountNamespaceSu
 const NS_MNT_GET_PREV: u32 = ioc(READ, NSIO, 12, mem::size_of::<MountNamespaceSummary>());
 const NS_GET_ID: u32 = ioc(READ, NSIO, 13, 8);
 const SIOCGSKNS: u32 = 0x894c;
+const PIDFD_GET_PID_FOR_CHILDREN_NAMESPACE: u32 = ioc(0, PIDFS, 6, 0);
 const PIDFD_GET_INFO: u32 = ioc(READ | 1, PIDFS, 11, mem::size_of::<ProcessSummary>());
 
 /// The magic number of nsfs in statfs(2).
@@ -246,6 +247,21 @@ pub fn process(pidfd: impl AsFd) -> Result<ProcessSummary, Errno> {
     Ok(summary)
 }
 
+/// The pid namespace that the children of the process behind a pidfd will be born in: also one that has no process yet, to which
+/// no link in /proc leads. Linux 6.11.
+///
+/// # Errors
+/// `ENOTTY` on older kernels; `ESRCH` when the process has ended; `EACCES` or `EPERM` as ptrace(2).
+pub fn pid_namespace_for_children(pidfd: impl AsFd) -> Result<OwnedFd, Errno> {
+    // SAFETY: the request takes no argument and returns a new descriptor or -1.
+    let fd = unsafe { libc::ioctl(pidfd.as_fd().as_raw_fd(), PIDFD_GET_PID_FOR_CHILDREN_NAMESPACE as _, 0) };
+    if fd < 0 {
+        return Err(last_errno());
+    }
+    // SAFETY: the kernel has just opened it, and nobody else owns it.
+    Ok(unsafe { OwnedFd::from_raw_fd(fd) })
+}
+
 #[cfg(test)]
 mod tests {
     use std::fs::File;
@@ -259,6 +275,7 @@ mod tests {
         assert_eq!(NS_MNT_GET_NEXT, 0x8010_b70b);
         assert_eq!(NS_GET_ID, 0x8008_b70d);
         assert_eq!(PIDFD_GET_INFO, 0xc040_ff0b);
+        assert_eq!(PIDFD_GET_PID_FOR_CHILDREN_NAMESPACE, 0xff06);
     }
 
     #[test]

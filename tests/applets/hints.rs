@@ -213,7 +213,54 @@ fn ids_that_the_parent_namespace_lacks() {
 fn ids_that_no_file_grants() {
     let script =
         "printf '12345:100000:10\\n' >sub; mount --bind sub /etc/subuid; as_user unshare --map-users=0:500:10 true";
-    fails_with(script, "newuidmap", "/etc/subuid grants 12345:100000:10");
+    fails_with(script, "newuidmap", "/etc/subuid grants 12345:100000:10, which has not all of 500:10");
+}
+
+#[test]
+fn newuidmap_that_has_no_privilege_or_is_not_to_blame() {
+    let granted = "printf '12345:100000:10\\n' >sub; mount --bind sub /etc/subuid; mount --bind sub /etc/subgid;";
+    let map = "unshare --map-users=0:100000:10 true";
+    fails_with(&format!("{granted} as_user setpriv --no-new-privs {map}"), "newuidmap", "no_new_privs is set");
+    let own = "cp /usr/bin/newuidmap tool; mkdir bin; mount -t tmpfs t bin; cp tool bin/newuidmap; export PATH=$PWD/bin:$PATH;";
+    let script = format!("{granted} {own} chmod 755 bin bin/newuidmap; as_user {map}");
+    fails_with(&script, "newuidmap", "bin/newuidmap has neither the set-user-ID bit nor capabilities");
+    let script =
+        format!("{granted} {own} chmod 4755 bin/newuidmap; mount -o remount,nosuid,mode=755 bin; as_user {map}");
+    fails_with(&script, "newuidmap", "bin/newuidmap is on a mount with the option nosuid");
+    let two = "as_user unshare --map-users=0:100000:5 --map-users=3:100007:2 true";
+    fails_with(&format!("{granted} {two}"), "newuidmap", "two ranges have id 3 in common inside");
+    // Nothing is seen that stands against it.
+    let refuses = "printf '#!/bin/sh\\nexit 1\\n' >newuidmap; chmod 4755 newuidmap; PATH=$PWD:$PATH;";
+    fails_silently_of(&format!("{granted} {refuses} as_user {map}"), "hint");
+}
+
+#[test]
+fn a_program_without_what_starts_it() {
+    let script = "printf '#! /no/such -x\\n' >tool; chmod +x tool; unshare -u ./tool";
+    fails_with(script, "failed to execute ./tool: No such file", "the interpreter of its first line, /no/such");
+    let script = "printf '#!/no/such\\n' >own-tool; chmod +x own-tool; PATH=$PATH:$PWD; nsenter -t $$ -u own-tool";
+    fails_with(script, "failed to execute own-tool: No such file", "the interpreter of its first line, /no/such");
+    // A root folder that has the program, but not its libraries.
+    let script = "mkdir -p root/bin; cp /bin/true root/bin/; unshare -R root /bin/true";
+    fails_with(
+        script,
+        "failed to execute /bin/true: No such file",
+        "/bin/true is there, but not the loader that it needs, /lib",
+    );
+    fails_with("echo x >file; unshare -u ./file", "Permission denied", "./file is not executable: chmod +x ./file");
+    fails_with("unshare -u /etc", "Permission denied", "/etc is a folder");
+    let script = "mkdir d; mount -t tmpfs -o noexec t d; cp /bin/true d/; unshare -u d/true";
+    fails_with(script, "Permission denied", "d/true is on a mount with the option noexec");
+    fails_silently_of("unshare -u /no/such", "hint");
+}
+
+#[test]
+fn a_pid_namespace_without_a_fork_is_explained_to_people_alone() {
+    let script = "unshare -p true 2>said; cat said >&2; exit 1";
+    fails_silently_of(script, "hint");
+    let script = "script -qec 'unshare -p true; exit 1' /dev/null >said </dev/null; cat said >&2; exit 1";
+    fails_with(script, "hint", "the program stays outside of the new pid namespace");
+    fails_silently_of("script -qec 'unshare -pf true' /dev/null >said </dev/null; cat said >&2; exit 1", "hint");
 }
 
 #[test]

@@ -193,3 +193,14 @@ fn signals_that_stop_the_program_do_not_lose_it() {
     running.signal(nix::sys::signal::Signal::SIGCONT);
     running.wait().exits(3);
 }
+
+#[test]
+fn of_all_namespaces_those_are_left_out_that_are_shared_and_cannot_be_entered_again() {
+    // Over none of them has the user namespace that the caller is in a privilege.
+    let script = "exec \"$0\" unshare -r \"$0\" nsenter -t $$ -a readlink /proc/self/ns/time";
+    let time = fs::read_link("/proc/self/ns/time").expect("read a namespace");
+    program("sh").args(["-c", script]).arg(nskit()).run().ok().says(time.to_str().expect("ASCII"));
+    // One that is named is entered, or that it cannot be is said.
+    let script = "exec \"$0\" unshare -r \"$0\" nsenter -t $$ -T true";
+    program("sh").args(["-c", script]).arg(nskit()).run().exits(1).complains("Operation not permitted");
+}

@@ -367,7 +367,7 @@ impl Options {
             kinds: self.kinds,
             only: alone,
             threads: wide && self.looks_at("threads"),
-            for_children: false,
+            for_children: wide && self.looks_at("processes"),
             descriptors: wide && self.looks_at("descriptors"),
             mounts: if wide && self.looks_at("mounts") {
                 Mounts::All

@@ -5,12 +5,15 @@ use std::mem::MaybeUninit;
 use std::os::fd::{AsFd, BorrowedFd};
 
 use rustix::fs::{AtFlags, Mode, OFlags};
+use rustix::io::Errno;
+use rustix::process::{Pid, PidfdFlags};
 
 use super::links::{Answer, Reader};
 use super::survey::Survey;
 use crate::inspect::model::{Keeper, Process};
 use crate::inspect::proc::{ProcPath, for_each_number, inode_of};
 use crate::namespace::Kind;
+use crate::sys::ioctl;
 
 /// Looks at the threads of processes, one after the other.
 pub(super) struct Look {
@@ -62,6 +65,13 @@ pub(super) fn keep(
     }
 }
 
+/// The pid namespace without a process that the children of `pid` will be born in.
+fn without_process(pid: i32) -> Option<u64> {
+    let pidfd = rustix::process::pidfd_open(Pid::from_raw(pid)?, PidfdFlags::empty()).ok()?;
+    let namespace = ioctl::pid_namespace_for_children(pidfd).ok()?;
+    rustix::fs::fstat(namespace).ok().map(|stat| stat.st_ino)
+}
+
 /// Where the process's children will be born, by its directory `ns`: unshare(2) and setns(2) with a pid or time namespace
 /// change only that.
 pub(super) fn for_children(survey: &mut Survey<'_>, process: &Process, ns: BorrowedFd<'_>) {
@@ -70,8 +80,13 @@ pub(super) fn for_children(survey: &mut Survey<'_>, process: &Process, ns: Borro
             continue;
         }
         let mut space = [MaybeUninit::<u8>::uninit(); 32];
-        let Ok((link, _)) = rustix::fs::readlinkat_raw(ns, name, &mut space) else { continue };
-        let Some(inode) = inode_of(link) else { continue };
+        let inode = match rustix::fs::readlinkat_raw(ns, name, &mut space) {
+            Ok((link, _)) => inode_of(link),
+            // A pid namespace has no link before its first process is born.
+            Err(Errno::NOENT) if kind == Kind::Pid => without_process(process.pid),
+            Err(_) => None,
+        };
+        let Some(inode) = inode else { continue };
         let own = process.namespace(kind).map(|index| survey.snapshot.namespaces[index].inode);
         if own != Some(inode) {
             let (index, _) = survey.snapshot.enter(kind, inode);

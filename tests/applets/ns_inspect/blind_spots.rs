@@ -46,6 +46,22 @@ fn one_that_only_a_thread_is_in() {
 }
 
 #[test]
+fn a_pid_namespace_that_has_no_process_yet() {
+    // No link in /proc leads to it before its first process is born.
+    let script = "import ctypes, os, fcntl, time; ctypes.CDLL(None).unshare(0x20000000); pidfd = os.pidfd_open(os.getpid()); \
+                  namespace = fcntl.ioctl(pidfd, 0xff06, 0); print(os.fstat(namespace).st_ino, flush=True); \
+                  os.close(namespace); time.sleep(60)";
+    let maker = program("python3").args(["-c", script]).start();
+    eventually("it says which", || maker.stdout().ends_with('\n'));
+    let inode: u64 = maker.stdout().trim().parse().expect("a number");
+    let document = everything();
+    let found = namespace(&document, inode);
+    assert_eq!((found["type"].as_str(), &found["processes"]), (Some("pid"), &0.into()), "{found}");
+    assert!(found["keepers"][0]["kind"] == "for-children", "{found}");
+    lsns(&["-n", "-r", "-o", "TYPE", "-Q", &format!("NS == {inode}")]).run().ok().says("pid");
+}
+
+#[test]
 fn threads_of_one_process_are_one_keeper() {
     let (sender, receiver) = mpsc::channel();
     let (keep, wait) = mpsc::channel::<()>();

@@ -4,6 +4,8 @@
 //! no hint.
 
 mod entering;
+mod ids;
+mod program;
 
 use std::borrow::Cow;
 use std::fmt::Write as _;
@@ -12,10 +14,12 @@ use std::path::Path;
 
 use nskit::Error;
 use nskit::error::Errno;
-use nskit::namespace::idmap::{Ids, Range};
+use nskit::namespace::idmap::Ids;
 use nskit::namespace::{Kind, Kinds};
 
 pub(crate) use entering::{Source, by_id, closed, closed_file, descriptor, setns};
+pub(crate) use ids::{groups, identity, map, map_by_tool, map_own};
+pub(crate) use program::{Interpreter, program, started_by};
 
 /// An error, and what may be said of its cause.
 #[derive(Debug)]
@@ -173,121 +177,6 @@ fn unknown_kind(proc: &Path, kinds: Kinds) -> Option<String> {
     }
     let kind = kinds.iter().find(|kind| !proc.join("self/ns").join(kind.proc_name()).exists())?;
     Some(format!("this kernel has no {kind} namespaces"))
-}
-
-/// Why a map is refused that the caller writes from outside.
-pub(crate) fn map(errno: Errno, ids: Ids, map: &[Range]) -> Option<String> {
-    match errno {
-        Errno::INVAL => overlap(map),
-        Errno::PERM => map
-            .iter()
-            .find_map(|range| {
-                if ids == Ids::Users && range.outside == 0 && !has_capability(CAP_SETFCAP) {
-                    return Some(NEEDS_SETFCAP.to_owned());
-                }
-                let proc = proc()?;
-                let last = range.outside.saturating_add(range.count - 1);
-                [range.outside, last].into_iter().find(|id| !is_mapped(proc, ids, *id)).map(|id| {
-                    format!(
-                        "id {id} is not mapped in the user namespace that you are in: see /proc/self/{}",
-                        ids.file()
-                    )
-                })
-            })
-            .or_else(|| {
-                let capability = if ids == Ids::Users { CAP_SETUID } else { CAP_SETGID };
-                lacking(errno, capability, "mapping more ids than your own")
-            }),
-        _ => None,
-    }
-}
-
-/// Files with capabilities say which user 0 they are for, so that who maps it could make some (Linux 5.12).
-const NEEDS_SETFCAP: &str = "mapping user 0 of the namespace that you are in needs CAP_SETFCAP there";
-
-fn overlap(map: &[Range]) -> Option<String> {
-    let crosses = |a: u32, b: u32, x: &Range, y: &Range| {
-        u64::from(a) < u64::from(b) + u64::from(y.count) && u64::from(b) < u64::from(a) + u64::from(x.count)
-    };
-    for (index, x) in map.iter().enumerate() {
-        if u64::from(x.inside) + u64::from(x.count) > u64::from(u32::MAX)
-            || u64::from(x.outside) + u64::from(x.count) > u64::from(u32::MAX)
-        {
-            return Some(format!("the range {}:{}:{} ends beyond the last id", x.inside, x.outside, x.count));
-        }
-        for y in &map[index + 1..] {
-            for (side, a, b) in [("inside", x.inside, y.inside), ("outside", x.outside, y.outside)] {
-                if crosses(a, b, x, y) {
-                    return Some(format!("two ranges have id {} in common {side}", a.max(b)));
-                }
-            }
-        }
-    }
-    (map.len() > 340).then(|| "the kernel takes at most 340 ranges".to_owned())
-}
-
-/// Why newuidmap or newgidmap refuses a map: what the files grant.
-pub(crate) fn map_by_tool(ids: Ids) -> String {
-    let file = if ids == Ids::Users { "/etc/subuid" } else { "/etc/subgid" };
-    let uid = rustix::process::geteuid().as_raw();
-    let name =
-        crate::accounts::user(uid).map_or_else(|| uid.to_string(), |user| user.name.to_string_lossy().into_owned());
-    let text = fs::read_to_string(file).unwrap_or_default();
-    let own = text.lines().filter(|line| {
-        let owner = line.split(':').next().unwrap_or_default();
-        owner == name || owner == uid.to_string()
-    });
-    match own.collect::<Vec<_>>()[..] {
-        [] => format!("{file} grants {name} no ids"),
-        ref lines => format!("{file} grants {}, and your own id can be mapped once", lines.join(", ")),
-    }
-}
-
-/// Why one of the caller's own ids cannot be mapped from inside.
-pub(crate) fn map_own(errno: Errno, ids: Ids, map: Range) -> Option<String> {
-    if errno == Errno::INVAL && map.inside == u32::MAX {
-        return Some("4294967295 means no id".into());
-    }
-    // Of what user_namespaces(7) demands for a map of one's own id, all but this was seen to.
-    if errno == Errno::PERM && ids == Ids::Users && map.outside == 0 {
-        return Some(NEEDS_SETFCAP.into());
-    }
-    let restricts = number(Path::new("/proc/sys/kernel/apparmor_restrict_unprivileged_userns")) == Some(1);
-    (errno == Errno::PERM && restricts)
-        .then(|| "AppArmor restricts user namespaces: sysctl kernel.apparmor_restrict_unprivileged_userns is 1".into())
-}
-
-/// Why setgroups(2) is refused; `instead` is what helps where a namespace refuses it to everybody.
-pub(crate) fn groups(errno: Errno, instead: &str) -> Option<String> {
-    if errno != Errno::PERM {
-        return None;
-    }
-    let of_self = |file: &str| fs::read_to_string(proc()?.join("self").join(file)).ok();
-    let is_denied = of_self("setgroups").is_some_and(|word| word.trim() == "deny");
-    let has_none = || of_self("gid_map").is_some_and(|map| map.trim().is_empty());
-    if is_denied {
-        Some(format!(
-            "setgroups is denied in this user namespace, as it must be where the group map was written without privilege; \
-             {instead}"
-        ))
-    } else if has_none() {
-        Some(format!(
-            "no group is mapped in this user namespace, and only where some are can groups be changed; {instead}"
-        ))
-    } else {
-        lacking(errno, CAP_SETGID, "dropping groups")
-    }
-}
-
-/// Why a change of user or group is refused.
-pub(crate) fn identity(errno: Errno, ids: Ids, id: u32) -> Option<String> {
-    let (what, capability) = if ids == Ids::Users { ("user", CAP_SETUID) } else { ("group", CAP_SETGID) };
-    match errno {
-        Errno::INVAL if id == u32::MAX || proc().is_some_and(|proc| !is_mapped(proc, ids, id)) => {
-            Some(format!("{what} {id} is not mapped in this user namespace: see /proc/self/{}", ids.file()))
-        }
-        _ => lacking(errno, capability, &format!("changing the {what}")),
-    }
 }
 
 /// Why a namespace cannot be bound to `file`.
@@ -533,14 +422,5 @@ mod tests {
         let proc = Proc::new("files", &[("sys/fs/nr_open", "1048576\n")]);
         assert!(too_high(&proc.0, Errno::PERM, "nofile").unwrap().contains("fs.nr_open, which is 1048576"));
         assert_eq!(too_high(&proc.0, Errno::PERM, "core"), None);
-    }
-
-    #[test]
-    fn names_the_id_that_two_ranges_share() {
-        let range = |inside, outside, count| Range { inside, outside, count };
-        assert_eq!(overlap(&[range(0, 0, 5), range(5, 5, 5)]), None);
-        assert_eq!(overlap(&[range(0, 0, 5), range(3, 100, 5)]).unwrap(), "two ranges have id 3 in common inside");
-        assert_eq!(overlap(&[range(0, 9, 5), range(5, 0, 10)]).unwrap(), "two ranges have id 9 in common outside");
-        assert!(overlap(&[range(u32::MAX, 0, 2)]).unwrap().contains("beyond the last id"));
     }
 }
