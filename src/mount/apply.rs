@@ -5,7 +5,7 @@ use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
 use std::path::Path;
 
 use nix::mount::MsFlags;
-use rustix::fs::CWD;
+use rustix::fs::{CWD, StatVfsMountFlags};
 use rustix::io::Errno;
 use rustix::mount::{FsMountFlags, FsOpenFlags, MountAttrFlags, MoveMountFlags, OpenTreeFlags};
 
@@ -13,7 +13,7 @@ use super::options::{Options, Propagation, for_kernel};
 use crate::error::{Attempt, Error, Kind, Result};
 use crate::sys::fd::Kept;
 use crate::sys::mount as attr;
-use crate::sys::mount::{IDMAP, MountAttr, NODEV, NOEXEC, NOSUID, RDONLY, mount_setattr};
+use crate::sys::mount::{IDMAP, MountAttr, NODEV, NODIRATIME, NOEXEC, NOSUID, NOSYMFOLLOW, RDONLY, mount_setattr};
 
 /// Longer values are beyond fsconfig(2).
 const LONGEST_VALUE: usize = 255;
@@ -178,21 +178,89 @@ pub fn set_options(mount: BorrowedFd<'_>, options: &Options, is_new: bool) -> Re
     Ok(())
 }
 
+/// Whether a bind mount may be without what its source has.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Locked {
+    /// Wherever the kernel lets it.
+    ByKernel,
+    /// No: the mount is for a less privileged user namespace than the caller's, whose processes could not have cleared that.
+    Wholly,
+}
+
 /// As [`set_options`], for a tree that was bound: when `options` name any attribute, even one to be without, it has those that
-/// they name and no other, whatever its source has; attributes that a more privileged user namespace has locked stay.
+/// they name and no other, whatever its source has. What is locked by a more privileged user namespace stays though, unless it
+/// is named to be without.
 ///
 /// # Errors
-/// `EPERM` when a locked one is to go.
-pub fn set_bind_options(mount: BorrowedFd<'_>, options: &Options) -> Result<()> {
-    if options.attributes == MountAttr::default() {
+/// Which attributes are locked and were to go.
+pub fn set_bind_options(mount: BorrowedFd<'_>, options: &Options, locked: Locked) -> Result<()> {
+    let clears_below = locked == Locked::Wholly && options.recursive.clear != 0;
+    if !options.names_attributes && !clears_below {
         return set_options(mount, options, false);
     }
-    let mut exactly = options.clone();
-    exactly.attributes.clear |= (RDONLY | NOSUID | NODEV | NOEXEC) & !exactly.attributes.set;
-    match set_options(mount, &exactly, false) {
-        Err(error) if error.errno() == Some(Errno::PERM) => set_options(mount, options, false),
-        set => set,
+    if locked == Locked::ByKernel {
+        let mut exactly = options.clone();
+        exactly.attributes.clear |= (LOCKABLE | NOSYMFOLLOW) & !exactly.attributes.set;
+        if names_access_times(&exactly.attributes) {
+            exactly.attributes.clear |= (attr::ATIME | NODIRATIME) & !exactly.attributes.set;
+        }
+        match set_options(mount, &exactly, false) {
+            Err(error) if error.errno() == Some(Errno::PERM) => {}
+            set => return set,
+        }
     }
+    refuse_locked(mount, options)?;
+    set_options(mount, options, false)
+}
+
+/// What a user namespace keeps of its parent's mounts, besides the way in which access times are updated.
+const LOCKABLE: u64 = RDONLY | NOSUID | NODEV | NOEXEC;
+
+/// Whether a word asks for a way of updating access times.
+fn names_access_times(attributes: &MountAttr) -> bool {
+    (attributes.set | attributes.clear) & attr::ATIME != 0 || attributes.set & NODIRATIME != 0
+}
+
+/// Refuses options that take away what the mount has.
+fn refuse_locked(mount: BorrowedFd<'_>, options: &Options) -> Result<()> {
+    let flags = rustix::fs::fstatvfs(mount).attempt(|| "look at the options of the source")?.f_flag;
+    let has = |flag: StatVfsMountFlags| flags.contains(flag);
+    let wanted = &options.attributes;
+    let cleared = wanted.clear | options.recursive.clear;
+    let mut locked: Vec<&str> = [
+        (StatVfsMountFlags::RDONLY, RDONLY, "ro"),
+        (StatVfsMountFlags::NOSUID, NOSUID, "nosuid"),
+        (StatVfsMountFlags::NODEV, NODEV, "nodev"),
+        (StatVfsMountFlags::NOEXEC, NOEXEC, "noexec"),
+    ]
+    .into_iter()
+    .filter_map(|(flag, attribute, word)| (has(flag) && cleared & attribute != 0).then_some(word))
+    .collect();
+    if names_access_times(wanted) {
+        let (way, word) = match (has(StatVfsMountFlags::NOATIME), has(StatVfsMountFlags::RELATIME)) {
+            (true, _) => (attr::NOATIME, "noatime"),
+            (_, true) => (attr::RELATIME, "relatime"),
+            _ => (attr::STRICTATIME, "strictatime"),
+        };
+        // A word for directories alone asks for relatime too, as with mount(2).
+        if wanted.set & attr::ATIME != way {
+            locked.push(word);
+        }
+        if has(StatVfsMountFlags::NODIRATIME) != (wanted.set & NODIRATIME != 0) {
+            locked.push(if has(StatVfsMountFlags::NODIRATIME) { "nodiratime" } else { "diratime" });
+        }
+    }
+    if locked.is_empty() {
+        return Ok(());
+    }
+    Err(Error::os(
+        Errno::PERM,
+        format!(
+            "clear {} of the source, which a user namespace has to leave as the host has it (leave the opposite out of the \
+             options, or change the host's mount)",
+            locked.join(", ")
+        ),
+    ))
 }
 
 /// Makes a mount read-only.

@@ -52,6 +52,8 @@ impl Propagation {
 pub struct Options {
     /// Attributes of the one mount.
     pub attributes: MountAttr,
+    /// Some word names an attribute of the one mount, though maybe only to leave access times as they are.
+    pub names_attributes: bool,
     /// Attributes of it and all mounts below it (`rro` and kin).
     pub recursive: MountAttr,
     /// Propagation to set after mounting, in this order; true is recursive.
@@ -96,10 +98,10 @@ impl Options {
         }
         if let Some(change) = attribute(word) {
             change.apply(&mut self.attributes);
-            // Old kernels and file systems know a read-only superblock as well; see `apply`.
+            self.names_attributes = true;
             return Ok(());
         }
-        if let Some(change) = word.strip_prefix('r').and_then(attribute) {
+        if let Some(change) = word.strip_prefix('r').and_then(recursive_attribute) {
             change.apply(&mut self.recursive);
             return Ok(());
         }
@@ -155,23 +157,37 @@ impl Options {
     }
 }
 
-struct Change {
-    set: u64,
-    clear: u64,
+enum Change {
+    /// These attributes, and no longer those.
+    Attributes { set: u64, clear: u64 },
+    /// An earlier word that asked for this way of updating access times no longer holds.
+    Withdraw(u64),
+    /// Nor does one that asked for this attribute.
+    WithdrawBit(u64),
 }
 
 impl Change {
     fn apply(&self, to: &mut MountAttr) {
-        to.clear = (to.clear & !self.set) | self.clear;
-        to.set = (to.set & !self.clear) | self.set;
+        match *self {
+            Change::Attributes { set, clear } => {
+                to.clear = (to.clear & !set) | clear;
+                to.set = (to.set & !clear) | set;
+            }
+            Change::Withdraw(way) if to.set & attr::ATIME == way => {
+                to.clear &= !attr::ATIME;
+                to.set &= !attr::ATIME;
+            }
+            Change::Withdraw(_) => {}
+            Change::WithdrawBit(bit) => to.set &= !bit,
+        }
     }
 }
 
 fn attribute(word: &str) -> Option<Change> {
-    let set = |set| Some(Change { set, clear: 0 });
-    let clear = |clear| Some(Change { set: 0, clear });
+    let set = |set| Some(Change::Attributes { set, clear: 0 });
+    let clear = |clear| Some(Change::Attributes { set: 0, clear });
     // The kernel wants the whole field of access times cleared whenever a bit of it is set.
-    let atime = |set| Some(Change { set, clear: attr::ATIME & !set });
+    let atime = |set| Some(Change::Attributes { set, clear: attr::ATIME & !set });
     match word {
         "ro" => set(attr::RDONLY),
         "rw" => clear(attr::RDONLY),
@@ -183,12 +199,25 @@ fn attribute(word: &str) -> Option<Change> {
         "exec" => clear(attr::NOEXEC),
         "noatime" => atime(attr::NOATIME),
         "strictatime" => atime(attr::STRICTATIME),
-        "relatime" | "norelatime" | "atime" | "nostrictatime" => atime(0),
+        "relatime" => atime(attr::RELATIME),
+        // As for mount(2), they take back a word and clear nothing of the source.
+        "atime" => Some(Change::Withdraw(attr::NOATIME)),
+        "nostrictatime" => Some(Change::Withdraw(attr::STRICTATIME)),
+        "norelatime" => Some(Change::Withdraw(attr::RELATIME)),
         "nodiratime" => set(attr::NODIRATIME),
-        "diratime" => clear(attr::NODIRATIME),
+        "diratime" => Some(Change::WithdrawBit(attr::NODIRATIME)),
         "nosymfollow" => set(attr::NOSYMFOLLOW),
         "symfollow" => clear(attr::NOSYMFOLLOW),
         _ => None,
+    }
+}
+
+/// As [`attribute`], for a tree: there, mount_setattr(2) does clear what it is told to.
+fn recursive_attribute(word: &str) -> Option<Change> {
+    match word {
+        "atime" | "nostrictatime" | "norelatime" => attribute("relatime"),
+        "diratime" => Some(Change::Attributes { set: 0, clear: attr::NODIRATIME }),
+        other => attribute(other),
     }
 }
 
@@ -282,6 +311,17 @@ mod tests {
         let kernel = for_kernel(options.attributes);
         assert_eq!((kernel.set, kernel.clear), (attr::NOATIME, attr::ATIME));
         assert_eq!(for_kernel(MountAttr::default()).clear, 0);
+    }
+
+    #[test]
+    fn a_negated_access_time_option_takes_back_its_opposite_and_asks_for_nothing() {
+        let options = Options::parse(&["atime"]).unwrap();
+        assert!(options.names_attributes && options.attributes == MountAttr::default());
+        assert_eq!(Options::parse(&["noatime", "atime"]).unwrap().attributes, MountAttr::default());
+        let kept = Options::parse(&["noatime", "norelatime"]).unwrap().attributes;
+        assert_eq!(kept.set, attr::NOATIME);
+        let whole = Options::parse(&["ratime"]).unwrap();
+        assert!(!whole.names_attributes && for_kernel(whole.recursive).clear == attr::ATIME);
     }
 
     #[test]

@@ -59,7 +59,7 @@ fn mount_one(mount: &Mount, root: &Path) -> Result<()> {
     if options.bind.is_some() || mount.kind == "bind" || mount.kind == "rbind" {
         options.bind.get_or_insert(mount.kind == "rbind");
         let tree = apply::clone_source(Path::new(&mount.source), &options)?;
-        apply::set_bind_options(tree.as_fd(), &options)?;
+        apply::set_bind_options(tree.as_fd(), &options, apply::Locked::ByKernel)?;
         return apply::attach(tree.as_fd(), target.as_fd()).attempt(|| "attach it");
     }
     let mut words = options.filesystem.clone();

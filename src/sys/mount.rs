@@ -30,6 +30,8 @@ pub const NODEV: u64 = 0x4;
 pub const NOEXEC: u64 = 0x8;
 /// The bits that choose among relatime (none of them), noatime and strictatime.
 pub const ATIME: u64 = 0x70;
+/// Access times are updated once a day and after changes: the field's zero.
+pub const RELATIME: u64 = 0;
 /// Access times are not updated.
 pub const NOATIME: u64 = 0x10;
 /// Access times are updated always.

@@ -4,7 +4,7 @@ use std::fs;
 
 use serde_json::json;
 
-use crate::harness::Container;
+use crate::harness::{Container, skip, skip_on};
 
 const MKNOD: [&str; 1] = ["CAP_MKNOD"];
 
@@ -131,4 +131,54 @@ fn ptmx_is_the_container_s_own_whatever_is_listed() {
     for container in [listed(), listed().user_namespace()] {
         container.args(&["readlink", "/dev/ptmx"]).run().ok().says("pts/ptmx");
     }
+}
+
+/// A container in a user namespace with this device, whose number, mode and owner it shows.
+fn shows_device(device: serde_json::Value) -> Container {
+    let path = device["path"].as_str().expect("a path").to_owned();
+    let container = Container::new().args(&["stat", "-c", "%t:%T %a %u:%g", &path]).user_namespace();
+    container.set("/linux/devices", serde_json::json!([device]))
+}
+
+/// Whether the kernel clones a mount that has no place, as of Linux 6.15.
+fn clones_what_has_no_place() -> bool {
+    let release = std::fs::read_to_string("/proc/sys/kernel/osrelease").expect("read the kernel's release");
+    let mut numbers = release.split(['.', '-']).map_while(|number| number.parse::<u32>().ok());
+    (numbers.next(), numbers.next()) >= (Some(6), Some(15))
+}
+
+#[test]
+fn in_a_user_namespace_a_device_is_the_one_that_is_asked_for_whatever_the_host_has_there() {
+    skip_on!(Runc, "runc binds what the host has there");
+    if !clones_what_has_no_place() {
+        skip!("this kernel does not clone a mount that has no place");
+    }
+    let json = |path: &str, minor| serde_json::json!({"path": path, "type": "c", "major": 1, "minor": minor, "fileMode": 0o640, "uid": 5, "gid": 6});
+    shows_device(json("/dev/zero", 3)).run().ok().says("1:3 640 5:6");
+    shows_device(json("/dev/renamed", 5)).run().ok().says("1:5 640 5:6");
+    shows_device(serde_json::json!({"path": "/dev/null", "type": "c", "major": 1, "minor": 3}))
+        .run()
+        .ok()
+        .mentions("1:3 666");
+}
+
+#[test]
+fn a_device_that_a_user_cannot_be_given_is_refused_with_the_host_s_path() {
+    skip_on!(Runc | Crun, "a message of ours");
+    // A runtime without privilege over the host can only bind.
+    let device = serde_json::json!({"path": "/dev/zero", "type": "c", "major": 1, "minor": 3});
+    let container = Container::new().set("/linux/devices", serde_json::json!([device]));
+    let container = container.set("/linux/resources", serde_json::json!({}));
+    let mounts = serde_json::json!([
+        {"destination": "/proc", "type": "proc", "source": "proc"},
+        {"destination": "/dev", "type": "tmpfs", "source": "tmpfs", "options": ["mode=755"]}
+    ]);
+    let container = container.set("/mounts", mounts);
+    container.write_config();
+    let run = || {
+        let invocation = crate::harness::program("unshare").args(["--user", "--map-root-user", "--mount"]);
+        let invocation = invocation.args(crate::harness::runtime_words()).arg("--root").arg(container.state_root());
+        invocation.args(["run", "--bundle"]).arg(container.bundle()).arg(&container.id).run()
+    };
+    run().exits(1).complains("the host's /dev/zero is not character device 1:3").in_one_line();
 }

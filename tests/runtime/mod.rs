@@ -1,6 +1,7 @@
 //! The OCI runtime: what a user or an engine notices of each verb and each property.
 
 mod bad_input;
+mod bind_options;
 mod budgets;
 mod capabilities;
 mod cgroups;

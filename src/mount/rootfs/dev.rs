@@ -10,6 +10,7 @@ use super::kept::{cloned, parent};
 use super::{Built, Device};
 use crate::error::{Attempt, Error, Result};
 use crate::mount::apply::attach;
+use crate::sys::fd::Kept;
 
 impl Built<'_> {
     pub(super) fn populate_dev(&self) -> Result<()> {
@@ -79,11 +80,53 @@ impl Built<'_> {
     }
 
     fn bind_device(&self, device: &Device, folder: BorrowedFd<'_>, name: &Path) -> Result<()> {
-        let tree = cloned(CWD, &device.path, false, true).attempt(|| "bind the host's")?;
+        let of_host;
+        let tree = match self.plan.made_devices.get(&device.path) {
+            Some(made) => made.as_fd(),
+            None => {
+                of_host = self.device_of_host(device)?;
+                of_host.as_fd()
+            }
+        };
         let flags = OFlags::CREATE | OFlags::RDONLY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
         let place =
             rustix::fs::openat(folder, name, flags, Mode::empty()).attempt(|| "create a place for the host's")?;
         attach(tree.as_fd(), place.as_fd()).attempt(|| "attach the host's")
+    }
+
+    /// The host's node for a device, cloned: the one of the same path, or where that is another device, the one that udev lists
+    /// by number. Its permissions and owner are the host's.
+    fn device_of_host(&self, device: &Device) -> Result<Kept> {
+        let number = rustix::fs::makedev(device.major, device.minor);
+        let is_wanted = |tree: Kept| {
+            let found = rustix::fs::fstat(tree)?;
+            Ok::<_, Errno>(FileType::from_raw_mode(found.st_mode) == device.file_type && found.st_rdev == number)
+        };
+        let of_same_path = cloned(CWD, &device.path, false, true);
+        if let Ok(tree) = of_same_path
+            && is_wanted(tree).attempt(|| format!("look at the host's {}", device.path.display()))?
+        {
+            return Ok(tree);
+        }
+        let (list, kind) = match device.file_type {
+            FileType::BlockDevice => ("block", "block"),
+            _ => ("char", "character"),
+        };
+        let by_number = format!("/dev/{list}/{}:{}", device.major, device.minor);
+        match cloned(CWD, Path::new(&by_number), false, true) {
+            Ok(tree) if is_wanted(tree).unwrap_or(false) => return Ok(tree),
+            _ => {}
+        }
+        let hint = "in a user namespace a device can only be bound, so the host needs a node for it";
+        match of_same_path {
+            Err(errno) => Err(Error::os(errno, format!("bind the host's {} ({hint})", device.path.display()))),
+            Ok(_) => Err(Error::invalid(format!(
+                "the host's {} is not {kind} device {}:{}, and there is no {by_number} ({hint})",
+                device.path.display(),
+                device.major,
+                device.minor
+            ))),
+        }
     }
 
     /// Binds the container's end of a terminal on /dev/console.

@@ -10,6 +10,7 @@ mod kept;
 mod mounting;
 mod protect;
 
+use std::collections::HashMap;
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
 use std::path::{Path, PathBuf};
 use std::rc::Rc;
@@ -18,7 +19,7 @@ use rustix::fs::{AtFlags, FileType, Mode, OFlags, StatxAttributes, StatxFlags};
 use rustix::io::Errno;
 use rustix::mount::UnmountFlags;
 
-use super::apply::{attach, set_propagation};
+use super::apply::{Locked, attach, set_propagation};
 use super::path::Create;
 use super::{Options, Propagation};
 use crate::error::{Attempt, Error, Result};
@@ -40,7 +41,12 @@ pub enum Source {
     Bind(PathBuf),
     /// A tree of the host that the parent has cloned already: for sources that the child may not open, and for id-mapped
     /// ones.
-    Cloned(OwnedFd),
+    Cloned {
+        /// The tree, mounted nowhere.
+        tree: OwnedFd,
+        /// Whether the options may take away what the source has.
+        locked: Locked,
+    },
     /// The container's part of the cgroup v1 hierarchies, side by side below a tmpfs.
     CgroupV1(Vec<Hierarchy>),
     /// The cgroup v2 tree; where it may not be mounted, this folder of the host's is bound instead.
@@ -126,6 +132,8 @@ pub struct Rootfs {
     pub devices: Vec<Device>,
     /// Devices are bound from the host: mknod(2) is not for user namespaces.
     pub bind_devices: bool,
+    /// Nodes that the parent has made, for devices by their path, each mounted nowhere yet.
+    pub made_devices: HashMap<PathBuf, OwnedFd>,
     /// Default links and devices are wanted: /dev is not the host's.
     pub populate_dev: bool,
     /// Paths that show nothing.
@@ -173,12 +181,16 @@ pub fn build<'a>(plan: &'a Rootfs, before_cgroup: &mut dyn FnMut() -> Result<()>
     let host = place(Path::new("/"), OFlags::DIRECTORY)?;
     set_propagation(host.as_fd(), propagation, recursive).attempt(|| "change the propagation of the host's mounts")?;
     let under = place(&plan.path, OFlags::DIRECTORY)?;
+    let root =
+        cloned(under.as_fd(), Path::new(""), true, true).attempt(|| format!("bind root {}", plan.path.display()))?;
     if propagation == Propagation::Shared || plan.propagation.is_some_and(|(_, recursive)| !recursive) {
         // pivot_root(2) refuses a shared parent, and the root itself must not appear on the host.
         make_shared_parent_private(&plan.path)?;
     }
-    let root =
-        cloned(under.as_fd(), Path::new(""), true, true).attempt(|| format!("bind root {}", plan.path.display()))?;
+    if let Some((asked @ (Propagation::Slave | Propagation::Private), false)) = plan.propagation {
+        // The host's / may be another mount than the one that the root is in, which is what the root has its peers from.
+        set_propagation(root.as_fd(), asked, false).attempt(|| "set the propagation of the root")?;
+    }
     if propagation == Propagation::Shared || plan.propagation.is_none() {
         // Else what the host mounts below it from now on would be mounted in here too.
         set_propagation(root.as_fd(), Propagation::Private, false).attempt(|| "make the root private")?;
@@ -221,13 +233,13 @@ pub fn prepare(plan: &Rootfs, at: &Path) -> Result<()> {
         let what = || format!("prepare {} for a mount of {}", mount.target.display(), mount.source.describe());
         match &mount.source {
             _ if in_new => {}
-            Source::Bind(_) | Source::Cloned(_) => built.mount(mount).attempt(what)?,
+            Source::Bind(_) | Source::Cloned { .. } => built.mount(mount).attempt(what)?,
             Source::New { fstype, .. } if matches!(fstype.as_str(), "proc" | "sysfs") => {
                 built.target_of_system(mount, fstype).map(drop).attempt(what)?;
             }
             _ => built.target(mount, Create::Directory).map(drop).attempt(what)?,
         }
-        if !matches!(mount.source, Source::Bind(_) | Source::Cloned(_)) {
+        if !matches!(mount.source, Source::Bind(_) | Source::Cloned { .. }) {
             new.push(&mount.target);
         }
         built.close_surplus(&[under]);
@@ -271,7 +283,7 @@ impl Source {
         match self {
             Source::New { fstype, .. } => fstype.clone(),
             Source::Bind(path) => path.display().to_string(),
-            Source::Cloned(_) => "bind".to_owned(),
+            Source::Cloned { .. } => "bind".to_owned(),
             Source::CgroupV1(_) => "cgroup".to_owned(),
             Source::CgroupV2 { .. } | Source::CgroupV2Bound(_) => "cgroup2".to_owned(),
         }

@@ -3,7 +3,7 @@
 use std::os::fd::{AsFd, BorrowedFd};
 use std::path::Path;
 
-use rustix::fs::{CWD, Mode, OFlags, ResolveFlags};
+use rustix::fs::{CWD, Mode, OFlags, ResolveFlags, XattrFlags};
 use rustix::io::Errno;
 use rustix::mount::MoveMountFlags;
 
@@ -13,7 +13,7 @@ use super::{Built, FOLDER, Hierarchy, Mount, Source, mount_at};
 use crate::error::{Attempt, Error, Kind, Result};
 use crate::mount::Options;
 use crate::mount::apply::{
-    attach, classic_mount, map_ids, needs_classic_mount, set_bind_options, set_options, set_read_only,
+    Locked, attach, classic_mount, map_ids, needs_classic_mount, set_bind_options, set_options, set_read_only,
 };
 use crate::mount::options::for_kernel;
 use crate::mount::path::{self, Create};
@@ -37,7 +37,7 @@ impl Built<'_> {
                 let tree = cloned_source(source, options)?;
                 self.place(tree.as_fd(), mount, false)
             }
-            Source::Cloned(tree) => self.place(tree.as_fd(), mount, false),
+            Source::Cloned { tree, .. } => self.place(tree.as_fd(), mount, false),
             Source::CgroupV1(hierarchies) => self.mount_cgroup_v1(mount, hierarchies),
             Source::CgroupV2 { fallback } => self.mount_cgroup_v2(mount, fallback),
             Source::CgroupV2Bound(tree) => {
@@ -52,7 +52,11 @@ impl Built<'_> {
         if let Some(userns) = &mount.idmap {
             map_ids(tree, mount.options.idmap == Some(true), userns.as_fd())?;
         }
-        if is_new { set_options(tree, &mount.options, true) } else { set_bind_options(tree, &mount.options) }?;
+        match &mount.source {
+            _ if is_new => set_options(tree, &mount.options, true),
+            Source::Cloned { locked, .. } => set_bind_options(tree, &mount.options, *locked),
+            _ => set_bind_options(tree, &mount.options, Locked::ByKernel),
+        }?;
         if mount.target == Path::new("/proc") {
             let found = rustix::fs::fstatfs(tree).attempt(|| "look at the source")?.f_type;
             if found != rustix::fs::PROC_SUPER_MAGIC {
@@ -101,10 +105,7 @@ impl Built<'_> {
 
     fn mount_new(&mut self, mount: &Mount, fstype: &str, device: &str) -> Result<()> {
         let options = &mount.options;
-        let mut words = options.filesystem.clone();
-        if let Some(label) = self.plan.label.as_ref().filter(|_| takes_label(fstype)) {
-            words.push(format!("context=\"{label}\""));
-        }
+        let words = self.words_of_new(mount, fstype, device)?;
         // A tmpfs on /dev is filled first, and so is one that takes a copy of what it hides.
         let late_readonly =
             options.read_only() && fstype == "tmpfs" && (options.tmpcopyup || mount.target == Path::new("/dev"));
@@ -112,43 +113,20 @@ impl Built<'_> {
         if late_readonly {
             attributes &= !RDONLY;
         }
-        // On a device, read-only is the superblock's business too: it keeps a journal from being replayed.
-        if options.read_only() && device.starts_with('/') {
-            words.push("ro".to_owned());
-        }
-        if fstype == "tmpfs" && !words.iter().any(|word| word.starts_with("mode=")) {
-            // What a folder that is there allows, rather than everything to everybody.
-            match open(self.root(), &mount.target, OFlags::PATH) {
-                Err(Errno::NOENT) => {}
-                there => {
-                    let stat = there.and_then(rustix::fs::fstat).attempt(|| "look at the target")?;
-                    words.push(format!("mode={:o}", stat.st_mode & 0o7777));
-                }
-            }
-        }
         let target = match fstype {
             "proc" | "sysfs" => self.target_of_system(mount, fstype)?,
             _ => self.target(mount, Create::Directory)?,
         };
+        let label = self.plan.label.as_deref().filter(|_| fstype == "mqueue");
         // One call does for most what six to eight do by fsconfig(2); these can say more, also of what went wrong.
         let is_plain = options.recursive == MountAttr::default()
             && options.propagation.is_empty()
             && mount.idmap.is_none()
+            && label.is_none()
             && !options.tmpcopyup
             && !late_readonly;
         if is_plain && classic_mount(fstype, device, &words, attributes, target.as_fd()).is_ok() {
-            match fstype {
-                "proc" | "sysfs" => {
-                    let system = open(self.root(), &mount.target, OFlags::PATH).attempt(|| "open what was mounted")?;
-                    self.keep_system(mount, fstype, system)?;
-                }
-                _ if mount.target == Path::new("/dev") => {
-                    self.fresh_dev =
-                        Some(open(self.root(), &mount.target, OFlags::PATH).attempt(|| "open the new /dev")?);
-                }
-                _ => {}
-            }
-            return Ok(());
+            return self.note_new(mount, fstype);
         }
         if needs_classic_mount(&words) {
             classic_mount(fstype, device, &words, attributes, target.as_fd())?;
@@ -164,6 +142,9 @@ impl Built<'_> {
             }
             other => other?,
         };
+        if let Some(label) = label {
+            label_root(tree.as_fd(), label)?;
+        }
         if options.tmpcopyup {
             copy_tree(target.as_fd(), tree.as_fd()).attempt(|| "copy what the tmpfs hides")?;
         }
@@ -178,6 +159,40 @@ impl Built<'_> {
             set_read_only(tree.as_fd(), false).attempt(|| "make the tmpfs read-only")?;
         } else if matches!(fstype, "proc" | "sysfs") {
             self.keep_system(mount, fstype, tree)?;
+        }
+        Ok(())
+    }
+
+    /// What a new file system is told: its options, and what follows from where it is to be.
+    fn words_of_new(&self, mount: &Mount, fstype: &str, device: &str) -> Result<Vec<String>> {
+        let mut words = mount.options.filesystem.clone();
+        if let Some(label) = self.plan.label.as_ref().filter(|_| takes_label(fstype)) {
+            words.push(format!("context=\"{label}\""));
+        }
+        // On a device, read-only is the superblock's business too: it keeps a journal from being replayed.
+        if mount.options.read_only() && device.starts_with('/') {
+            words.push("ro".to_owned());
+        }
+        if fstype == "tmpfs" && !words.iter().any(|word| word.starts_with("mode=")) {
+            // What a folder that is there allows, rather than everything to everybody.
+            match open(self.root(), &mount.target, OFlags::PATH) {
+                Err(Errno::NOENT) => {}
+                there => {
+                    let stat = there.and_then(rustix::fs::fstat).attempt(|| "look at the target")?;
+                    words.push(format!("mode={:o}", stat.st_mode & 0o7777));
+                }
+            }
+        }
+        Ok(words)
+    }
+
+    /// Opens what mount(2) has just mounted, if it is needed again.
+    fn note_new(&mut self, mount: &Mount, fstype: &str) -> Result<()> {
+        if matches!(fstype, "proc" | "sysfs") {
+            let system = open(self.root(), &mount.target, OFlags::PATH).attempt(|| "open what was mounted")?;
+            self.keep_system(mount, fstype, system)?;
+        } else if mount.target == Path::new("/dev") {
+            self.fresh_dev = Some(open(self.root(), &mount.target, OFlags::PATH).attempt(|| "open the new /dev")?);
         }
         Ok(())
     }
@@ -269,7 +284,18 @@ impl Built<'_> {
 /// `SYSFS_MAGIC` of linux/magic.h.
 const SYSFS_MAGIC: rustix::fs::FsWord = 0x6265_6572;
 
+/// Gives the root of a file system that takes no context its SELinux label, where there are any.
+fn label_root(tree: BorrowedFd<'_>, label: &str) -> Result<()> {
+    let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
+    let root = rustix::fs::openat(tree, ".", flags, Mode::empty()).attempt(|| "open the root of the mount")?;
+    match rustix::fs::fsetxattr(root, "security.selinux", label.as_bytes(), XattrFlags::empty()) {
+        // Without SELinux, or a policy that labels it.
+        Err(Errno::NOTSUP) => Ok(()),
+        other => other.attempt(|| format!("label the root of the mount {label}")),
+    }
+}
+
 /// Whether a file system of this type can be given an SELinux context.
 fn takes_label(fstype: &str) -> bool {
-    !matches!(fstype, "proc" | "sysfs" | "cgroup" | "cgroup2" | "mqueue" | "devpts")
+    !matches!(fstype, "proc" | "sysfs" | "cgroup" | "cgroup2" | "mqueue")
 }

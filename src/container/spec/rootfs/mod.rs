@@ -5,7 +5,7 @@ mod idmap_option;
 mod ids;
 mod mount;
 
-use std::collections::HashSet;
+use std::collections::{HashMap, HashSet};
 use std::path::{Component, Path, PathBuf};
 
 use oci_spec::runtime::Spec;
@@ -81,10 +81,11 @@ pub fn plan(bundle: &Bundle, no_pivot: bool, cgroup: &CgroupView, clone_sources:
         mounts.push(planner.plan(mount).attempt(|| format!("mount on {}", mount.destination().display()))?);
     }
     // Whoever binds the host's /dev wants it as it is.
-    let host_dev = mounts
-        .iter()
-        .any(|mount| mount.target == Path::new("/dev") && matches!(mount.source, Source::Bind(_) | Source::Cloned(_)));
+    let host_dev = mounts.iter().any(|mount| {
+        mount.target == Path::new("/dev") && matches!(mount.source, Source::Bind(_) | Source::Cloned { .. })
+    });
     let devices = if host_dev { Vec::new() } else { device::plan(spec)? };
+    let made_devices = if clone_sources { device::make_nodes(spec, &devices)? } else { HashMap::new() };
     let paths = |list: Option<&Vec<String>>| {
         let mut seen = HashSet::new();
         let mut paths: Vec<PathBuf> = list.into_iter().flatten().map(|path| absolute(Path::new(path))).collect();
@@ -106,6 +107,7 @@ pub fn plan(bundle: &Bundle, no_pivot: bool, cgroup: &CgroupView, clone_sources:
         mounts,
         devices,
         bind_devices: has_userns,
+        made_devices,
         populate_dev: !host_dev && own_mounts,
         masked,
         readonly_paths,

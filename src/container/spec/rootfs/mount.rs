@@ -11,6 +11,7 @@ use super::ids::UserNamespaces;
 use super::{CgroupView, absolute};
 use crate::container::spec::bundle::Bundle;
 use crate::error::{Attempt, Error, Result};
+use crate::mount::apply::Locked;
 use crate::mount::rootfs::{Mount, Source};
 use crate::mount::{Options, Propagation, apply};
 
@@ -79,7 +80,7 @@ impl Planner<'_> {
                         apply::set_propagation(tree.as_fd(), Propagation::Slave, true)
                             .attempt(|| "cut the mount off from the host")?;
                     }
-                    Source::Cloned(tree)
+                    Source::Cloned { tree, locked: if self.clone_sources { Locked::Wholly } else { Locked::ByKernel } }
                 } else {
                     Source::Bind(source)
                 }
@@ -88,6 +89,9 @@ impl Planner<'_> {
             _ => match self.cgroup.source(fstype) {
                 Some(source) => {
                     if !matches!(source, Source::CgroupV1(_)) {
+                        if let Some(unknown) = options.filesystem.iter().find(|word| !is_of_cgroup2(word)) {
+                            return Err(Error::invalid(format!("a cgroup2 mount has no option {unknown:?}")));
+                        }
                         // Of the v2 tree they are the host's to choose.
                         options.filesystem.clear();
                     }
@@ -98,6 +102,25 @@ impl Planner<'_> {
         };
         planned(mount, self.root, fstype, source, options, idmap)
     }
+}
+
+/// Whether the cgroup v2 file system has this option, or engines write it for one of v1.
+fn is_of_cgroup2(word: &str) -> bool {
+    matches!(
+        word,
+        "nsdelegate"
+            | "favordynmods"
+            | "nofavordynmods"
+            | "memory_localevents"
+            | "memory_recursiveprot"
+            | "memory_hugetlb_accounting"
+            | "pids_localevents"
+            | "none"
+            | "xattr"
+            | "clone_children"
+            | "noprefix"
+    ) || word.starts_with("name=")
+        || Options::is_of_superblock(word)
 }
 
 /// `mount` in its place.
