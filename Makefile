@@ -11,7 +11,7 @@ RELEASE := target/$(TARGET)/release/nskit
 DEBUG   := target/$(TARGET)/debug/nskit
 
 .DEFAULT_GOAL := help
-.PHONY: help run build test test-vm faults lint bench order generate install uninstall clean
+.PHONY: help run build test test-vm faults fuzz lint bench order generate install uninstall clean
 
 help: ## name every target
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  \1\t\2/p' $(MAKEFILE_LIST) | expand -t 14
@@ -47,12 +47,18 @@ faults: ## each system call of each verb fails once, and is where a signal arriv
 	@tests/install-deps test
 	@tests/faults/run $(CASES)
 
+SECONDS ?= 60
+fuzz: ## every fuzz target, each for SECONDS=60, or those that TARGETS names
+	@tests/install-deps fuzz
+	@fuzz/run $(SECONDS) $(TARGETS)
+
 lint: ## rustfmt and clippy, and shellcheck where it is installed
 	$(CARGO) fmt --check
+	$(CARGO) fmt --check --manifest-path fuzz/Cargo.toml
 	$(CARGO) clippy --all-targets --quiet -- -D warnings
 	@if command -v shellcheck >/dev/null; then shellcheck -x $(SCRIPTS); fi
 
-SCRIPTS := .ci/run benches/order examples/first-container tests/criu tests/faults/run tests/install-deps tests/run tests/skips.sh tests/vm/image tests/vm/guest \
+SCRIPTS := .ci/run benches/order examples/first-container fuzz/run tests/criu tests/faults/run tests/install-deps tests/run tests/skips.sh tests/vm/image tests/vm/guest \
            tests/vm/run tests/vm/suite tests/vm/tools
 
 bench: ## measure beside crun, runc and a floor, and write docs/benchmarks.md

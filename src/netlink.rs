@@ -228,10 +228,22 @@ impl List {
     }
 }
 
+/// The messages of a list in what came of it, without their headers.
+///
+/// # Errors
+/// The errno in it, and `EBADMSG` for what is no list.
+pub(crate) fn messages(bytes: &[u8]) -> Result<Vec<Vec<u8>>, Errno> {
+    let mut list = List::default();
+    list.take(bytes)?;
+    Ok(list.messages)
+}
+
 /// The errno that a message begins with, negative; `Some(None)` for none, `None` where there is no number.
 fn error_in(payload: &[u8]) -> Option<Option<Errno>> {
     let number = i32::from_ne_bytes(*payload.first_chunk()?);
-    Some((number < 0).then(|| Errno::from_raw_os_error(number.wrapping_neg())))
+    // What is no errno is none that the kernel sends.
+    let errno = |number: i32| if number <= 4095 { Errno::from_raw_os_error(number) } else { Errno::BADMSG };
+    Some((number < 0).then(|| number.checked_neg().map_or(Errno::BADMSG, errno)))
 }
 
 /// Adds an attribute to a message's payload.
@@ -300,6 +312,9 @@ mod tests {
         assert_eq!(taken(&[one, failed].concat()), Err(Errno::NOMEM));
         assert_eq!(taken(&message(NLMSG_ERROR, 0, &(-1i32).to_ne_bytes())), Err(Errno::PERM));
         assert_eq!(taken(&message(NLMSG_ERROR, 0, &[])), Err(Errno::BADMSG));
+        for number in [-4096, i32::MIN] {
+            assert_eq!(taken(&message(NLMSG_ERROR, 0, &number.to_ne_bytes())), Err(Errno::BADMSG));
+        }
         assert_eq!(taken(&[40, 0, 0, 0].repeat(5)), Err(Errno::BADMSG));
     }
 

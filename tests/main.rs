@@ -8,5 +8,6 @@ mod differential;
 mod engines;
 #[cfg(target_arch = "x86_64")]
 mod faults;
+mod fuzz;
 mod harness;
 mod runtime;

@@ -10,7 +10,7 @@ use rustix::fs::{Mode, OFlags};
 use super::proc;
 use crate::error::{Errno, Error, Result, strerror};
 use crate::namespace::Kind;
-use crate::sys::ioctl;
+use crate::sys::{ioctl, mountinfo};
 
 const CAP_SETGID: u32 = 6;
 const CAP_SYS_CHROOT: u32 = 18;
@@ -373,8 +373,8 @@ fn remarks(target: i32, status: &Status) -> Vec<String> {
     if status.is_zombie() {
         remarks.push("the process has ended and waits for its parent: there is nothing to enter".into());
     }
-    let mounts = fs::read_to_string(format!("/proc/{target}/mountinfo")).unwrap_or_default();
-    if !mounts.is_empty() && !mounts.lines().any(|line| line.split(' ').nth(4) == Some("/")) {
+    let mounts = mountinfo::read(target).unwrap_or_default();
+    if !mounts.is_empty() && !mountinfo::lines(&mounts).any(|mount| mount.point == b"/") {
         remarks.push("its root is a chroot inside its mount namespace: enter that too, with nsenter --root".into());
     }
     if let Some(label) = label(target).filter(|label| label != "unconfined") {

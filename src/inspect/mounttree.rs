@@ -1,15 +1,13 @@
 //! The mounts of a mount namespace as a process in it sees them: what is below what, and what is hidden by what.
 
 use std::collections::HashMap;
-use std::fs;
 use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 
 use super::model::{Gap, Keeper, MEMBERS, Namespace, Snapshot};
-use super::proc::unescape;
 use crate::error::{Errno, Error, Result, strerror};
 use crate::namespace::Kind;
-use crate::sys::{ioctl, mountlist};
+use crate::sys::{ioctl, mountinfo, mountlist};
 
 /// A mount; a line of proc_pid_mountinfo(5).
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -41,42 +39,32 @@ pub struct Mount {
 /// # Errors
 /// Where there is no such process, or it may not be read.
 pub fn read(pid: i32) -> Result<Vec<Mount>> {
-    let path = format!("/proc/{pid}/mountinfo");
-    let text = fs::read(&path).map_err(|error| Error::io(&error, format!("read {path}")))?;
-    Ok(parse(&text))
+    Ok(parse(&mountinfo::read(pid)?))
 }
 
-fn parse(text: &[u8]) -> Vec<Mount> {
-    let mut mounts: Vec<Mount> = text.split(|&byte| byte == b'\n').filter_map(parse_line).collect();
+/// The mounts in a mountinfo.
+pub fn parse(text: &[u8]) -> Vec<Mount> {
+    let mut mounts: Vec<Mount> = mountinfo::lines(text).map(|line| Mount::of(&line)).collect();
     find_hidden(&mut mounts);
     mounts
 }
 
-fn parse_line(line: &[u8]) -> Option<Mount> {
-    let separator = line.windows(3).position(|window| window == b" - ")?;
-    let mut fields = line[..separator].split(|&byte| byte == b' ');
-    let mut next = || fields.next();
-    let number = |field: &[u8]| std::str::from_utf8(field).ok()?.parse::<u32>().ok();
-    let string = |field: &[u8]| unescape(field).to_string_lossy().into_owned();
-    let (id, parent) = (number(next()?)?, number(next()?)?);
-    let device = next()?;
-    let colon = device.iter().position(|&byte| byte == b':')?;
-    let device = (number(&device[..colon])?, number(&device[colon + 1..])?);
-    let (root, point, options) = (unescape(next()?), unescape(next()?), string(next()?));
-    let propagation: Vec<String> = fields.map(string).collect();
-    let mut rest = line[separator + 3..].split(|&byte| byte == b' ');
-    Some(Mount {
-        id,
-        parent,
-        device,
-        root,
-        point,
-        options,
-        propagation: propagation.join(" "),
-        kind: string(rest.next()?),
-        source: string(rest.next()?),
-        hidden_by: None,
-    })
+impl Mount {
+    fn of(line: &mountinfo::Line<'_>) -> Mount {
+        let text = |field: &[u8]| mountinfo::unescape(field).to_string_lossy().into_owned();
+        Mount {
+            id: line.id,
+            parent: line.parent,
+            device: line.device,
+            root: mountinfo::unescape(line.root),
+            point: line.point(),
+            options: text(line.options),
+            propagation: text(line.tags),
+            kind: text(line.kind),
+            source: text(line.source),
+            hidden_by: None,
+        }
+    }
 }
 
 /// A mount is hidden by one that is on its own root, or by one on the same parent at a directory above: had that been
@@ -161,7 +149,7 @@ pub fn holders(path: &Path, snapshot: &Snapshot) -> Result<Holders> {
     let path = path.canonicalize().map_err(|error| Error::io(&error, attempted()))?;
     let status = rustix::fs::stat(&path).map_err(|errno| Error::os(errno, attempted()))?;
     let is_block = rustix::fs::FileType::from_raw_mode(status.st_mode) == rustix::fs::FileType::BlockDevice;
-    let own = parse(&fs::read("/proc/self/mountinfo").map_err(|error| Error::io(&error, "read /proc/self/mountinfo"))?);
+    let own = parse(&mountinfo::read("self")?);
     let nowhere = || Error::invalid(format!("{} is on no mount", path.display()));
     let place = if is_block {
         let device = (rustix::fs::major(status.st_rdev), rustix::fs::minor(status.st_rdev));
@@ -211,15 +199,15 @@ pub fn holders(path: &Path, snapshot: &Snapshot) -> Result<Holders> {
 /// is none, or none any more. The error is why they may not be read.
 fn mounts_of(snapshot: &Snapshot, index: usize) -> (Option<i32>, Result<Vec<Mount>, String>) {
     let namespace = &snapshot.namespaces[index];
-    let members = snapshot.members(index).map(|process| (process.pid, format!("/proc/{}/mountinfo", process.pid)));
+    let members = snapshot.members(index).map(|process| (process.pid, process.pid.to_string()));
     let threads = namespace.keepers.iter().filter_map(|keeper| match keeper {
-        Keeper::Thread { pid, tid } => Some((*pid, format!("/proc/{pid}/task/{tid}/mountinfo"))),
+        Keeper::Thread { pid, tid } => Some((*pid, format!("{pid}/task/{tid}"))),
         _ => None,
     });
-    for (pid, path) in members.take(MEMBERS).chain(threads.take(MEMBERS)) {
-        match fs::read(&path) {
+    for (pid, process) in members.take(MEMBERS).chain(threads.take(MEMBERS)) {
+        match mountinfo::read(&process) {
             Ok(text) => return (Some(pid), Ok(parse(&text))),
-            Err(error) if error.kind() == std::io::ErrorKind::PermissionDenied => {
+            Err(error) if error.errno() == Some(Errno::ACCESS) => {
                 return (Some(pid), Err(strerror(Errno::ACCESS)));
             }
             // It ended meanwhile.

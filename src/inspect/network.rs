@@ -79,16 +79,8 @@ pub fn look(ns: BorrowedFd<'_>) -> Result<Network> {
         .into_iter();
     let mut route = sockets.next().ok_or_else(|| Error::invalid(attempted()))?;
     let mut network = Network { namespace: inode, ..Network::default() };
-    for message in route.dump(netlink::RTM_GETLINK, &[0; 16]).attempt(attempted)? {
-        network.links.extend(read_link(&message));
-    }
-    for message in route.dump(netlink::RTM_GETADDR, &[0; 8]).attempt(attempted)? {
-        if let Some((index, address)) = read_address(&message)
-            && let Some(link) = network.links.iter_mut().find(|link| link.index == index)
-        {
-            link.addresses.push(address);
-        }
-    }
+    network.add_links(&route.dump(netlink::RTM_GETLINK, &[0; 16]).attempt(attempted)?);
+    network.add_addresses(&route.dump(netlink::RTM_GETADDR, &[0; 8]).attempt(attempted)?);
     let Some(mut diagnosis) = sockets.next() else { return Ok(network) };
     for (protocol, number, states) in [("tcp", 6, TCP_LISTEN), ("udp", 17, UDP_UNCONNECTED)] {
         for family in [2u8, 10] {
@@ -97,9 +89,41 @@ pub fn look(ns: BorrowedFd<'_>) -> Result<Network> {
             request.resize(56, 0);
             // A kernel without this protocol, or without the module to list it, has nothing to tell.
             let messages = diagnosis.dump(netlink::SOCK_DIAG_BY_FAMILY, &request).unwrap_or_default();
-            network.listeners.extend(messages.iter().filter_map(|message| read_listener(protocol, message)));
+            network.add_listeners(protocol, &messages);
         }
     }
+    Ok(network)
+}
+
+impl Network {
+    fn add_links(&mut self, messages: &[Vec<u8>]) {
+        self.links.extend(messages.iter().filter_map(|message| read_link(message)));
+    }
+
+    fn add_addresses(&mut self, messages: &[Vec<u8>]) {
+        for (index, address) in messages.iter().filter_map(|message| read_address(message)) {
+            if let Some(link) = self.links.iter_mut().find(|link| link.index == index) {
+                link.addresses.push(address);
+            }
+        }
+    }
+
+    fn add_listeners(&mut self, protocol: &'static str, messages: &[Vec<u8>]) {
+        self.listeners.extend(messages.iter().filter_map(|message| read_listener(protocol, message)));
+    }
+}
+
+/// What three answers of the kernel say: of links, of addresses and of TCP sockets, each a datagram with its headers. For
+/// fuzzing: [`look`] takes them from sockets.
+///
+/// # Errors
+/// The errno of an answer, and `EBADMSG` for what is none.
+#[doc(hidden)]
+pub fn read_answers(links: &[u8], addresses: &[u8], sockets: &[u8]) -> Result<Network, crate::error::Errno> {
+    let mut network = Network::default();
+    network.add_links(&netlink::messages(links)?);
+    network.add_addresses(&netlink::messages(addresses)?);
+    network.add_listeners("tcp", &netlink::messages(sockets)?);
     Ok(network)
 }
 

@@ -1,12 +1,11 @@
 //! `/proc`, as every other file here reads it: which processes it shows, and the few texts that several sources parse.
 
 use std::collections::BTreeMap;
-use std::ffi::{CStr, OsString};
+use std::ffi::CStr;
 use std::fs;
 use std::mem::MaybeUninit;
 use std::os::fd::{AsFd, OwnedFd};
-use std::os::unix::ffi::OsStringExt;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::time::Duration;
 
 use rustix::fs::{Mode, OFlags, PROC_SUPER_MAGIC, RawDir, ResolveFlags};
@@ -14,6 +13,7 @@ use rustix::process::{Pid, test_kill_process};
 
 use crate::error::{self, Attempt, Errno, Error, Result};
 use crate::namespace::Kind;
+use crate::sys::mountinfo;
 
 /// A path below `/proc`, made without allocating: `PID/ns`, `PID/task/TID/ns`.
 pub(super) struct ProcPath {
@@ -136,10 +136,11 @@ pub(super) fn open() -> Result<OwnedFd> {
 
 /// The option by which `/proc` hides processes of others, where it does.
 pub(super) fn hidepid() -> Option<String> {
-    let mounts = fs::read_to_string("/proc/self/mountinfo").ok()?;
+    let mounts = mountinfo::read("self").ok()?;
     // The last mount on /proc is the one that is seen.
-    let options = mounts.lines().rfind(|line| line.split(' ').nth(4) == Some("/proc"))?;
-    let hidden = options.split([' ', ',']).find_map(|option| option.strip_prefix("hidepid="))?;
+    let proc = mountinfo::lines(&mounts).rfind(|mount| mount.point == b"/proc")?;
+    let mut options = std::str::from_utf8(proc.super_options).ok()?.split(',');
+    let hidden = options.find_map(|option| option.strip_prefix("hidepid="))?;
     (!matches!(hidden, "0" | "off")).then(|| hidden.to_owned())
 }
 
@@ -165,23 +166,6 @@ pub(super) fn are_own() -> bool {
 pub(super) fn nspid(status: &str) -> Vec<i32> {
     let line = status.lines().find_map(|line| line.strip_prefix("NSpid:")).unwrap_or_default();
     line.split_ascii_whitespace().filter_map(|pid| pid.parse().ok()).collect()
-}
-
-/// Spaces, tabs, newlines and backslashes are written as three octal digits behind a backslash.
-pub(super) fn unescape(field: &[u8]) -> PathBuf {
-    let mut bytes = Vec::with_capacity(field.len());
-    let mut rest = field;
-    while let Some((&byte, after)) = rest.split_first() {
-        let digits = after.get(..3).filter(|digits| byte == b'\\' && digits.iter().all(|d| (b'0'..b'8').contains(d)));
-        if let Some(digits) = digits {
-            bytes.push(digits.iter().fold(0u8, |value, digit| value.wrapping_shl(3) | (digit - b'0')));
-            rest = &after[3..];
-        } else {
-            bytes.push(byte);
-            rest = after;
-        }
-    }
-    PathBuf::from(OsString::from_vec(bytes))
 }
 
 /// What proc_pid_stat(5) tells of a process.

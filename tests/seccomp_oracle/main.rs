@@ -6,10 +6,13 @@
 #[path = "../../src/seccomp/emulate.rs"]
 mod emulate;
 mod generated;
+mod meaning;
+mod profiles;
 mod reference;
 
 use emulate::{SystemCall, run};
 use nskit::seccomp::{Action, Arch, Comparison, Condition, Instruction, Profile, Rule, Syscall, compile_for};
+use profiles::arguments;
 use reference::Reference;
 
 /// The architectures that libseccomp 2.5 has too.
@@ -104,46 +107,6 @@ fn tokens() -> Vec<u32> {
     tokens.sort_unstable();
     tokens.dedup();
     tokens
-}
-
-/// Arguments at the edges of every comparison of the profile: as many sets as there are edges, other arguments mixed.
-fn arguments(profile: &Profile) -> Vec<[u64; 6]> {
-    let mut edges = vec![0, 1, u64::from(u32::MAX), 1 << 32, u64::MAX];
-    for condition in profile.rules.iter().flat_map(|rule| &rule.conditions) {
-        let values = match condition.comparison {
-            Comparison::MaskedEqual { mask, value } => vec![value, mask, value & mask, value | !mask, value ^ mask],
-            Comparison::NotEqual(value)
-            | Comparison::Less(value)
-            | Comparison::LessOrEqual(value)
-            | Comparison::Equal(value)
-            | Comparison::GreaterOrEqual(value)
-            | Comparison::Greater(value) => vec![value],
-        };
-        for value in values {
-            let (high, low) = (value >> 32, value & u64::from(u32::MAX));
-            edges.extend([value, value.wrapping_sub(1), value.wrapping_add(1), low, high << 32]);
-            edges.extend([high.wrapping_add(1) << 32 | low, high.wrapping_sub(1) << 32 | low, low << 32 | high]);
-        }
-    }
-    // And the numbers of calls made through socketcall(2) and ipc(2).
-    edges.extend([3, 5, 9, 12, 14, 18, 21, 24]);
-    edges.sort_unstable();
-    edges.dedup();
-    let mut sets = Vec::new();
-    for (at, &edge) in edges.iter().enumerate() {
-        sets.push([edge; 6]);
-        for argument in 0..6 {
-            // A small generator, so that a failure is the same the next time.
-            let mut seed = (at * 6 + argument) as u64;
-            let mut set = [(); 6].map(|()| {
-                seed = seed.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
-                edges[(seed >> 33) as usize % edges.len()]
-            });
-            set[argument] = edge;
-            sets.push(set);
-        }
-    }
-    sets
 }
 
 /// Runs our program for everything that may make a difference; `judge` says of each result whether it is right, and if not

@@ -5,7 +5,7 @@ use std::io::{Read, Seek};
 use libseccomp::{ScmpAction, ScmpArch, ScmpArgCompare, ScmpCompareOp, ScmpFilterContext, ScmpSyscall};
 use nskit::seccomp::{Action, Arch, Comparison, Condition, Instruction, Profile, Syscall};
 
-use crate::emulate::{SystemCall, run};
+use super::emulate::{SystemCall, run};
 
 /// What runc would load.
 pub(crate) struct Reference {

@@ -181,11 +181,11 @@ impl Write {
 }
 
 impl Resources {
-    /// The writes for the cgroup `mode` in the order in which the kernel takes them.
+    /// The writes for a cgroup of v2, if it is `unified`, or v1, in the order in which the kernel takes them.
     ///
     /// # Errors
     /// What the specification or the kernel does not know, or what this version of cgroups lacks.
-    pub(super) fn writes(&self, unified: bool) -> Result<Vec<Write>> {
+    pub fn writes(&self, unified: bool) -> Result<Vec<Write>> {
         if unified { v2::writes(self) } else { v1::writes(self) }
     }
 

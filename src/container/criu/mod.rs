@@ -424,8 +424,8 @@ impl Response {
             None => "criu failed".to_owned(),
         };
         match self.errno {
-            0 => Error::new(Kind::Os, what),
-            errno => Error::os(rustix::io::Errno::from_raw_os_error(errno), what),
+            errno @ 1..4096 => Error::os(rustix::io::Errno::from_raw_os_error(errno), what),
+            _ => Error::new(Kind::Os, what),
         }
     }
 }

@@ -11,9 +11,10 @@ use super::relations;
 use super::survey::{Mounts, Survey};
 use crate::error::{Errno, strerror};
 use crate::inspect::model::Keeper;
-use crate::inspect::proc::{self, inode_of, unescape};
+use crate::inspect::proc::{self, inode_of};
 use crate::namespace::Kind;
 use crate::sys::ioctl;
+use crate::sys::mountinfo::Line;
 
 /// A line of mountinfo that mounts a namespace.
 #[derive(Debug, PartialEq, Eq)]
@@ -83,12 +84,11 @@ fn look(survey: &mut Survey<'_>, mount_namespace: u64, process: &str) {
 fn bindings(mountinfo: &[u8]) -> impl Iterator<Item = Binding> {
     mountinfo.split(|&byte| byte == b'\n').filter_map(|line| {
         // Cheap first: nearly no line is one.
-        let separator = line.windows(8).position(|window| window == b" - nsfs ")?;
-        let mut fields = line[..separator].split(|&byte| byte == b' ').skip(3);
-        let (root, path) = (fields.next()?, fields.next()?);
-        let inode = inode_of(root)?;
-        let name = std::str::from_utf8(root.split(|&byte| byte == b':').next()?).ok()?;
-        Some(Binding { kind: Kind::from_proc_name(name), inode, path: unescape(path) })
+        line.windows(8).position(|window| window == b" - nsfs ")?;
+        let mount = Line::parse(line).filter(|mount| mount.kind == b"nsfs")?;
+        let inode = inode_of(mount.root)?;
+        let name = std::str::from_utf8(mount.root.split(|&byte| byte == b':').next()?).ok()?;
+        Some(Binding { kind: Kind::from_proc_name(name), inode, path: mount.point() })
     })
 }
 
