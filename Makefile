@@ -56,6 +56,7 @@ lint: ## rustfmt and clippy, and shellcheck where it is installed
 	$(CARGO) fmt --check
 	$(CARGO) fmt --check --manifest-path fuzz/Cargo.toml
 	$(CARGO) clippy --all-targets --quiet -- -D warnings
+	$(CARGO) test --quiet --test house
 	@if command -v shellcheck >/dev/null; then shellcheck -x $(SCRIPTS); fi
 
 SCRIPTS := .ci/run benches/order examples/first-container fuzz/run tests/criu tests/faults/run tests/install-deps tests/run tests/skips.sh tests/vm/image tests/vm/guest \

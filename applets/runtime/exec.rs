@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use anyhow::{Context, bail};
 use clap::{ArgMatches, Args, Command, FromArgMatches};
-use nskit::container::spec::bundle::parse_process;
+use nskit::container::spec::parse::parse_process;
 use nskit::container::verbs::exec::{Options, exec};
 use oci_spec::runtime::{Capabilities, Process, Spec};
 

@@ -235,7 +235,7 @@ fn version() -> ExitCode {
         env!("CARGO_PKG_VERSION"),
         // The Makefile's doing.
         option_env!("NSKIT_COMMIT").filter(|commit| !commit.is_empty()).unwrap_or("unknown"),
-        nskit::container::spec::bundle::SPEC_VERSION
+        nskit::container::spec::properties::SPEC_VERSION
     ))
 }
 

@@ -4,7 +4,7 @@ use std::io::Read;
 
 use anyhow::{Context, bail};
 use clap::{ArgMatches, Args, Command, FromArgMatches};
-use nskit::container::spec::bundle::parse_resources as parse;
+use nskit::container::spec::parse::parse_resources as parse;
 use nskit::container::verbs::update::update;
 use oci_spec::runtime::LinuxResources;
 use serde_json::{Map, Value, json};

@@ -86,6 +86,11 @@ impl Folder {
         Ok(Folder { path: root.join(id), id: id.to_owned() })
     }
 
+    /// The container's id.
+    pub fn id(&self) -> &str {
+        &self.id
+    }
+
     /// Its path.
     pub fn path(&self) -> &Path {
         &self.path

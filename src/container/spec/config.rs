@@ -9,7 +9,7 @@ use serde::Deserialize;
 use serde_json::value::RawValue;
 
 use crate::container::record::folder::Folder;
-use crate::container::spec::bundle;
+use crate::container::spec::parse;
 use crate::container::spec::seccomp;
 use crate::container::spec::strict;
 use crate::error::{Attempt, Result};
@@ -32,7 +32,7 @@ pub struct Config {
 struct Outline<'a> {
     #[serde(borrow)]
     linux: Option<OutlineOfLinux<'a>>,
-    process: Option<bundle::NamesOfProcess>,
+    process: Option<parse::NamesOfProcess>,
 }
 
 #[derive(Deserialize)]
@@ -61,11 +61,11 @@ impl Config {
         let in_parts = outline.and_then(|outline| outline.profile(&text)).and_then(|profile| {
             let rest = [&text[..profile.start], b"null", &text[profile.end..]].concat();
             // What is wrong is said of the whole text.
-            Some((bundle::parse(&rest, is_odd).ok()?, Some(profile)))
+            Some((parse::parse(&rest, is_odd).ok()?, Some(profile)))
         });
         let (spec, profile) = match in_parts {
             Some(parts) => parts,
-            None => (bundle::parse(&text, is_odd).attempt(|| format!("read {}", file.display()))?, None),
+            None => (parse::parse(&text, is_odd).attempt(|| format!("read {}", file.display()))?, None),
         };
         Ok(Config { spec, text, file, profile })
     }
@@ -90,7 +90,7 @@ impl Config {
             Ok(seccomp) => Some(seccomp),
             // What is wrong is said of the whole text.
             Err(_) => {
-                let whole = bundle::parse(&self.text, false).attempt(|| format!("read {}", self.file.display()))?;
+                let whole = parse::parse(&self.text, false).attempt(|| format!("read {}", self.file.display()))?;
                 whole.linux().as_ref().and_then(|linux| linux.seccomp().clone())
             }
         };
@@ -156,7 +156,7 @@ mod tests {
         assert!(config.has_profile() && config.spec.linux().as_ref().unwrap().seccomp().is_none());
         config.complete().unwrap();
         assert!(config.has_profile());
-        assert_eq!(config.into_spec().unwrap(), bundle::parse(TEXT.as_bytes(), false).unwrap());
+        assert_eq!(config.into_spec().unwrap(), parse::parse(TEXT.as_bytes(), false).unwrap());
     }
 
     #[test]
@@ -165,7 +165,7 @@ mod tests {
             let text = TEXT.replace(r#""seccomp": {"defaultAction": "SCMP_ACT_ALLOW"},"#, seccomp);
             let config = parse(&text).unwrap();
             assert!(!config.has_profile());
-            assert_eq!(config.into_spec().unwrap(), bundle::parse(text.as_bytes(), false).unwrap());
+            assert_eq!(config.into_spec().unwrap(), parse::parse(text.as_bytes(), false).unwrap());
         }
     }
 

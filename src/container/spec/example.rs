@@ -4,7 +4,7 @@ use std::path::Path;
 
 use serde_json::{Value, json};
 
-use crate::container::spec::bundle::SPEC_VERSION;
+use crate::container::spec::properties::SPEC_VERSION;
 
 /// The configuration that `runc spec` writes: a shell with a terminal and few privileges in `rootfs`.
 pub fn default(has_cgroup_v2: bool) -> Value {

@@ -2,8 +2,8 @@
 
 use serde_json::{Value, json};
 
-use crate::container::spec::bundle;
 use crate::container::spec::hooks::Point;
+use crate::container::spec::properties;
 use crate::container::spec::seccomp;
 use crate::mount::options;
 use crate::namespace::Kind;
@@ -17,7 +17,7 @@ pub fn features() -> Value {
     capabilities.sort_unstable();
     json!({
         "ociVersionMin": "1.0.0",
-        "ociVersionMax": bundle::SPEC_VERSION,
+        "ociVersionMax": properties::SPEC_VERSION,
         "hooks": hooks,
         "mountOptions": options::known(),
         "linux": {

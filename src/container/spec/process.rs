@@ -1,53 +1,47 @@
 //! The process of a configuration or of `exec`: checked and looked up before the child exists, applied in the child.
 
-use std::convert::Infallible;
 use std::ffi::CString;
 use std::fmt;
-use std::os::fd::{AsFd, BorrowedFd};
 use std::path::PathBuf;
 
 use oci_spec::runtime::{
     Capabilities as SpecCapabilities, Linux, LinuxPersonalityDomain, PosixRlimitType, Process as SpecProcess,
 };
-use rustix::io::Errno;
 use rustix::process::{Pid, Resource, Rlimit};
 use rustix::termios::Winsize;
 
-use crate::container::spec::scheduling::{
-    Affinity, affinity, io_priority, memory_policy, scheduler, set_affinity, shown_policy,
-};
+use crate::container::spec::scheduling::{Affinity, affinity, io_priority, memory_policy, scheduler, set_affinity};
 use crate::error::{Attempt, Error, Result};
-use crate::launch::link::{Link, Sender};
 use crate::launch::program::{self, Capabilities, Credentials, Program, c_string};
-use crate::lsm::{self, Proc};
-use crate::sys::sched::{self, SchedAttr};
+use crate::lsm;
+use crate::sys::sched::SchedAttr;
 
 /// Everything that a process is started with.
 #[derive(Debug)]
 pub struct Process {
-    program: Program,
-    cwd: PathBuf,
-    credentials: Credentials,
-    umask: u32,
-    capabilities: Capabilities,
-    no_new_privs: bool,
-    has_filter: bool,
+    pub(crate) program: Program,
+    pub(crate) cwd: PathBuf,
+    pub(crate) credentials: Credentials,
+    pub(crate) umask: u32,
+    pub(crate) capabilities: Capabilities,
+    pub(crate) no_new_privs: bool,
+    pub(crate) has_filter: bool,
     /// The parent may not look into this process: it is sent the filter's listener.
-    sends_listener: bool,
-    apparmor: Option<String>,
-    selinux: Option<String>,
-    scheduler: Option<SchedAttr>,
-    io_priority: Option<(u32, u32)>,
-    personality: Option<u64>,
-    memory_policy: Option<(u32, Vec<u64>)>,
-    has_home: bool,
+    pub(crate) sends_listener: bool,
+    pub(crate) apparmor: Option<String>,
+    pub(crate) selinux: Option<String>,
+    pub(crate) scheduler: Option<SchedAttr>,
+    pub(crate) io_priority: Option<(u32, u32)>,
+    pub(crate) personality: Option<u64>,
+    pub(crate) memory_policy: Option<(u32, Vec<u64>)>,
+    pub(crate) has_home: bool,
     /// It is to have a terminal.
     pub terminal: bool,
     /// The size of that terminal.
     pub size: Option<Winsize>,
-    rlimits: Vec<(Resource, Rlimit)>,
-    oom_score_adj: Option<i32>,
-    affinity: Affinity,
+    pub(crate) rlimits: Vec<(Resource, Rlimit)>,
+    pub(crate) oom_score_adj: Option<i32>,
+    pub(crate) affinity: Affinity,
 }
 
 impl Process {
@@ -56,7 +50,7 @@ impl Process {
     /// # Errors
     /// Which property is not valid.
     pub fn prepare(process: &SpecProcess, linux: Option<&Linux>, has_filter: bool) -> Result<Process> {
-        crate::container::spec::bundle::validate_process(process)?;
+        crate::container::spec::validate::validate_process(process)?;
         let strings = |list: &Option<Vec<String>>, what| -> Result<Vec<CString>> {
             list.iter().flatten().map(|text| c_string(text.as_str(), what)).collect()
         };
@@ -137,7 +131,7 @@ impl Process {
     }
 
     /// The variable that tells the user's home as the container's root has it, where the configuration does not.
-    fn home(&self) -> Result<Option<CString>> {
+    pub(crate) fn home(&self) -> Result<Option<CString>> {
         if self.has_home {
             return Ok(None);
         }
@@ -248,80 +242,6 @@ impl Process {
         }
         Ok(())
     }
-
-    /// The first half of the child's part: all but what takes its privileges. Finds the file to execute, so that a missing
-    /// program fails `create`, not `start`. `has_own_dev`: /dev is the container's, not yet the streams'.
-    ///
-    /// # Errors
-    /// What could not be set, and in the engines' words why the program cannot be executed.
-    pub fn confine(&self, proc: Option<&Proc>, link: &mut Link, has_own_dev: bool, preserve_fds: u32) -> Result<Ready> {
-        if self.no_new_privs {
-            rustix::thread::set_no_new_privs(true).attempt(|| "set no_new_privs")?;
-        }
-        if let Some(scheduler) = &self.scheduler {
-            sched::set_scheduler(scheduler).map_err(|errno| {
-                const DEADLINE: u32 = 6;
-                let why = if errno == Errno::PERM && scheduler.policy == DEADLINE {
-                    " (process scheduler can't be used together with AllowedCPUs)"
-                } else {
-                    ""
-                };
-                Error::os(errno, format!("set {}{why}", shown_policy(scheduler)))
-            })?;
-        }
-        if let Some((class, priority)) = self.io_priority {
-            sched::set_io_priority(class, priority)
-                .attempt(|| format!("set I/O priority {priority} of class {class}"))?;
-        }
-        if let Some(domain) = self.personality {
-            sched::set_personality(domain).attempt(|| format!("set personality {domain:#x}"))?;
-        }
-        if let Some((mode, nodes)) = &self.memory_policy {
-            sched::set_memory_policy(*mode, nodes).attempt(|| format!("set memory policy {mode:#x}"))?;
-        }
-        if let (Some(profile), Some(proc)) = (&self.apparmor, proc) {
-            lsm::apparmor_on_exec(proc, profile)?;
-        }
-        if let (Some(context), Some(proc)) = (&self.selinux, proc) {
-            lsm::selinux_on_exec(proc, context)?;
-        }
-        // Whoever says later when to start need not know of a filter.
-        let mut filter = if self.has_filter { Some(link.wait_for_filter()?) } else { None };
-        for (resource, limit) in &self.rlimits {
-            rustix::process::setrlimit(*resource, *limit)
-                .attempt(|| format!("set {} to {}", name(*resource), shown(limit)))?;
-        }
-        // Before a filter that may deny it.
-        program::settle_streams(self.credentials.uid, has_own_dev)?;
-        // Without no_new_privs a filter needs a privilege that is about to go.
-        if let Some(filter) = filter.take_if(|_| !self.no_new_privs) {
-            // Which may deny what does it at once.
-            program::close_on_exec(preserve_fds);
-            load(&filter, link, self.sends_listener)?;
-        }
-        program::limit_bounding_set(self.capabilities.bounding)?;
-        // A folder that only root may enter, and one that only the user may: either is fine.
-        let entered = match rustix::process::chdir(&self.cwd) {
-            Err(Errno::ACCESS) => false,
-            other => other
-                .attempt(|| format!("chdir to cwd (\"{}\") set in config.json failed", self.cwd.display()))
-                .map(|()| true)?,
-        };
-        program::set_credentials(&self.credentials)?;
-        if entered {
-            program::verify_directory()
-                .attempt(|| format!("chdir to cwd (\"{}\") set in config.json", self.cwd.display()))?;
-        } else {
-            program::enter_directory(&self.cwd)?;
-        }
-        program::set_capabilities(&self.capabilities)?;
-        program::set_umask(self.umask);
-        let mut program = self.program.clone();
-        program.env.extend(self.home()?);
-        let file = program.find()?;
-        let sends_listener = self.sends_listener;
-        Ok(Ready { program, file, filter, sends_listener, preserve_fds, is_settled: false })
-    }
 }
 
 impl fmt::Display for Process {
@@ -342,82 +262,6 @@ fn last_of_each(mut env: Vec<CString>) -> Vec<CString> {
     let mut is_last = is_last.into_iter().rev();
     env.retain(|_| is_last.next() == Some(true));
     env
-}
-
-/// Loads `filter`, and waits until its listener, where it has one, is with who answers there.
-fn load(filter: &crate::seccomp::Program, link: &mut Link, sends_listener: bool) -> Result<()> {
-    let sender = if sends_listener && filter.notifies() { Some(Sender::start(link)?) } else { None };
-    let loaded = filter.load();
-    let listener = loaded.as_ref().ok().and_then(Option::as_ref).map(AsFd::as_fd);
-    // The filter holds already: `write`, which it may not notify, tells of the listener; what comes after may be answered by
-    // the agent.
-    match (&sender, listener) {
-        (Some(sender), listener) => sender.send(listener)?,
-        (None, Some(listener)) => link.tell_of_listener(listener)?,
-        (None, None) => {}
-    }
-    let loaded = loaded?;
-    sender.iter().try_for_each(Sender::reap)?;
-    // It stays open until the other side has it.
-    if let Some(_listener) = loaded {
-        link.wait_for_hand_over()?;
-    }
-    Ok(())
-}
-
-/// A process with its identity, for which only leave to start is missing.
-#[derive(Debug)]
-pub struct Ready {
-    program: Program,
-    file: CString,
-    /// Not loaded yet.
-    filter: Option<crate::seccomp::Program>,
-    sends_listener: bool,
-    /// How many descriptors beyond the standard streams the program inherits.
-    preserve_fds: u32,
-    is_settled: bool,
-}
-
-impl Ready {
-    /// Lets nothing but the standard streams and what is preserved into programs, and none of them past the seccomp filter.
-    ///
-    /// # Errors
-    /// As prctl(2) and seccomp(2).
-    pub fn settle(&mut self, link: &mut Link) -> Result<()> {
-        if !std::mem::replace(&mut self.is_settled, true) {
-            program::leave_nothing(self.preserve_fds)?;
-            if let Some(filter) = self.filter.take() {
-                load(&filter, link, self.sends_listener)?;
-            }
-        }
-        Ok(())
-    }
-
-    /// Whether its filter has a listener, and is not loaded yet.
-    pub fn has_listener(&self) -> bool {
-        self.filter.as_ref().is_some_and(crate::seccomp::Program::notifies)
-    }
-
-    /// Executes the program.
-    ///
-    /// # Errors
-    /// In the engines' words why the program cannot be executed.
-    pub fn execute(mut self, link: &mut Link) -> Result<Infallible> {
-        self.settle(link)?;
-        self.program.execute(&self.file)
-    }
-}
-
-/// Makes `terminal` the controlling terminal and the standard streams of this process.
-///
-/// # Errors
-/// As ioctl(2) and dup2(2).
-pub fn use_terminal(terminal: BorrowedFd<'_>) -> Result<()> {
-    rustix::process::ioctl_tiocsctty(terminal).attempt(|| "make the terminal the controlling one")?;
-    let attempted = || "make the terminal the standard streams";
-    rustix::stdio::dup2_stdin(terminal).attempt(attempted)?;
-    rustix::stdio::dup2_stdout(terminal).attempt(attempted)?;
-    rustix::stdio::dup2_stderr(terminal).attempt(attempted)
 }
 
 /// Bit `n` for each capability number n of a set.
@@ -452,7 +296,7 @@ fn capabilities(process: &SpecProcess) -> Capabilities {
 }
 
 /// `SOFT:HARD` of a limit.
-fn shown(limit: &Rlimit) -> String {
+pub(crate) fn shown(limit: &Rlimit) -> String {
     let text = |value: Option<u64>| value.map_or("unlimited".to_owned(), |value| value.to_string());
     format!("{}:{}", text(limit.current), text(limit.maximum))
 }
@@ -489,7 +333,7 @@ fn rlimits(process: &SpecProcess) -> Result<Vec<(Resource, Rlimit)>> {
 }
 
 /// As setrlimit(2) has it.
-fn name(resource: Resource) -> String {
+pub(crate) fn name(resource: Resource) -> String {
     format!("RLIMIT_{resource:?}").to_uppercase()
 }
 

@@ -61,7 +61,7 @@ pub fn supported_flags() -> Vec<&'static str> {
 /// As [`profile`].
 pub fn profile_of(spec: &Spec) -> Result<Option<Profile>> {
     let Some(seccomp) = spec.linux().as_ref().and_then(|linux| linux.seccomp().as_ref()) else { return Ok(None) };
-    let strict = crate::container::spec::bundle::annotation(spec, "run.oci.seccomp_fail_unknown_syscall").is_some();
+    let strict = crate::container::spec::properties::annotation(spec, "run.oci.seccomp_fail_unknown_syscall").is_some();
     if let Some(name) = unknown_syscalls(seccomp).next().filter(|_| strict) {
         return Err(Error::invalid(format!("linux.seccomp.syscalls: unknown syscall {name:?}")));
     }

@@ -1,13 +1,14 @@
 //! A container that is being made: what there is of it so far, and how all of that goes again when a later step fails.
 
 use std::os::fd::OwnedFd;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use oci_spec::runtime::Spec;
 
 use crate::cgroup::Cgroup;
 use crate::container::record::folder::{Folder, Lock};
 use crate::container::record::life::Status;
+use crate::container::record::process::Stat;
 use crate::container::record::runtime::Runtime;
 use crate::container::record::state::{self, State};
 use crate::container::spec::bundle::Bundle;
@@ -155,8 +156,28 @@ pub(crate) fn explain(error: Error, cgroup: Option<&Cgroup>) -> Error {
     }
 }
 
+/// Puts on record what is about to be made of `bundle` by this process, which `own` tells of: where its cgroup will be, before
+/// any of that is there.
+///
+/// # Errors
+/// As [`Folder::save`].
+pub(crate) fn announce(
+    runtime: &Runtime,
+    bundle: &Bundle,
+    folder: &Folder,
+    (rootfs, placement, new): (&Path, &Placement, Kinds),
+) -> Result<State> {
+    let mut state = new_state(runtime, folder.id(), bundle, rootfs.to_owned(), placement, new);
+    if placement.is_wanted() {
+        let own = Stat::own();
+        state.creator = (own.pid, own.started);
+        folder.save(&state)?;
+    }
+    Ok(state)
+}
+
 /// The state of a container that is being made of `bundle`, as far as it is known before it has a process.
-pub(crate) fn new_state(
+fn new_state(
     runtime: &Runtime,
     id: &str,
     bundle: &Bundle,

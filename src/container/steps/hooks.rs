@@ -17,7 +17,8 @@ use rustix::process::{Pid, PidfdFlags, Signal};
 
 use crate::container::record::state::Reported;
 use crate::container::spec::hooks::Point;
-use crate::container::steps::wait::{Signals, poll_until};
+use crate::container::steps::poll::poll_until;
+use crate::container::steps::wait::Signals;
 use crate::error::{Attempt, Error, Result};
 
 /// The files that crun's annotations name for what hooks write; else that is for the error alone.
@@ -113,23 +114,7 @@ fn run_one(
         file.write_all(state).and_then(|()| file.rewind()).attempt(|| "write the state for the hook")?;
         file
     };
-    let mut command = Command::new(hook.path());
-    let args = hook.args().as_deref().unwrap_or_default();
-    if let Some((name, rest)) = args.split_first() {
-        command.arg0(name).args(rest);
-    }
-    if let Some(folder) = folder {
-        command.current_dir(folder);
-    }
-    match (hook.env(), environment) {
-        (Some(variables), _) => {
-            command.env_clear().envs(variables.iter().filter_map(|variable| variable.split_once('=')));
-        }
-        (None, Environment::Of(program)) => {
-            command.env_clear().envs(program.iter().map(|(name, value)| (name, value)));
-        }
-        (None, Environment::Inherited) => {}
-    }
+    let mut command = command_of(hook, folder, environment);
     let copy =
         |kept: &Option<File>| kept.as_ref().unwrap_or(&output).try_clone().attempt(|| "prepare the hook's output");
     command.stdin(Stdio::from(input)).stdout(Stdio::from(copy(&kept.stdout)?)).stderr(Stdio::from(copy(&kept.stderr)?));
@@ -163,6 +148,28 @@ fn run_one(
         None => format!("exit status {}", status.code().unwrap_or_default()),
     };
     Err(Error::invalid(format!("{how}{}", words_of(output))))
+}
+
+/// The program of a hook, with its arguments and its environment.
+fn command_of(hook: &Hook, folder: Option<&Path>, environment: Environment<'_>) -> Command {
+    let mut command = Command::new(hook.path());
+    let args = hook.args().as_deref().unwrap_or_default();
+    if let Some((name, rest)) = args.split_first() {
+        command.arg0(name).args(rest);
+    }
+    if let Some(folder) = folder {
+        command.current_dir(folder);
+    }
+    match (hook.env(), environment) {
+        (Some(variables), _) => {
+            command.env_clear().envs(variables.iter().filter_map(|variable| variable.split_once('=')));
+        }
+        (None, Environment::Of(program)) => {
+            command.env_clear().envs(program.iter().map(|(name, value)| (name, value)));
+        }
+        (None, Environment::Inherited) => {}
+    }
+    command
 }
 
 fn memory_file() -> Result<File> {

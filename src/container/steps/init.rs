@@ -14,7 +14,8 @@ use crate::cgroup::{Cgroup, Paths};
 use crate::container::record::life::Status;
 use crate::container::record::state::Reported;
 use crate::container::spec::hooks::Point;
-use crate::container::spec::process::{self, Process};
+use crate::container::spec::process::Process;
+use crate::container::steps::confine;
 use crate::container::steps::hooks::{self, Environment};
 use crate::error::{Attempt, Error, Kind as ErrorKind, Result};
 use crate::launch::link::{Link, Message, Stage};
@@ -175,7 +176,7 @@ fn open_terminal(init: &Init<'_>, built: &mut rootfs::Built) -> Result<()> {
     }
     send_fd(console.as_fd(), terminal.name.as_bytes(), terminal.outer.as_fd())
         .attempt(|| "send the terminal over the console socket")?;
-    process::use_terminal(terminal.inner.as_fd())
+    confine::use_terminal(terminal.inner.as_fd())
 }
 
 /// Listens at the gate, and tells the parent so: from here on the container outlives it.

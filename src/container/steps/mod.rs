@@ -1,6 +1,7 @@
 //! What is done on the way of a container, a file a step.
 
 pub mod cgroups;
+pub mod confine;
 pub mod console;
 pub mod created;
 pub mod hooks;
@@ -10,6 +11,7 @@ pub mod namespaces;
 pub mod network;
 pub mod notify;
 pub mod plan;
+pub mod poll;
 pub mod processes;
 pub mod sd_notify;
 pub mod systemd;

@@ -4,7 +4,7 @@ use std::fmt;
 
 use oci_spec::runtime::Spec;
 
-use crate::container::spec::bundle::namespaces;
+use crate::container::spec::properties::namespaces;
 use crate::error::{Attempt, Result};
 use crate::namespace::{self, Kind, Kinds, Target};
 

@@ -12,7 +12,7 @@ use rustix::event::{PollFd, PollFlags};
 use rustix::net::{AddressFamily, SendFlags, SocketAddrUnix, SocketFlags, SocketType};
 
 use crate::container::record::folder::Folder;
-use crate::container::steps::wait::poll_until;
+use crate::container::steps::poll::poll_until;
 use crate::error::{Attempt, Error, Result};
 use crate::launch::terminal;
 

@@ -11,6 +11,7 @@ use rustix::event::{PollFd, PollFlags};
 use rustix::io::Errno;
 use rustix::process::{Pid, WaitOptions};
 
+use crate::container::steps::poll::poll_until;
 use crate::container::steps::sd_notify::Notify;
 use crate::error::{Attempt, Error, Kind, Result};
 use crate::launch::terminal::Relay;
@@ -132,14 +133,6 @@ impl Signals {
     fn next(&self) -> Result<Option<i32>> {
         Ok(self.fd.read_signal().attempt(|| "read a signal")?.map(|signal| signal.ssi_signo as i32))
     }
-}
-
-/// Waits until one of `fds` is ready; false when `deadline` has come first.
-///
-/// # Errors
-/// As poll(2).
-pub fn poll_until(fds: &mut [PollFd<'_>], deadline: Option<Instant>) -> Result<bool> {
-    sys::fd::poll_until(fds, deadline).attempt(|| "wait for a process")
 }
 
 fn pass_on(signal: i32, pidfd: &OwnedFd, relay: Option<&Relay>) {

@@ -17,7 +17,7 @@ use crate::container::spec::hooks::Point;
 use crate::container::spec::idmaps::{self, Maps};
 use crate::container::spec::process::Process;
 use crate::container::spec::seccomp::send_filter;
-use crate::container::steps::created::{Begun, Created, new_state};
+use crate::container::steps::created::{Begun, Created, announce};
 use crate::container::steps::hooks;
 use crate::container::steps::inherited::Inherited;
 use crate::container::steps::init::{self, Init};
@@ -50,6 +50,20 @@ pub struct Options {
     pub no_new_keyring: bool,
     /// Descriptors from 3 on that the program inherits, beyond those of socket activation.
     pub preserve_fds: u32,
+}
+
+impl Options {
+    /// What of them the plan depends on.
+    fn asked<'a>(&'a self, id: &'a str, start: Start, inherited: Inherited) -> Asked<'a> {
+        Asked {
+            id,
+            no_pivot: self.no_pivot,
+            no_new_keyring: self.no_new_keyring,
+            console_socket: self.console_socket.as_deref(),
+            attached: start == Start::Attached,
+            inherited,
+        }
+    }
 }
 
 /// How the container will be started.
@@ -96,25 +110,12 @@ pub fn begin<'a>(
     sd_notify::prepare(begun.folder(), &mut bundle.config.spec)?;
     processes.time_offsets = idmaps::time_offsets(&bundle.config.spec)?;
     let wait = |fd: BorrowedFd<'_>, deadline| signals.until_readable(fd, Some(deadline));
-    let asked = Asked {
-        id,
-        no_pivot: options.no_pivot,
-        no_new_keyring: options.no_new_keyring,
-        console_socket: options.console_socket.as_deref(),
-        attached: start == Start::Attached,
-        inherited,
-    };
-    let mut plan = Plan::of(runtime, &bundle, &namespaces, &asked, &wait)?;
+    let mut plan = Plan::of(runtime, &bundle, &namespaces, &options.asked(id, start, inherited), &wait)?;
     log::debug!("container {id}: {namespaces}; {plan}");
 
     let gate = if start == Start::AtGate { Some(gate::make(begun.folder())?) } else { None };
-    let own = Stat::own();
-    let mut state = new_state(runtime, id, &bundle, plan.root.path.clone(), &plan.placement, namespaces.new);
-    if plan.placement.is_wanted() {
-        // Where the cgroup will be must be on record before any of it is there.
-        state.creator = (own.pid, own.started);
-        begun.folder().save(&state)?;
-    }
+    let made_of = (plan.root.path.as_path(), &plan.placement, namespaces.new);
+    let state = announce(runtime, &bundle, begun.folder(), made_of)?;
     let starts_at_once = starts_at_once(start, &plan, options);
     let launching = Launching {
         bundle: &bundle,
@@ -122,7 +123,6 @@ pub fn begin<'a>(
         processes: &processes,
         ahead: ahead.as_ref(),
         state: &state,
-        own: &own,
         gate: gate.as_ref(),
         starts_at_once,
         inherited,
@@ -179,7 +179,6 @@ struct Launching<'a> {
     processes: &'a namespace::Plan,
     ahead: Option<&'a Ahead>,
     state: &'a State,
-    own: &'a Stat,
     gate: Option<&'a OwnedFd>,
     starts_at_once: bool,
     inherited: Inherited,
@@ -206,7 +205,7 @@ impl Launching<'_> {
             console: plan.console.as_ref().map(|console| &console.inner),
             gate: self.gate,
             starts_at_once: self.starts_at_once,
-            ignored_signals: self.own.ignored,
+            ignored_signals: Stat::own().ignored,
             keyring: plan.keyring.as_deref(),
             parent_is_due: plan.parent_is_due,
             hook_output: &hook_output,

@@ -17,8 +17,9 @@ use crate::container::spec::config::Config;
 use crate::container::spec::hooks::Point;
 use crate::container::steps::cgroups::Placement;
 use crate::container::steps::hooks;
+use crate::container::steps::poll::poll_until;
 use crate::container::steps::systemd::Held;
-use crate::container::steps::wait::{Signals, poll_until};
+use crate::container::steps::wait::Signals;
 use crate::error::{Error, Kind, Result};
 
 /// How long a killed process may take to be gone.

@@ -15,11 +15,12 @@ use crate::container::record::instance::Container;
 use crate::container::record::life::Verb;
 use crate::container::record::process::Stat;
 use crate::container::record::runtime::Runtime;
-use crate::container::spec::bundle::{KEEP_GROUPS, annotation, namespaces};
 use crate::container::spec::config::Config;
-use crate::container::spec::process::{self, Process};
+use crate::container::spec::process::Process;
+use crate::container::spec::properties::{KEEP_GROUPS, annotation, namespaces};
 use crate::container::spec::seccomp::send_filter;
 use crate::container::steps::cgroups::is_refusal_of_unified;
+use crate::container::steps::confine;
 use crate::container::steps::console::Console;
 use crate::container::steps::inherited::Inherited;
 use crate::container::steps::init;
@@ -184,7 +185,7 @@ impl Plan {
             let terminal = terminal::open(init::own_root()?.as_fd(), self.process.size)?;
             send_fd(console.inner.as_fd(), terminal.name.as_bytes(), terminal.outer.as_fd())
                 .attempt(|| "send the terminal over the console socket")?;
-            process::use_terminal(terminal.inner.as_fd())?;
+            confine::use_terminal(terminal.inner.as_fd())?;
         }
         born.link.wait()?;
         if !self.process.ends_with_affinity() {

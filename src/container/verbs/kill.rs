@@ -10,8 +10,8 @@ use rustix::process::Signal;
 use crate::container::record::instance::Container;
 use crate::container::record::life::Verb;
 use crate::container::record::runtime::Runtime;
+use crate::container::steps::poll::poll_until;
 use crate::container::steps::processes;
-use crate::container::steps::wait::poll_until;
 use crate::error::{Attempt, Error, Kind, Result};
 use crate::sys;
 

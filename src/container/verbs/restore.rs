@@ -15,15 +15,15 @@ use rustix::process::{Pid, PidfdFlags, WaitOptions};
 use crate::container::criu::{self, Criu, Notification, Settings, Task, option};
 use crate::container::record::folder::{Folder, replace_file};
 use crate::container::record::life::Status;
-use crate::container::record::process::Stat;
 use crate::container::record::runtime::Runtime;
 use crate::container::record::state::State;
-use crate::container::spec::bundle::{Bundle, annotation, namespaces};
+use crate::container::spec::bundle::Bundle;
 use crate::container::spec::hooks::Point;
+use crate::container::spec::properties::{annotation, namespaces};
 use crate::container::spec::rootfs;
 use crate::container::steps::cgroups::Placement;
 use crate::container::steps::console::Console;
-use crate::container::steps::created::{Begun, Created, new_state};
+use crate::container::steps::created::{Begun, Created, announce};
 use crate::container::steps::hooks;
 use crate::container::steps::namespaces::is_own_cgroup_namespace;
 use crate::container::steps::network;
@@ -84,13 +84,7 @@ pub fn restore(
     let mut placement = Placement::plan(runtime, &bundle.config.spec, id, &wait)?;
     let view = placement.view(kinds, new, outside.in_own_cgroup_namespace);
     let root = rootfs::plan(&bundle, options.no_pivot, &view, false)?;
-    let mut state = new_state(runtime, id, &bundle, root.path.clone(), &placement, new);
-    if placement.is_wanted() {
-        // Where the cgroup will be must be on record before any of it is there.
-        let own = Stat::own();
-        state.creator = (own.pid, own.started);
-        begun.folder().save(&state)?;
-    }
+    let state = announce(runtime, &bundle, begun.folder(), (&root.path, &placement, new))?;
 
     let mut work = Work {
         folder: begun.folder(),

@@ -8,7 +8,7 @@ use oci_spec::runtime::{LinuxIdMapping, Mount as SpecMount, Spec};
 use rustix::fs::{Mode, OFlags};
 
 use super::idmap_option::IdMap;
-use crate::container::spec::bundle::namespaces;
+use crate::container::spec::properties::namespaces;
 use crate::error::{Attempt, Error, Result};
 use crate::namespace::Kind;
 use crate::namespace::idmap::{self, Range};

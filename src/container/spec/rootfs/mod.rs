@@ -11,7 +11,8 @@ use std::path::{Component, Path, PathBuf};
 use oci_spec::runtime::Spec;
 use rustix::process::{Resource, Rlimit};
 
-use crate::container::spec::bundle::{Bundle, namespaces};
+use crate::container::spec::bundle::Bundle;
+use crate::container::spec::properties::namespaces;
 use crate::error::{Attempt, Error, Result};
 use crate::mount::Propagation;
 use crate::mount::rootfs::{Hierarchy, Pivot, Rootfs, Source};
