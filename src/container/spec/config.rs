@@ -5,10 +5,9 @@ use std::ops::Range;
 use std::path::{Path, PathBuf};
 
 use oci_spec::runtime::{LinuxSeccomp, Spec};
-use serde::Deserialize;
-use serde_json::value::RawValue;
 
 use crate::container::record::folder::Folder;
+use crate::container::spec::outline::Outline;
 use crate::container::spec::parse;
 use crate::container::spec::seccomp;
 use crate::container::spec::strict;
@@ -25,20 +24,6 @@ pub struct Config {
     file: PathBuf,
     /// Where in the text the profile is that `spec` lacks.
     profile: Option<Range<usize>>,
-}
-
-/// Where things are: what else there is, and whether it fits, is looked at later.
-#[derive(Deserialize)]
-struct Outline<'a> {
-    #[serde(borrow)]
-    linux: Option<OutlineOfLinux<'a>>,
-    process: Option<parse::NamesOfProcess>,
-}
-
-#[derive(Deserialize)]
-struct OutlineOfLinux<'a> {
-    #[serde(borrow)]
-    seccomp: Option<&'a RawValue>,
 }
 
 impl Config {
@@ -116,20 +101,6 @@ impl Config {
     pub fn into_spec(mut self) -> Result<Spec> {
         self.complete()?;
         Ok(self.spec)
-    }
-}
-
-/// Where in `text` its `linux.seccomp` is, if it has one.
-pub(crate) fn find_profile(text: &[u8]) -> Option<Range<usize>> {
-    serde_json::from_slice::<Outline<'_>>(text).ok()?.profile(text)
-}
-
-impl Outline<'_> {
-    /// Where the profile is in `text`, of which this is the outline.
-    fn profile(&self, text: &[u8]) -> Option<Range<usize>> {
-        let profile = self.linux.as_ref()?.seccomp?.get();
-        let start = profile.as_ptr().addr() - text.as_ptr().addr();
-        Some(start..start + profile.len())
     }
 }
 

@@ -7,6 +7,7 @@ pub mod features;
 pub mod hooks;
 pub mod idmaps;
 pub mod network;
+pub(crate) mod outline;
 pub mod parse;
 pub mod process;
 pub mod properties;

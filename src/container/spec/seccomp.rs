@@ -81,7 +81,7 @@ pub fn send_filter(profile: &Profile, link: &Link) -> Result<()> {
 /// # Errors
 /// When it is none, with line and column, and as [`profile`].
 pub fn from_text(text: &[u8]) -> Result<Profile> {
-    let place = crate::container::spec::config::find_profile(text).unwrap_or(0..text.len());
+    let place = crate::container::spec::outline::find_profile(text).unwrap_or(0..text.len());
     // Lines and columns are those of the whole.
     let before = text[..place.start].iter().map(|&byte| if byte == b'\n' { byte } else { b' ' });
     let alone: Vec<u8> = before.chain(text[place].iter().copied()).collect();
