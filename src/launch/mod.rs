@@ -39,12 +39,22 @@ pub struct Born {
 }
 
 impl Born {
-    /// Joins and creates the namespaces that are the child's own to join and create.
+    /// Joins and creates the namespaces that are the child's own to join and create, but for new ones of the kinds in `made`,
+    /// which it has made otherwise.
     ///
     /// # Errors
     /// What step failed, and on what.
-    pub fn enter(&self, targets: &[Target]) -> Result<()> {
-        namespace::enter(&self.steps, targets, &self.time_offsets)
+    pub fn enter(&self, targets: &[Target], made: Kinds) -> Result<()> {
+        if made.is_empty() {
+            return namespace::enter(&self.steps, targets, &self.time_offsets);
+        }
+        let left = |step: &namespace::Step| match step {
+            namespace::Step::Unshare(kinds) if (*kinds - made).is_empty() => None,
+            namespace::Step::Unshare(kinds) => Some(namespace::Step::Unshare(*kinds - made)),
+            join => Some(*join),
+        };
+        let steps: Vec<_> = self.steps.iter().filter_map(left).collect();
+        namespace::enter(&steps, targets, &self.time_offsets)
     }
 
     /// Creates the namespaces that had to wait until the parent had mapped ids and moved this process to its cgroup.

@@ -80,7 +80,7 @@ pub fn needs_classic_mount(words: &[String]) -> bool {
     words.iter().any(|word| word.split_once('=').is_some_and(|(_, value)| value.len() > LONGEST_VALUE))
 }
 
-/// mount(2) on a place held open, for what fsconfig(2) cannot express.
+/// mount(2) on a place that is held open, as the working directory or by /proc, for what fsconfig(2) cannot express.
 ///
 /// # Errors
 /// As mount(2).
@@ -89,7 +89,7 @@ pub fn classic_mount(
     source: &str,
     words: &[String],
     attributes: u64,
-    target: BorrowedFd<'_>,
+    target: impl AsRef<Path>,
 ) -> Result<()> {
     // The low attribute bits are those of mount(2); access times are not.
     let mut flags = MsFlags::from_bits_truncate((attributes & 0xf) as libc::c_ulong);
@@ -118,8 +118,7 @@ pub fn classic_mount(
     if attributes & attr::NOSYMFOLLOW != 0 {
         flags |= MsFlags::from_bits_retain(0x100); // MS_NOSYMFOLLOW, Linux 5.10
     }
-    let path = format!("/proc/self/fd/{}", target.as_raw_fd());
-    nix::mount::mount(Some(source), path.as_str(), Some(fstype), flags, Some(words.join(",").as_str()))
+    nix::mount::mount(Some(source), target.as_ref(), Some(fstype), flags, Some(words.join(",").as_str()))
         .attempt(|| format!("mount {source} of type {fstype}"))
 }
 
@@ -133,6 +132,16 @@ pub fn clone_tree(at: BorrowedFd<'_>, path: &Path, recursive: bool, follow: bool
     flags.set(OpenTreeFlags::AT_RECURSIVE, recursive);
     flags.set(OpenTreeFlags::AT_SYMLINK_NOFOLLOW, !follow);
     rustix::mount::open_tree(at, path, flags)
+}
+
+/// A new mount namespace that has the tree at `path`, with the mounts below, as its root and nothing else; Linux 7.0.
+///
+/// # Errors
+/// `EINVAL` on older kernels and for a mount that is unbindable or of another mount namespace, `EPERM` without privilege.
+pub fn namespace_of_tree(path: &Path) -> Result<OwnedFd, Errno> {
+    const OPEN_TREE_NAMESPACE: OpenTreeFlags = OpenTreeFlags::from_bits_retain(2);
+    let flags = OPEN_TREE_NAMESPACE | OpenTreeFlags::AT_RECURSIVE | OpenTreeFlags::OPEN_TREE_CLOEXEC;
+    rustix::mount::open_tree(CWD, path, flags)
 }
 
 /// The source of a bind mount, cloned: a path of the runtime's own view.

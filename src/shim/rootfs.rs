@@ -1,6 +1,6 @@
 //! The file systems that a container's root consists of, mounted below its bundle as containerd's snapshotters ask for them.
 
-use std::os::fd::AsFd;
+use std::os::fd::{AsFd, AsRawFd};
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
@@ -10,7 +10,7 @@ use rustix::mount::UnmountFlags;
 
 use super::message::Mount;
 use crate::error::{Attempt, Error, Result};
-use crate::mount::apply;
+use crate::mount::apply::{self, Locked};
 use crate::mount::options::Options;
 
 /// What mount(2) takes of options: a page, less its last byte.
@@ -59,7 +59,7 @@ fn mount_one(mount: &Mount, root: &Path) -> Result<()> {
     if options.bind.is_some() || mount.kind == "bind" || mount.kind == "rbind" {
         options.bind.get_or_insert(mount.kind == "rbind");
         let tree = apply::clone_source(Path::new(&mount.source), &options)?;
-        apply::set_bind_options(tree.as_fd(), &options, apply::Locked::ByKernel)?;
+        apply::set_bind_options(tree.as_fd(), &options, Locked::ByKernel)?;
         return apply::attach(tree.as_fd(), target.as_fd()).attempt(|| "attach it");
     }
     let mut words = options.filesystem.clone();
@@ -71,7 +71,8 @@ fn mount_one(mount: &Mount, root: &Path) -> Result<()> {
         // The superblock too, as mount(8) has it: overlayfs has nothing to write to then.
         words.push("ro".to_owned());
     }
-    apply::classic_mount(&mount.kind, &mount.source, &words, attributes, target.as_fd())?;
+    let place = format!("/proc/self/fd/{}", target.as_fd().as_raw_fd());
+    apply::classic_mount(&mount.kind, &mount.source, &words, attributes, &place)?;
     for (propagation, recursive) in options.propagation {
         let mounted = rustix::fs::open(root.join(below), flags, Mode::empty()).attempt(|| "open the mount")?;
         apply::set_propagation(mounted.as_fd(), propagation, recursive).attempt(|| "change its propagation")?;

@@ -121,18 +121,19 @@ impl From<OwnedFd> for Kept {
 
 /// Closes all that are [`Kept`] but those in `stay`, once there are more than a usual start has: what a loop over the entries
 /// of a configuration calls after each, so that their number is not limited by that of descriptors. Whatever is used again
-/// must be in `stay`.
-pub fn close_surplus(stay: impl IntoIterator<Item = Kept>) {
+/// must be in `stay`. Returns whether any were closed.
+pub fn close_surplus(stay: impl IntoIterator<Item = Kept>) -> bool {
     KEPT.with(|kept| {
         let mut kept = kept.borrow_mut();
         if kept.len() < MOST_KEPT {
-            return;
+            return false;
         }
         let stay: Vec<RawFd> = stay.into_iter().map(|fd| fd.0.as_raw_fd()).collect();
         let (stays, surplus) = std::mem::take(&mut *kept).into_iter().partition(|number| stay.contains(number));
         *kept = stays;
         close_numbers(surplus);
-    });
+        true
+    })
 }
 
 impl AsFd for Kept {

@@ -23,6 +23,7 @@ mod list;
 mod logs;
 mod many_entries;
 mod masks;
+mod mount_namespace;
 mod mounts;
 mod moved;
 mod network;

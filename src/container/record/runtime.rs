@@ -61,9 +61,14 @@ impl Runtime {
     /// as the caller says, else as its privileges suggest.
     pub fn rootless(&self) -> bool {
         self.rootless.unwrap_or_else(|| {
-            let may_not = !self.is_root || *self.in_user_namespace.get_or_init(userns::is_in_another);
+            let may_not = !self.is_root || self.is_in_user_namespace();
             may_not && !(self.cgroups == CgroupDriver::Systemd && self.is_root && owns_system_manager())
         })
+    }
+
+    /// Whether this process is in a user namespace other than the first.
+    pub fn is_in_user_namespace(&self) -> bool {
+        *self.in_user_namespace.get_or_init(userns::is_in_another)
     }
 
     /// Whether this process has `CAP_SYS_ADMIN` in its user namespace.

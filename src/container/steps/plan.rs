@@ -87,7 +87,9 @@ impl Plan {
         let placement = Placement::plan(runtime, spec, asked.id, wait)?;
         let view = placement.view(namespaces.kinds, namespaces.new, namespaces.in_own_cgroup_namespace);
         let maps_ids_itself = namespaces.kinds.contains(Kind::User) && runtime.privileged();
-        let root = rootfs::plan(bundle, asked.no_pivot, &view, maps_ids_itself)?;
+        let mut root = rootfs::plan(bundle, asked.no_pivot, &view, maps_ids_itself)?;
+        // There, procfs may be mounted only where one is in sight.
+        root.alone &= !runtime.is_in_user_namespace();
         let keyring = match asked.no_new_keyring {
             true => None,
             false => Some(program::c_string(format!("_ses.{}", asked.id), "keyring name")?),

@@ -177,7 +177,7 @@ impl Plan {
         init::protect_from_container()?;
         // runc has no keyring of its own for every exec: it shares the container's by name.
         init::join_keyring(&self.keyring, Some(&self.process), self.proc.as_ref())?;
-        born.enter(&self.targets)?;
+        born.enter(&self.targets, Kinds::NONE)?;
         if self.kinds.contains(Kind::User) {
             init::become_root()?;
         }

@@ -188,7 +188,7 @@ fn start(
     let plan = namespace::plan(Kinds::only(Kind::Mount), &[], true);
     let mut child = launch(&plan, &[], None, |born| {
         crate::sys::signal::unblock_all();
-        born.enter(&[])?;
+        born.enter(&[], Kinds::NONE)?;
         born.link.wait()?;
         crate::sys::sched::lift_affinity();
         mount::rootfs::prepare(root, &at)?;

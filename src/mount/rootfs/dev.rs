@@ -3,9 +3,10 @@
 use std::os::fd::{AsFd, BorrowedFd};
 use std::path::Path;
 
-use rustix::fs::{AtFlags, CWD, FileType, Gid, Mode, OFlags, Uid};
+use rustix::fs::{AtFlags, FileType, Gid, Mode, OFlags, Uid};
 use rustix::io::Errno;
 
+use super::away::has_kcore;
 use super::kept::{cloned, parent};
 use super::{Built, Device};
 use crate::error::{Attempt, Error, Result};
@@ -35,7 +36,7 @@ impl Built<'_> {
             ("stdout", "/proc/self/fd/1"),
             ("stderr", "/proc/self/fd/2"),
         ];
-        let kcore = rustix::fs::access("/proc/kcore", rustix::fs::Access::EXISTS).is_ok();
+        let kcore = self.away.as_ref().map_or_else(has_kcore, |away| away.has_kcore);
         for (name, to) in links.into_iter().chain(kcore.then_some(("core", "/proc/kcore"))) {
             match rustix::fs::symlinkat(to, dev, name) {
                 Ok(()) | Err(Errno::EXIST) => {}
@@ -102,7 +103,7 @@ impl Built<'_> {
             let found = rustix::fs::fstat(tree)?;
             Ok::<_, Errno>(FileType::from_raw_mode(found.st_mode) == device.file_type && found.st_rdev == number)
         };
-        let of_same_path = cloned(CWD, &device.path, false, true);
+        let of_same_path = self.of_host(&device.path, false);
         if let Ok(tree) = of_same_path
             && is_wanted(tree).attempt(|| format!("look at the host's {}", device.path.display()))?
         {
@@ -113,7 +114,7 @@ impl Built<'_> {
             _ => ("char", "character"),
         };
         let by_number = format!("/dev/{list}/{}:{}", device.major, device.minor);
-        match cloned(CWD, Path::new(&by_number), false, true) {
+        match self.of_host(Path::new(&by_number), false) {
             Ok(tree) if is_wanted(tree).unwrap_or(false) => return Ok(tree),
             _ => {}
         }

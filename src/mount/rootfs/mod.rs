@@ -4,27 +4,30 @@
 //! Everything happens below one directory descriptor of the root; what is needed of the host is opened before. The
 //! process is on its way to execve(2): descriptors are [`Kept`] and go together.
 
+mod away;
 mod copy;
 mod dev;
 mod kept;
 mod mounting;
 mod protect;
 
+use std::cell::Cell;
 use std::collections::HashMap;
-use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd, RawFd};
 use std::path::{Path, PathBuf};
 use std::rc::Rc;
 
-use rustix::fs::{AtFlags, FileType, Mode, OFlags, StatxAttributes, StatxFlags};
+use rustix::fs::{AtFlags, CWD, FileType, Mode, OFlags, StatxAttributes, StatxFlags};
 use rustix::io::Errno;
 use rustix::mount::UnmountFlags;
 
-use super::apply::{Locked, attach, set_propagation};
+use super::apply::{Locked, attach, classic_mount, set_propagation};
 use super::path::Create;
 use super::{Options, Propagation};
 use crate::error::{Attempt, Error, Result};
 use crate::sys::fd::{Kept, close_surplus};
 use crate::sys::mountinfo;
+pub use away::Away;
 use kept::{cloned, open_or_create, place};
 
 /// What a mount shows.
@@ -142,6 +145,8 @@ pub struct Rootfs {
     pub readonly_paths: Vec<PathBuf>,
     /// How the root becomes the root.
     pub pivot: Pivot,
+    /// It may be built in a mount namespace that begins with the root alone: nobody looks at the host's mounts in it.
+    pub alone: bool,
     /// The SELinux label of files in new file systems.
     pub label: Option<String>,
 }
@@ -158,20 +163,49 @@ pub struct Built<'a> {
     /// Roots of the procfs and sysfs that were mounted here, by their place: what is below is reached through them, so that
     /// nobody who can rename folders of the root has a say in it.
     systems: Vec<(PathBuf, Kept)>,
+    /// It is the root already, in a namespace of its own tree alone.
+    away: Option<Away>,
+    /// The working directory, where it is the place of a mount, or holds it.
+    here: Cell<Option<RawFd>>,
 }
 
 const FOLDER: Mode = Mode::from_raw_mode(0o755);
 
-/// Puts the root in place in this mount namespace and mounts everything in it. `before_cgroup` is called before the first
-/// mount that shows cgroups: until then, this process need not be in its own.
+/// Puts the root in place in this mount namespace, or goes where it is alone, and mounts everything in it. `before_cgroup` is
+/// called before the first mount that shows cgroups: until then, this process need not be in its own.
 ///
 /// # Errors
 /// What was mounted where, and why it failed.
-pub fn build<'a>(plan: &'a Rootfs, before_cgroup: &mut dyn FnMut() -> Result<()>) -> Result<Built<'a>> {
+pub fn build<'a>(
+    plan: &'a Rootfs,
+    away: Option<Away>,
+    before_cgroup: &mut dyn FnMut() -> Result<()>,
+) -> Result<Built<'a>> {
     if plan.pivot == Pivot::Chroot {
-        let root = place(&plan.path, OFlags::DIRECTORY)?;
-        return Ok(Built { plan, root, late_readonly: Vec::new(), fresh_dev: None, systems: Vec::new() });
+        return Ok(Built::new(plan, place(&plan.path, OFlags::DIRECTORY)?, None));
     }
+    let root = match &away {
+        Some(away) => away.enter(plan)?,
+        None => put_in_place(plan)?,
+    };
+    let mut built = Built::new(plan, root, away);
+    for (at, mount) in plan.mounts.iter().enumerate() {
+        if matches!(mount.source, Source::CgroupV1(_) | Source::CgroupV2 { .. } | Source::CgroupV2Bound(_)) {
+            before_cgroup()?;
+        }
+        built
+            .mount(at, mount)
+            .attempt(|| format!("mount {} on {}", mount.source.describe(), mount.target.display()))?;
+        built.close_surplus(&[]);
+    }
+    if plan.populate_dev {
+        built.populate_dev()?;
+    }
+    Ok(built)
+}
+
+/// Binds the root over its own place in this copy of the host's mount namespace.
+fn put_in_place(plan: &Rootfs) -> Result<Kept> {
     let (propagation, recursive) = match plan.propagation {
         None => (Propagation::Slave, true),
         // The root is bound yet, and gets its own at the end.
@@ -187,27 +221,16 @@ pub fn build<'a>(plan: &'a Rootfs, before_cgroup: &mut dyn FnMut() -> Result<()>
         // pivot_root(2) refuses a shared parent, and the root itself must not appear on the host.
         make_shared_parent_private(&plan.path)?;
     }
-    if let Some((asked @ (Propagation::Slave | Propagation::Private), false)) = plan.propagation {
+    if propagation != Propagation::Shared && !recursive {
         // The host's / may be another mount than the one that the root is in, which is what the root has its peers from.
-        set_propagation(root.as_fd(), asked, false).attempt(|| "set the propagation of the root")?;
+        set_propagation(root.as_fd(), propagation, false).attempt(|| "set the propagation of the root")?;
     }
     if propagation == Propagation::Shared || plan.propagation.is_none() {
         // Else what the host mounts below it from now on would be mounted in here too.
         set_propagation(root.as_fd(), Propagation::Private, false).attempt(|| "make the root private")?;
     }
     attach(root.as_fd(), under.as_fd()).attempt(|| format!("put root {} in its place", plan.path.display()))?;
-    let mut built = Built { plan, root, late_readonly: Vec::new(), fresh_dev: None, systems: Vec::new() };
-    for mount in &plan.mounts {
-        if matches!(mount.source, Source::CgroupV1(_) | Source::CgroupV2 { .. } | Source::CgroupV2Bound(_)) {
-            before_cgroup()?;
-        }
-        built.mount(mount).attempt(|| format!("mount {} on {}", mount.source.describe(), mount.target.display()))?;
-        built.close_surplus(&[]);
-    }
-    if plan.populate_dev {
-        built.populate_dev()?;
-    }
-    Ok(built)
+    Ok(root)
 }
 
 /// Puts the root at `at` in this mount namespace, with everything in it that its mounts need to be mounted on: for who then
@@ -225,15 +248,15 @@ pub fn prepare(plan: &Rootfs, at: &Path) -> Result<()> {
     // Bind mounts hold what later ones are mounted on; nothing of them stays.
     let root = bound()?;
     attach(root.as_fd(), under.as_fd()).attempt(|| format!("put root {} in its place", plan.path.display()))?;
-    let mut built = Built { plan, root, late_readonly: Vec::new(), fresh_dev: None, systems: Vec::new() };
+    let mut built = Built::new(plan, root, None);
     let mut new: Vec<&Path> = Vec::new();
     let is_below = |new: &[&Path], target: &Path| new.iter().any(|new| target != *new && target.starts_with(new));
-    for mount in plan.mounts.iter().filter(|mount| !mount.options.remount) {
+    for (at, mount) in plan.mounts.iter().enumerate().filter(|(_, mount)| !mount.options.remount) {
         let in_new = is_below(&new, &mount.target);
         let what = || format!("prepare {} for a mount of {}", mount.target.display(), mount.source.describe());
         match &mount.source {
             _ if in_new => {}
-            Source::Bind(_) | Source::Cloned { .. } => built.mount(mount).attempt(what)?,
+            Source::Bind(_) | Source::Cloned { .. } => built.mount(at, mount).attempt(what)?,
             Source::New { fstype, .. } if matches!(fstype.as_str(), "proc" | "sysfs") => {
                 built.target_of_system(mount, fstype).map(drop).attempt(what)?;
             }
@@ -290,6 +313,20 @@ impl Source {
     }
 }
 
+impl<'a> Built<'a> {
+    fn new(plan: &'a Rootfs, root: Kept, away: Option<Away>) -> Built<'a> {
+        Built {
+            plan,
+            root,
+            late_readonly: Vec::new(),
+            fresh_dev: None,
+            systems: Vec::new(),
+            away,
+            here: Cell::new(None),
+        }
+    }
+}
+
 impl Built<'_> {
     /// The root's own descriptor.
     pub fn root(&self) -> BorrowedFd<'_> {
@@ -299,8 +336,12 @@ impl Built<'_> {
     /// Closes what is no longer needed of the entries that are done, when that has become much; `more` stays too.
     fn close_surplus(&self, more: &[Kept]) {
         let systems = self.systems.iter().map(|(_, system)| *system);
-        let own = systems.chain(self.late_readonly.iter().copied()).chain(self.fresh_dev).chain([self.root]);
-        close_surplus(own.chain(more.iter().copied()));
+        let away = self.away.iter().flat_map(Away::kept);
+        let own =
+            away.chain(systems).chain(self.late_readonly.iter().copied()).chain(self.fresh_dev).chain([self.root]);
+        if close_surplus(own.chain(more.iter().copied())) {
+            self.here.set(None);
+        }
     }
 
     /// Makes sure that there is a folder at `path`.
@@ -315,12 +356,52 @@ impl Built<'_> {
         }
     }
 
+    /// A clone of a tree of the host.
+    fn of_host(&self, path: &Path, recursive: bool) -> Result<Kept, Errno> {
+        match &self.away {
+            Some(away) => {
+                self.here.set(None);
+                away.clone_of_host(path, recursive)
+            }
+            None => cloned(CWD, path, recursive, true),
+        }
+    }
+
+    /// mount(2) takes a path: what is left of one when `folder` is the working directory.
+    fn enter(&self, folder: BorrowedFd<'_>) -> Result<()> {
+        if self.here.get() != Some(folder.as_raw_fd()) {
+            rustix::process::fchdir(folder).attempt(|| "enter the place of a mount")?;
+            self.here.set(Some(folder.as_raw_fd()));
+        }
+        Ok(())
+    }
+
+    /// [`classic_mount`] on a folder held open.
+    fn mount_classic(
+        &self,
+        fstype: &str,
+        source: &str,
+        words: &[String],
+        attributes: u64,
+        target: BorrowedFd<'_>,
+    ) -> Result<()> {
+        if self.away.is_none() {
+            let path = format!("/proc/self/fd/{}", target.as_raw_fd());
+            return classic_mount(fstype, source, words, attributes, &path);
+        }
+        // There is no /proc here but the container's.
+        self.enter(target)?;
+        classic_mount(fstype, source, words, attributes, ".")
+    }
+
     /// Makes the root the root of this process, and leaves nothing of the host's mounts.
     ///
     /// # Errors
     /// As pivot_root(2): `EINVAL` on an initial root file system (`--no-pivot` is for these).
     pub fn pivot(self) -> Result<()> {
         match self.plan.pivot {
+            // It was from the beginning.
+            _ if self.away.is_some() => {}
             Pivot::PivotRoot => {
                 let old = place(Path::new("/"), OFlags::DIRECTORY)?;
                 rustix::process::fchdir(self.root).attempt(|| "enter the root")?;

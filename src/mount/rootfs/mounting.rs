@@ -1,7 +1,7 @@
 //! One mount of a container: created or cloned while nobody sees it, given its options, then its place.
 
 use std::os::fd::{AsFd, BorrowedFd};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use rustix::fs::{CWD, Mode, OFlags, ResolveFlags, XattrFlags};
 use rustix::io::Errno;
@@ -21,7 +21,8 @@ use crate::sys::fd::Kept;
 use crate::sys::mount::{MountAttr, RDONLY, mount_setattr};
 
 impl Built<'_> {
-    pub(super) fn mount(&mut self, mount: &Mount) -> Result<()> {
+    /// Mounts the mount `at` of the plan.
+    pub(super) fn mount(&mut self, at: usize, mount: &Mount) -> Result<()> {
         let options = &mount.options;
         if options.remount {
             return self.remount(mount);
@@ -34,14 +35,21 @@ impl Built<'_> {
                 if options.copy_symlink && self.copy_symlink(source, &mount.target)? {
                     return Ok(());
                 }
-                let tree = cloned_source(source, options)?;
+                let taken = match &mut self.away {
+                    Some(away) => away.take_source(at, options)?,
+                    None => None,
+                };
+                let tree = match taken {
+                    Some(tree) => tree,
+                    None => cloned_source(source, options)?,
+                };
                 self.place(tree.as_fd(), mount, false)
             }
             Source::Cloned { tree, .. } => self.place(tree.as_fd(), mount, false),
             Source::CgroupV1(hierarchies) => self.mount_cgroup_v1(mount, hierarchies),
             Source::CgroupV2 { fallback } => self.mount_cgroup_v2(mount, fallback),
             Source::CgroupV2Bound(tree) => {
-                let tree = cloned(CWD, tree, true, true).attempt(|| format!("bind {}", tree.display()))?;
+                let tree = self.of_host(tree, true).attempt(|| format!("bind {}", tree.display()))?;
                 self.place(tree.as_fd(), mount, false)
             }
         }
@@ -76,18 +84,40 @@ impl Built<'_> {
                 other => return other.map(Kept::from).attempt(|| format!("open {}", mount.target.display())),
             }
         }
-        if let (Some(dev), Ok(name), Create::Directory) = (self.fresh_dev, mount.target.strip_prefix("/dev"), create)
+        let mode = if create == Create::Directory { FOLDER } else { Mode::from_raw_mode(0o644) };
+        open_or_create(self.root(), &mount.target, create, mode)
+    }
+
+    /// The place of a new file system.
+    fn place_of_new(&self, mount: &Mount, fstype: &str) -> Result<Place> {
+        if matches!(fstype, "proc" | "sysfs") {
+            return self.target_of_system(mount, fstype).map(Place::Held);
+        }
+        if let (Some(dev), Ok(name)) = (self.fresh_dev, mount.target.strip_prefix("/dev"))
             && name.components().count() == 1
             && rustix::fs::mkdirat(dev, name, FOLDER).is_ok()
         {
-            // It was not there, and what was made is opened whatever its name means by now.
-            let flags = OFlags::PATH | OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
-            return rustix::fs::openat(dev, name, flags, Mode::empty())
-                .map(Kept::from)
-                .attempt(|| format!("open {}", mount.target.display()));
+            return Ok(Place::InDev(dev, name.to_owned()));
         }
-        let mode = if create == Create::Directory { FOLDER } else { Mode::from_raw_mode(0o644) };
-        open_or_create(self.root(), &mount.target, create, mode)
+        self.target(mount, Create::Directory).map(Place::Held)
+    }
+
+    /// [`classic_mount`](crate::mount::apply::classic_mount) there.
+    fn mount_at_place(
+        &mut self,
+        fstype: &str,
+        device: &str,
+        words: &[String],
+        attributes: u64,
+        place: &Place,
+    ) -> Result<()> {
+        match place {
+            Place::Held(place) => self.mount_classic(fstype, device, words, attributes, place.as_fd()),
+            Place::InDev(dev, name) => {
+                self.enter(dev.as_fd())?;
+                classic_mount(fstype, device, words, attributes, name)
+            }
+        }
     }
 
     fn copy_symlink(&self, source: &Path, target: &Path) -> Result<bool> {
@@ -113,10 +143,7 @@ impl Built<'_> {
         if late_readonly {
             attributes &= !RDONLY;
         }
-        let target = match fstype {
-            "proc" | "sysfs" => self.target_of_system(mount, fstype)?,
-            _ => self.target(mount, Create::Directory)?,
-        };
+        let place = self.place_of_new(mount, fstype)?;
         let label = self.plan.label.as_deref().filter(|_| fstype == "mqueue");
         // One call does for most what six to eight do by fsconfig(2); these can say more, also of what went wrong.
         let is_plain = options.recursive == MountAttr::default()
@@ -125,18 +152,19 @@ impl Built<'_> {
             && label.is_none()
             && !options.tmpcopyup
             && !late_readonly;
-        if is_plain && classic_mount(fstype, device, &words, attributes, target.as_fd()).is_ok() {
+        if is_plain && self.mount_at_place(fstype, device, &words, attributes, &place).is_ok() {
             return self.note_new(mount, fstype);
         }
         if needs_classic_mount(&words) {
-            classic_mount(fstype, device, &words, attributes, target.as_fd())?;
+            self.mount_at_place(fstype, device, &words, attributes, &place)?;
             let mounted = open(self.root(), &mount.target, OFlags::PATH).attempt(|| "open what was mounted")?;
             return set_options(mounted.as_fd(), options, false);
         }
+        let target = place.open()?;
         let tree = match created(fstype, device, &words, attributes) {
             // A sysfs shows a network namespace, and only its owner may mount one. The host's is the same view then.
             Err(error) if fstype == "sysfs" && error.errno() == Some(Errno::PERM) => {
-                let tree = cloned(CWD, Path::new("/sys"), true, true).map_err(|_| error)?;
+                let tree = self.of_host(Path::new("/sys"), true).map_err(|_| error)?;
                 set_options(tree.as_fd(), options, false)?;
                 tree
             }
@@ -273,10 +301,31 @@ impl Built<'_> {
             Ok(tree) => self.place(tree.as_fd(), mount, true),
             // Without privilege over the cgroup namespace only what is there can be shown.
             Err(error) if matches!(error.errno(), Some(Errno::PERM | Errno::BUSY)) || error.kind() == Kind::Os => {
-                let tree = cloned(CWD, fallback, true, true).map_err(|_| error)?;
+                let tree = self.of_host(fallback, true).map_err(|_| error)?;
                 self.place(tree.as_fd(), mount, false)
             }
             Err(error) => Err(error),
+        }
+    }
+}
+
+/// Where a new file system goes.
+enum Place {
+    /// A folder held open.
+    Held(Kept),
+    /// A folder that was just made in a /dev that nobody else has touched.
+    InDev(Kept, PathBuf),
+}
+
+impl Place {
+    fn open(self) -> Result<Kept> {
+        match self {
+            Place::Held(place) => Ok(place),
+            Place::InDev(dev, name) => {
+                let flags = OFlags::PATH | OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
+                let opened = rustix::fs::openat(dev, &name, flags, Mode::empty());
+                opened.map(Kept::from).attempt(|| format!("open /dev/{}", name.display()))
+            }
         }
     }
 }

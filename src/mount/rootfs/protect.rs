@@ -6,10 +6,10 @@ use std::path::Path;
 use rustix::fs::{FileType, Mode, OFlags};
 use rustix::io::Errno;
 
-use super::Built;
 use super::kept::{cloned, created, open};
+use super::{Away, Built};
 use crate::error::{Attempt, Error, Result};
-use crate::mount::apply::{attach, classic_mount, set_read_only};
+use crate::mount::apply::{attach, set_read_only};
 use crate::mount::path;
 use crate::sys::fd::Kept;
 use crate::sys::mount::RDONLY;
@@ -101,17 +101,21 @@ impl Built<'_> {
                             self.cover(path, tree);
                             tree
                         } else {
-                            classic_mount("tmpfs", "tmpfs", &words, RDONLY, there.as_fd()).attempt(what)?;
+                            self.mount_classic("tmpfs", "tmpfs", &words, RDONLY, there.as_fd()).attempt(what)?;
                             self.find(path).attempt(what)?
                         });
                     }
                 }
             } else {
-                let null = match &null {
-                    Some(null) => *null,
-                    None => *null.insert(open_null().map(Kept::from).attempt(what)?),
+                let tree = match (&null, self.away.as_mut().and_then(Away::take_null)) {
+                    (Some(null), _) => cloned(null.as_fd(), Path::new(""), false, true).attempt(what)?,
+                    // Once it is mounted here, more of it can be cloned.
+                    (None, Some(taken)) => *null.insert(taken),
+                    (None, None) => {
+                        let null = null.insert(open_null().map(Kept::from).attempt(what)?);
+                        cloned(null.as_fd(), Path::new(""), false, true).attempt(what)?
+                    }
                 };
-                let tree = cloned(null.as_fd(), Path::new(""), false, true).attempt(what)?;
                 attach(tree.as_fd(), there.as_fd()).attempt(what)?;
             }
         }
@@ -120,7 +124,7 @@ impl Built<'_> {
 }
 
 /// /dev/null of the host, and truly that.
-fn open_null() -> Result<OwnedFd> {
+pub(super) fn open_null() -> Result<OwnedFd> {
     let fd = rustix::fs::open("/dev/null", OFlags::PATH | OFlags::NOFOLLOW | OFlags::CLOEXEC, Mode::empty())
         .attempt(|| "open /dev/null")?;
     let stat = rustix::fs::fstat(&fd).attempt(|| "look at /dev/null")?;

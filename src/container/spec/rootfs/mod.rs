@@ -12,10 +12,11 @@ use oci_spec::runtime::Spec;
 use rustix::process::{Resource, Rlimit};
 
 use crate::container::spec::bundle::Bundle;
+use crate::container::spec::hooks::Point;
 use crate::container::spec::properties::namespaces;
 use crate::error::{Attempt, Error, Result};
 use crate::mount::Propagation;
-use crate::mount::rootfs::{Hierarchy, Pivot, Rootfs, Source};
+use crate::mount::rootfs::{Hierarchy, Mount, Pivot, Rootfs, Source};
 use crate::namespace::Kind;
 use ids::UserNamespaces;
 pub use ids::ranges;
@@ -101,6 +102,12 @@ pub fn plan(bundle: &Bundle, no_pivot: bool, cgroup: &CgroupView, clone_sources:
         return Err(Error::invalid("linux.maskedPaths: / is the container's root, which cannot be masked"));
     }
     let is_readonly = readonly_paths.extract_if(.., |path| is_root(path)).count() > 0;
+    let pivot = match (own_mounts, no_pivot) {
+        (false, _) => Pivot::Chroot,
+        (true, false) => Pivot::PivotRoot,
+        (true, true) => Pivot::Move,
+    };
+    let alone = pivot == Pivot::PivotRoot && may_be_alone(spec, &path, propagation, &mounts);
     Ok(Rootfs {
         path,
         readonly: is_readonly || spec.root().as_ref().and_then(|root| root.readonly()).unwrap_or(false),
@@ -112,13 +119,28 @@ pub fn plan(bundle: &Bundle, no_pivot: bool, cgroup: &CgroupView, clone_sources:
         populate_dev: !host_dev && own_mounts,
         masked,
         readonly_paths,
-        pivot: match (own_mounts, no_pivot) {
-            (false, _) => Pivot::Chroot,
-            (true, false) => Pivot::PivotRoot,
-            (true, true) => Pivot::Move,
-        },
+        pivot,
+        alone,
         label: linux.and_then(|linux| linux.mount_label().clone()).filter(|label| !label.is_empty()),
     })
+}
+
+/// Whether the root may be built in a mount namespace that begins with nothing else. Not where somebody looks at the host's
+/// mounts in it, as hooks do before pivot_root(2); nor in a user namespace, where the kernel lets nobody mount a procfs or sysfs
+/// who does not see the host's; nor where mounts show what others have put below the root's place on the host.
+fn may_be_alone(spec: &Spec, root: &Path, propagation: Option<(Propagation, bool)>, mounts: &[Mount]) -> bool {
+    let is_new = |kind| namespaces(spec).any(|(listed, path)| listed == kind && path.is_none());
+    let looks_at_host = [Point::Prestart, Point::CreateRuntime, Point::CreateContainer];
+    let needs_host = |mount: &Mount| match &mount.source {
+        Source::Bind(path) => mount.options.copy_symlink || path.starts_with(root) || root.starts_with(path),
+        Source::CgroupV1(_) => true,
+        Source::New { .. } | Source::Cloned { .. } | Source::CgroupV2 { .. } | Source::CgroupV2Bound(_) => false,
+    };
+    is_new(Kind::Mount)
+        && !namespaces(spec).any(|(kind, _)| kind == Kind::User)
+        && looks_at_host.iter().all(|point| point.hooks(spec).is_empty())
+        && matches!(propagation, None | Some((Propagation::Slave, true)))
+        && !mounts.iter().any(needs_host)
 }
 
 /// Lets this process have more descriptors than its soft limit, when the configuration has so many mounts that it may need
