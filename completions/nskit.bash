@@ -43,7 +43,7 @@ _nskit() {
     esac
     for ((index = 1; index < COMP_CWORD; index++)); do
         case "${place:+$place }${COMP_WORDS[index]}" in
-            "unshare" | "nsenter" | "ns-inspect" | "ns-inspect list" | "ns-inspect show" | "ns-inspect tree" | "ns-inspect diff" | "ns-inspect net" | "ns-inspect mnt" | "ns-inspect pid" | "ns-inspect explain" | "ns-inspect enter" | "ns-inspect watch" | "ns-inspect graph" | "lsns" | "runtime" | "runtime checkpoint" | "runtime create" | "runtime delete" | "runtime events" | "runtime exec" | "runtime features" | "runtime kill" | "runtime list" | "runtime pause" | "runtime ps" | "runtime restore" | "runtime resume" | "runtime run" | "runtime spec" | "runtime start" | "runtime state" | "runtime update" | "shim" | "install") place="${place:+$place }${COMP_WORDS[index]}" behind=$((index + 1)) ;;
+            "unshare" | "nsenter" | "ns-inspect" | "ns-inspect list" | "ns-inspect show" | "ns-inspect tree" | "ns-inspect diff" | "ns-inspect net" | "ns-inspect mnt" | "ns-inspect pid" | "ns-inspect explain" | "ns-inspect enter" | "ns-inspect watch" | "ns-inspect graph" | "ns-inspect report" | "lsns" | "runtime" | "runtime checkpoint" | "runtime create" | "runtime delete" | "runtime events" | "runtime exec" | "runtime features" | "runtime kill" | "runtime list" | "runtime pause" | "runtime ps" | "runtime restore" | "runtime resume" | "runtime run" | "runtime spec" | "runtime start" | "runtime state" | "runtime update" | "shim" | "install") place="${place:+$place }${COMP_WORDS[index]}" behind=$((index + 1)) ;;
             runc) place=runtime behind=$((index + 1)) ;;
         esac
     done
@@ -61,7 +61,7 @@ _nskit() {
             taking='--target -t --net-socket -N --setuid -S --setgid -G --wdns -W --cap-drop --rlimit --seccomp'
             operands='' ;;
         'ns-inspect')
-            verbs='list show tree diff net mnt pid explain enter watch graph'
+            verbs='list show tree diff net mnt pid explain enter watch graph report'
             options='--color --json --sort --filter --all --output --no-headings --task --help --version'
             taking='--color --sort --filter -Q --output -o --task -p'
             operands='targets' ;;
@@ -117,9 +117,14 @@ _nskit() {
             operands='' ;;
         'ns-inspect graph')
             verbs=''
-            options='--format --help'
-            taking='--format'
-            operands='' ;;
+            options='--type --sort --filter --format --help'
+            taking='--type -t --sort --filter -Q --format'
+            operands='targets' ;;
+        'ns-inspect report')
+            verbs=''
+            options='--type --sort --filter --format --help'
+            taking='--type -t --sort --filter -Q --format'
+            operands='targets' ;;
         'lsns')
             verbs=''
             options='--json --list --notruncate --noheadings --output --output-all --persistent --task --filter --raw --pairs --sources --nowrap --type --tree --tree= --list-columns --help --version'
@@ -250,6 +255,7 @@ _nskit() {
         'ns-inspect explain --color') values='=auto,always,never' ;;
         'ns-inspect watch --color') values='=auto,always,never' ;;
         'ns-inspect graph --format') values='=svg,dot,mermaid' ;;
+        'ns-inspect report --format') values='=html' ;;
         'lsns --output' | 'lsns -o') values=',NS,TYPE,PATH,NPROCS,PID,PPID,COMMAND,UID,USER,NETNSID,NSFS,PNS,ONS' ;;
         'lsns --task' | 'lsns -p') values='processes' ;;
         'lsns --sources') values=',processes,threads,descriptors,mounts,lists' ;;

@@ -10,6 +10,7 @@ mod lsns;
 mod overview;
 mod paint;
 mod places;
+mod report;
 mod rows;
 mod show;
 mod strays;
@@ -26,11 +27,12 @@ use std::time::Duration;
 
 use clap::{Args, CommandFactory, Parser, Subcommand, ValueEnum};
 use nskit::inspect::pids;
+use nskit::namespace::Kind;
 
 pub(crate) use self::lsns::column_names as lsns_columns;
 
 use self::filter::Filter;
-use self::graph::Picture;
+use self::graph::{Dress, Picture};
 use self::grid::Grid;
 use self::paint::Paint;
 use self::rows::Wanted;
@@ -250,12 +252,54 @@ enum Verb {
         #[command(flatten)]
         rows: Rows,
     },
-    /// Draw namespaces and containers
+    /// Draw containers, what they share, their networks and id maps
     Graph {
+        #[command(flatten)]
+        part: Part,
         /// The language
         #[arg(long, value_enum, default_value = "svg")]
         format: GraphFormat,
     },
+    /// Write a page that shows it all: a picture, a table of containers by kinds of namespaces, and each container
+    Report {
+        #[command(flatten)]
+        part: Part,
+        /// The language
+        #[arg(long, value_enum, default_value = "html")]
+        format: ReportFormat,
+    },
+}
+
+/// What a picture or a page shows.
+#[derive(Args, Clone)]
+struct Part {
+    /// Only this container, its pod, and those that it shares namespaces with
+    target: Option<String>,
+    /// Only kinds of namespaces: mnt, uts, ipc, net, pid, user, cgroup, time
+    #[arg(short = 't', long = "type", value_name = "KIND", value_delimiter = ',', value_parser = kind)]
+    kinds: Vec<Kind>,
+    #[command(flatten)]
+    rows: Rows,
+}
+
+impl Part {
+    fn wish(self) -> anyhow::Result<graph::Wish> {
+        let target = self.target.map(|text| Target::parse(&text)).transpose()?;
+        Ok(graph::Wish { choice: self.rows.choice()?, target, kinds: self.kinds })
+    }
+}
+
+/// The kind of namespaces of this name.
+fn kind(name: &str) -> Result<Kind, String> {
+    Kind::from_proc_name(name).or_else(|| Kind::ALL.into_iter().find(|kind| kind.oci_name() == name)).ok_or_else(|| {
+        format!("there is no such kind of namespace: there are {}", Kind::ALL.map(Kind::proc_name).join(", "))
+    })
+}
+
+#[derive(Clone, Copy, ValueEnum)]
+enum ReportFormat {
+    /// One page that needs nothing else
+    Html,
 }
 
 #[derive(Clone, Copy, ValueEnum)]
@@ -363,6 +407,7 @@ impl Line {
     fn checked(self) -> Result<Line, clap::Error> {
         let rows = match &self.verb {
             Some(Verb::Watch { rows, .. }) => rows,
+            Some(Verb::Graph { part, .. } | Verb::Report { part, .. }) => &part.rows,
             _ => &self.rows,
         };
         if let Err(why) = rows.choice().and(self.choice()) {
@@ -449,14 +494,16 @@ fn text_of(line: Line) -> anyhow::Result<String> {
             if view.json { json::enterable(&target, caller) } else { places::enterable(&target, caller, view.paint()) }
         }
         Verb::Enter { target } => Ok(show::enter(Target::parse(&target)?.pid()?)? + "\n"),
-        Verb::Graph { format } => {
-            let picture = Picture::of(&World::look()?);
+        Verb::Graph { part, format } => {
+            let wish = part.wish()?;
+            let picture = Picture::of(&World::look()?, &wish)?;
             Ok(match format {
-                GraphFormat::Svg => picture.svg(),
+                GraphFormat::Svg => picture.svg(Dress::File),
                 GraphFormat::Dot => picture.dot(),
                 GraphFormat::Mermaid => picture.mermaid(),
             })
         }
+        Verb::Report { part, format: ReportFormat::Html } => report::html(&mut World::look()?, &part.wish()?),
     }
 }
 

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::collections::HashMap;
+use std::path::Path;
 
 use nskit::inspect::Keeper;
 use nskit::inspect::proc;
@@ -17,9 +18,9 @@ use super::world::World;
 const GROUPS: usize = 5;
 
 /// Namespaces with the same leading process; or one that no process is in.
-struct Stray {
-    leader: Option<i32>,
-    namespaces: Vec<usize>,
+pub(crate) struct Stray {
+    pub(crate) leader: Option<i32>,
+    pub(crate) namespaces: Vec<usize>,
 }
 
 /// The part of the overview that tells of them: a line a group of processes of one program, or, where all are wanted, a line
@@ -64,7 +65,7 @@ fn new_grid() -> Grid {
 }
 
 /// Those that there are, but for the ones that the kernel's own threads have.
-fn find(world: &World) -> Vec<Stray> {
+pub(crate) fn find(world: &World) -> Vec<Stray> {
     let mut strays: Vec<Stray> = Vec::new();
     let mut by_leader: HashMap<i32, usize> = HashMap::new();
     for index in 0..world.snapshot.namespaces.len() {
@@ -156,6 +157,31 @@ fn add_group(world: &mut World, grid: &mut Grid, group: &[Stray]) {
         Cell::text(users.join(", ")),
         Cell::text(kept),
     ]);
+}
+
+/// What keeps a namespace that no process is in, in words that fit others which are kept alike.
+pub(crate) fn kept(world: &World, index: usize) -> String {
+    match world.snapshot.namespaces[index].keepers.first() {
+        Some(Keeper::Mount { path, .. }) => match path.parent().filter(|parent| *parent != Path::new("/")) {
+            Some(parent) => format!("mounts in {}", parent.display()),
+            None => format!("mount {}", path.display()),
+        },
+        Some(Keeper::Thread { pid, .. } | Keeper::ForChildren { pid }) => {
+            format!("threads and children of {}", name(*pid))
+        }
+        Some(Keeper::Descriptor { pid, .. } | Keeper::Socket { pid, .. }) => format!("open files of {}", name(*pid)),
+        Some(Keeper::Child { .. } | Keeper::Owned { .. }) => "namespaces below".to_owned(),
+        None => match keepers(world, index).is_empty() {
+            true => "nothing that can be seen".to_owned(),
+            false => "namespaces below".to_owned(),
+        },
+    }
+}
+
+/// A process's name, as proc_pid_comm(5) tells it.
+pub(crate) fn name(pid: i32) -> String {
+    std::fs::read_to_string(format!("/proc/{pid}/comm"))
+        .map_or_else(|_| "a process that ended".to_owned(), |name| name.trim_end().to_owned())
 }
 
 /// Everything that keeps a namespace, but for the processes in it.

@@ -94,9 +94,14 @@ pub(crate) fn fit(text: &str, room: usize) -> String {
 
 /// Plain text, or as much of its beginning and its end as fits with an ellipsis in between.
 pub(crate) fn fit_middle(text: &str, room: usize) -> String {
-    let left = room.saturating_sub(of(ellipsis()));
+    fit_middle_before(text, room, ellipsis())
+}
+
+/// As [`fit_middle`], with this for what was cut out.
+pub(crate) fn fit_middle_before(text: &str, room: usize, middle: &str) -> String {
+    let left = room.saturating_sub(of(middle));
     if of(text) <= room || left < 2 {
-        return fit(text, room);
+        return fit_before(text, room, middle);
     }
     let mut end = text.len();
     let mut cells = 0;
@@ -108,7 +113,7 @@ pub(crate) fn fit_middle(text: &str, room: usize) -> String {
         end = at;
     }
     let beginning = cut(text, left - of(&text[end..]));
-    format!("{beginning}{}{}", ellipsis(), &text[end..])
+    format!("{beginning}{middle}{}", &text[end..])
 }
 
 /// As [`fit`], with this for what was cut off.
@@ -195,6 +200,29 @@ pub(crate) fn printable(text: &str) -> String {
     safe
 }
 
+/// The text for a document in UTF-8, whatever the locale: with everything that is not to be seen written as `\xNN`, and
+/// what would turn the direction of the text that follows.
+pub(crate) fn safe(text: &str) -> String {
+    let is_hidden = |c: char| {
+        c.is_control()
+            || stray(c).is_some()
+            || matches!(c, '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2060}'..='\u{206f}')
+            || matches!(c, '\u{feff}' | '\u{fffd}'..='\u{ffff}' | '\u{e0000}'..='\u{e0fff}')
+    };
+    if !text.contains(is_hidden) {
+        return text.to_owned();
+    }
+    let mut safe = String::with_capacity(text.len());
+    for c in text.chars() {
+        if is_hidden(c) {
+            bytes_of(c).for_each(|byte| safe.push_str(&format!("\\x{byte:02x}")));
+        } else {
+            safe.push(c);
+        }
+    }
+    safe
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -215,6 +243,12 @@ mod tests {
         assert_eq!(fit("abcd", 4), "abcd");
         assert_eq!(fit("\x1b[1mabcdefgh\x1b[0m", room), format!("\x1b[1mabc{end}\x1b[0m"));
         assert_eq!(fit("\x1b[1ma\x1b[0mbcdefgh", room), format!("\x1b[1ma\x1b[0mbc{end}"));
+    }
+
+    #[test]
+    fn what_is_not_to_be_seen_is_told_in_documents() {
+        assert_eq!(safe("ü \u{202e}x\u{0}y\u{200b}"), "ü \\xe2\\x80\\xaex\\x00y\\xe2\\x80\\x8b");
+        assert_eq!(safe(&of_bytes(b"a\xff")), "a\\xff");
     }
 
     #[test]

@@ -5,7 +5,7 @@ use std::fs;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use std::os::fd::{AsFd, BorrowedFd};
 
-use super::model::Snapshot;
+use super::model::{Namespace, Snapshot};
 use crate::error::{Attempt, Error, Result};
 use crate::namespace::Kind;
 use crate::netlink::{self, Attributes, Protocol, Socket};
@@ -127,11 +127,17 @@ pub fn read_answers(links: &[u8], addresses: &[u8], sockets: &[u8]) -> Result<Ne
     Ok(network)
 }
 
-/// Looks into every network namespace, and asks each what it calls the others that its links lead to.
-/// Errors are told beside the inode number of the namespace that could not be looked into.
+/// Looks into every network namespace, as [`look_at`].
 pub fn look_at_all(snapshot: &Snapshot) -> (Vec<Network>, Vec<(u64, Error)>) {
+    look_at(snapshot, |_| true)
+}
+
+/// Looks into the network namespaces for which `wanted` holds, and asks each what it calls the others that its links lead to.
+/// Errors are told beside the inode number of the namespace that could not be looked into.
+pub fn look_at(snapshot: &Snapshot, wanted: impl Fn(&Namespace) -> bool) -> (Vec<Network>, Vec<(u64, Error)>) {
     let (mut networks, mut failures) = (Vec::new(), Vec::new());
-    let namespaces: Vec<_> = snapshot.namespaces.iter().filter(|namespace| namespace.kind == Kind::Net).collect();
+    let is_wanted = |namespace: &&Namespace| namespace.kind == Kind::Net && wanted(namespace);
+    let namespaces: Vec<_> = snapshot.namespaces.iter().filter(is_wanted).collect();
     let mut opened = Vec::new();
     for namespace in namespaces {
         match snapshot.open(namespace) {

@@ -7,6 +7,7 @@ mod containers;
 mod inside;
 mod json;
 mod lsns;
+mod pictures;
 mod scene;
 mod terminal;
 mod views;

@@ -203,14 +203,6 @@ fn a_folder_inside_of_a_file_system_is_held_by_whoever_has_that_mounted() {
 }
 
 #[test]
-fn pictures_come_in_three_languages() {
-    let (_running, _) = started(&["--uts"], "true");
-    ns_inspect(&["graph"]).run().ok().mentions("<svg ");
-    ns_inspect(&["graph", "--format", "dot"]).run().ok().mentions("digraph").mentions("user:[");
-    ns_inspect(&["graph", "--format", "mermaid"]).run().ok().mentions("flowchart LR").mentions("user:");
-}
-
-#[test]
 fn rows_are_filtered_and_sorted_by_column() {
     let (_running, _) = started(&["--uts"], "true");
     // There may be none at all; that none is shown is the filter's doing where there are.
