@@ -49,6 +49,14 @@ fn a_new_file_system_is_read_only_whichever_way_it_was_mounted() {
 }
 
 #[test]
+fn a_shortage_at_the_gate_passes_without_an_end_of_the_container() {
+    skip_on!(Runc | Crun, "their system calls differ");
+    is_taken_well(&each("create_start", libc::EMFILE, |name, _| name == "accept4"));
+    let is_greeting = |call: &Call| call.args[2] == 2;
+    is_taken_well(&each("create_start", libc::ENOMEM, |name, call| name == "sendto" && is_greeting(call)));
+}
+
+#[test]
 fn a_bundle_that_cannot_be_looked_at_is_not_called_a_file() {
     skip_on!(Runc | Crun, "their system calls differ");
     is_taken_well(&each("run", libc::EIO, |name, call| name.contains("stat") && call.path.ends_with("/bundle")));

@@ -305,6 +305,14 @@ fn name_host(spec: &Spec) -> Result<()> {
     Ok(())
 }
 
+/// How long a shortage of the machine is waited out at a time.
+const SHORTAGE: std::time::Duration = std::time::Duration::from_millis(10);
+
+/// Whether an errno says that the machine is short of something, which others may give back.
+fn passes(errno: Errno) -> bool {
+    matches!(errno, Errno::MFILE | Errno::NFILE | Errno::NOMEM | Errno::NOBUFS)
+}
+
 /// Waits for leave to start: from the parent, or from whoever connects to the gate.
 fn wait_for_start(init: &Init<'_>, born: &mut Born) -> Result<()> {
     let Some(gate) = init.gate else {
@@ -313,12 +321,21 @@ fn wait_for_start(init: &Init<'_>, born: &mut Born) -> Result<()> {
     loop {
         let starter = match rustix::net::accept_with(gate, SocketFlags::CLOEXEC) {
             Err(Errno::INTR | Errno::CONNABORTED) => continue,
+            // The starter waits meanwhile.
+            Err(errno) if passes(errno) => {
+                std::thread::sleep(SHORTAGE);
+                continue;
+            }
             other => other.attempt(|| "wait for the container to be started")?,
         };
         let mut starter = Link::from_fd(starter);
         // Some only look whether there is a container to start, and go without leave; then the next one may. Their connection
         // goes with them: a starter whose greeting cannot be sent sees its end.
-        let greeted = starter.send(&Message::Reached(Stage::Ready));
+        let mut greeted = starter.send(&Message::Reached(Stage::Ready));
+        if greeted.as_ref().is_err_and(|error| error.errno().is_some_and(passes)) {
+            std::thread::sleep(SHORTAGE);
+            greeted = starter.send(&Message::Reached(Stage::Ready));
+        }
         if greeted.is_ok() && matches!(starter.receive(), Ok(Some(Message::Proceed))) {
             born.link = starter;
             return Ok(());

@@ -77,6 +77,15 @@ fn greeted(container: &Container, gate: Option<Link>, init: BorrowedFd<'_>) -> R
     };
     match link.receive()? {
         Some(Message::Reached(Stage::Ready)) => Ok(link),
-        _ => Err(Verb::Start.refusal(&container.state.id, container.status()?)),
+        _ => match container.status()? {
+            Status::Creating | Status::Created => Err(Error::new(
+                Kind::State,
+                format!(
+                    "start container {}: its first process, {}, hung up before it answered: start it again",
+                    container.state.id, container.state.init_process_pid
+                ),
+            )),
+            other => Err(Verb::Start.refusal(&container.state.id, other)),
+        },
     }
 }
