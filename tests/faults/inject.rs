@@ -34,7 +34,7 @@ pub(super) enum Act {
     SignalFirst(Signal),
 }
 
-/// One fault: at the `call`-th system call of the `process`-th process.
+/// One fault: at the `call`-th system call of the `process`-th process, or the next that can fail so.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Fault {
     pub(super) process: usize,
@@ -137,6 +137,8 @@ struct Tracer {
     numbers: usize,
     binary: (u64, u64),
     fault: Option<Fault>,
+    /// The fault was made.
+    done: bool,
     calls: Vec<Call>,
     live: Arc<Mutex<Vec<Pid>>>,
 }
@@ -161,7 +163,7 @@ impl Tracer {
         kill(first, Signal::SIGCONT).expect("continue the shell");
         let processes = HashMap::from([(first, Process::default())]);
         let binary = traced.binary;
-        Tracer { first, runtime: None, processes, numbers: 0, binary, fault, calls: Vec::new(), live }
+        Tracer { first, runtime: None, processes, numbers: 0, binary, fault, done: false, calls: Vec::new(), live }
     }
 
     /// Follows every process until the first has ended.
@@ -247,10 +249,17 @@ impl Tracer {
         if let (true, Some(number)) = (process.counts, process.number) {
             process.calls += 1;
             let count = process.calls;
-            let hit = fault.is_some_and(|fault| fault.process == number && fault.call == count);
+            let call = registers.orig_rax.cast_signed();
+            let args = [registers.rdi, registers.rsi, registers.rdx];
+            // Calls are not the same each time: one that cannot fail so leaves that to the next that can.
+            let due = fault.is_some_and(|fault| fault.process == number && fault.call <= count) && !self.done;
+            let hit = due
+                && fault.is_some_and(|fault| match fault.act {
+                    Act::Fail(errno) => super::calls::plausible(call, args).contains(&errno),
+                    Act::Signal(_) | Act::SignalFirst(_) => true,
+                });
+            self.done |= hit;
             if hit || fault.is_none() {
-                let call = registers.orig_rax.cast_signed();
-                let args = [registers.rdi, registers.rsi, registers.rdx];
                 let path = path_argument(pid, call, args);
                 self.calls.push(Call { process: number, number: call, count, path, args });
             }

@@ -195,8 +195,10 @@ impl<'a> Sweep<'a> {
             found.push((Fail::Hang, "did not end".to_owned()));
             return;
         }
-        let memory = hit
-            .is_some_and(|call| matches!(calls::name(call.number), "mmap" | "brk" | "mremap" | "mprotect" | "munmap"));
+        let memory = fault.act == Act::Fail(libc::ENOMEM)
+            || hit.is_some_and(|call| {
+                matches!(calls::name(call.number), "mmap" | "brk" | "mremap" | "mprotect" | "munmap")
+            });
         // 127 is the C library's, when it cannot even start.
         if said.contains("panicked at") || matches!(code, 101 | 127 | 134 | 139) {
             if memory && !said.trim().is_empty() {
