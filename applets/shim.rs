@@ -141,7 +141,7 @@ fn run(args: Vec<OsString>) -> ExitCode {
 
 fn start(flags: &Flags) -> anyhow::Result<()> {
     // Containers' processes are forked from this one.
-    crate::runtime::protect::own_image()?;
+    crate::runtime::protect::own_image(&APPLET)?;
     nskit::sys::start::prepare();
     nskit::sys::signal::set_default(libc::SIGCHLD);
     match bootstrap::start(flags)? {

@@ -187,7 +187,7 @@ fn run(args: Vec<OsString>) -> ExitCode {
         return usage("", &format!("there is no command '{name}': see --help"));
     };
     // First of all, since everything before it is done twice.
-    let protected = if verb.protected { protect::own_image() } else { Ok(()) };
+    let protected = if verb.protected { protect::own_image(&APPLET) } else { Ok(()) };
     nskit::sys::start::prepare();
     // For a caller who ignores it, as some daemons do, the kernel would reap what is waited for here.
     nskit::sys::signal::set_default(nix::sys::signal::Signal::SIGCHLD as i32);

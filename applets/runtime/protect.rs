@@ -15,11 +15,11 @@ use rustix::fs::{MemfdFlags, Mode, OFlags, SealFlags, StatVfsMountFlags};
 
 const SELF: &str = "/proc/self/exe";
 
-/// Makes sure that this process's image cannot be written through it, by executing it again if need be.
+/// Makes sure that this process's image cannot be written through it, by executing it again if need be, as the applet `own`.
 ///
 /// # Errors
 /// When neither a mount nor a copy can be made.
-pub(crate) fn own_image() -> anyhow::Result<()> {
+pub(crate) fn own_image(own: &crate::Applet) -> anyhow::Result<()> {
     // Nobody can tell us by a variable of the environment that it is so.
     if is_on_read_only_mount() {
         return Ok(());
@@ -34,11 +34,11 @@ pub(crate) fn own_image() -> anyhow::Result<()> {
         None => sealed_copy().context("make a sealed copy of this program")?,
     };
     let mut args: Vec<OsString> = std::env::args_os().collect();
-    // The path that was executed is lost over this: where nothing else says that it is the runtime, its name does.
-    if !matches!(choose(None, &args), Choice::Called(applet) | Choice::Named(applet) if applet.name == super::APPLET.name)
+    // The path that was executed is lost over this: where nothing else says which applet it is, its name does.
+    if !matches!(choose(None, &args), Choice::Called(applet) | Choice::Named(applet) if applet.name == own.name)
         && let Some(name) = args.first_mut()
     {
-        *name = "nskit-runtime".into();
+        *name = own.link().into();
     }
     let args: Vec<CString> = args
         .into_iter()
