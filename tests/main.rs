@@ -11,3 +11,4 @@ mod faults;
 mod fuzz;
 mod harness;
 mod runtime;
+mod shim;

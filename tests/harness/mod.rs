@@ -17,6 +17,7 @@ mod console;
 mod container;
 mod engine;
 mod leaks;
+mod shim;
 mod skips;
 
 pub(crate) use cgroups::{Hierarchy, cgroup_dir, has_controller, has_systemd, hierarchy};
@@ -27,6 +28,7 @@ pub(crate) use container::{Container, TempDir};
 pub(crate) use engine::Containerd;
 
 pub(crate) use leaks::{clean_up, left_behind};
+pub(crate) use shim::{Client, Task, number, read_to_end};
 pub(crate) use skips::{record_skip, skip, skip_on, test_name};
 
 use std::path::PathBuf;
