@@ -30,6 +30,7 @@ pub mod mount;
 pub mod namespace;
 mod netlink;
 pub mod protobuf;
+pub mod resctrl;
 pub mod seccomp;
 pub mod shim;
 pub mod sys;

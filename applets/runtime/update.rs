@@ -6,7 +6,7 @@ use anyhow::{Context, bail};
 use clap::{ArgMatches, Args, Command, FromArgMatches};
 use nskit::container::spec::parse::parse_resources as parse;
 use nskit::container::verbs::update::update;
-use oci_spec::runtime::LinuxResources;
+use oci_spec::runtime::{LinuxIntelRdt, LinuxResources};
 use serde_json::{Map, Value, json};
 
 use super::Globals;
@@ -81,9 +81,9 @@ pub(super) fn command(command: Command) -> Command {
 
 pub(super) fn run(globals: &Globals, matches: &ArgMatches) -> anyhow::Result<u8> {
     let args = Update::from_arg_matches(matches)?;
-    if args.l3_cache_schema.is_some() || args.mem_bw_schema.is_some() {
-        bail!("Intel RDT limits cannot be updated: intelRdt is not enabled");
-    }
+    let mut schemata = LinuxIntelRdt::default();
+    schemata.set_l3_cache_schema(args.l3_cache_schema.clone().filter(|schema| !schema.is_empty()));
+    schemata.set_mem_bw_schema(args.mem_bw_schema.clone().filter(|schema| !schema.is_empty()));
     if args.kernel_memory.is_some() {
         log::warn!("Kernel memory settings are ignored and will be removed");
     }
@@ -97,7 +97,7 @@ pub(super) fn run(globals: &Globals, matches: &ArgMatches) -> anyhow::Result<u8>
             .with_context(|| format!("read {file}"))?,
         None => from_options(&args)?,
     };
-    update(&globals.runtime()?, &args.id, &change)?;
+    update(&globals.runtime()?, &args.id, &change, &schemata)?;
     Ok(0)
 }
 

@@ -4,9 +4,10 @@
 use std::path::{Component, Path};
 
 use nskit::cgroup::systemd::name::Name;
-use nskit::container::spec::bundle::{Bundle, namespaces};
+use nskit::container::spec::bundle::Bundle;
 use nskit::container::spec::config::Config;
 use nskit::container::spec::process::Process;
+use nskit::container::spec::properties::namespaces;
 use nskit::container::spec::rootfs::{self, CgroupView};
 use nskit::container::spec::{idmaps, resources};
 use nskit::mount::rootfs::Rootfs;

@@ -1,6 +1,6 @@
 //! `exec --process`: the process of a file.
 
-use nskit::container::spec::bundle::parse_process;
+use nskit::container::spec::parse::parse_process;
 use nskit::container::spec::process::Process;
 
 use super::is_clear;

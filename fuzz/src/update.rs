@@ -2,7 +2,7 @@
 
 use nskit::cgroup::Resources;
 use nskit::cgroup::systemd::properties;
-use nskit::container::spec::bundle::parse_resources;
+use nskit::container::spec::parse::parse_resources;
 use nskit::container::spec::resources;
 use oci_spec::runtime::LinuxResources;
 

@@ -38,13 +38,21 @@ impl Cgroup {
             let optional = dir.is_only_for_placement();
             match file::Writer::open(&dir.path, "tasks") {
                 Ok(tasks) => open.push(Entrance { dir: dir.path.clone(), optional, tasks }),
-                Err(errno) if optional && is_refusal(errno) => return false,
+                Err(errno) if optional && is_refusal(errno) => {
+                    left_out(dir, None, errno, lenient);
+                    return false;
+                }
                 Err(Errno::PERM | Errno::ACCESS | Errno::ROFS) if lenient => return false,
                 Err(errno) => failed = Some(self::failed_join(&dir.path, None, errno)),
             }
             true
         });
         failed.map_or(Ok(Entrances(open)), Err)
+    }
+
+    /// Why a process could not be born in the cgroup: the reason that it could not join it for.
+    pub fn failed_birth(&self, errno: Errno) -> Error {
+        failed_join(self.unified_dir().unwrap_or(Path::new("")), None, errno)
     }
 
     pub(super) fn open_dir(&self, path: &Path) -> Result<BorrowedFd<'_>> {
@@ -84,7 +92,10 @@ impl Cgroup {
             }
             match join_dir(&dir.path, &value, &mut opened) {
                 Ok(()) => true,
-                Err(errno) if !unified && dir.is_only_for_placement() && is_refusal(errno) => false,
+                Err(errno) if !unified && dir.is_only_for_placement() && is_refusal(errno) => {
+                    left_out(dir, pid, errno, lenient);
+                    false
+                }
                 Err(Errno::PERM | Errno::ACCESS | Errno::ROFS) if lenient => false,
                 Err(errno) => {
                     failed = Some(self::failed_join(&dir.path, pid, errno));
@@ -123,8 +134,9 @@ impl Entrances {
     pub fn enter(&self) -> Result<()> {
         for Entrance { dir, optional, tasks } in &self.0 {
             match tasks.write("0") {
-                Err(errno) if !(*optional && is_refusal(errno)) => return Err(failed_join(dir, None, errno)),
-                _ => {}
+                Ok(()) => {}
+                Err(errno) if *optional && is_refusal(errno) => tell_left_out(dir, None, errno, log::Level::Warn),
+                Err(errno) => return Err(failed_join(dir, None, errno)),
             }
         }
         Ok(())
@@ -141,6 +153,25 @@ impl Entrances {
     }
 }
 
+/// Tells of a hierarchy without limits that the container does without, and leaves nothing of it: a folder that is
+/// not on record, nobody would remove.
+fn left_out(dir: &Dir, pid: Option<Pid>, errno: Errno, lenient: bool) {
+    let is_denial = matches!(errno, Errno::PERM | Errno::ACCESS | Errno::ROFS);
+    // It is not there, or a user's own to do without.
+    let is_expected = matches!(errno, Errno::NOENT | Errno::NODEV) || (lenient && is_denial);
+    let level = if is_expected { log::Level::Debug } else { log::Level::Warn };
+    tell_left_out(&dir.path, pid, errno, level);
+    if dir.fresh {
+        let _ = rustix::fs::rmdir(&dir.path);
+    }
+}
+
+fn tell_left_out(dir: &Path, pid: Option<Pid>, errno: Errno, level: log::Level) {
+    let error = failed_join(dir, pid, errno);
+    log::log!(level, "{}: it stays where it was in this hierarchy, which limits nothing", error.as_go_prints_it());
+}
+
+/// Why a process could not join the cgroup `dir`, in runc's words.
 fn failed_join(dir: &Path, pid: Option<Pid>, errno: Errno) -> Error {
     let why = match errno {
         Errno::BUSY => " (controllers are enabled for its child cgroups, and then a v2 cgroup takes no processes)",
@@ -148,7 +179,8 @@ fn failed_join(dir: &Path, pid: Option<Pid>, errno: Errno) -> Error {
         _ => "",
     };
     let who = pid.map_or("pid 0 (this process)".to_owned(), |pid| format!("pid {pid}"));
-    Error::os(errno, format!("unable to apply cgroup configuration: adding {who} to cgroups: {}{why}", dir.display()))
+    let file = dir.join("cgroup.procs");
+    Error::os(errno, format!("unable to apply cgroup configuration: adding {who} to cgroups: {}{why}", file.display()))
 }
 
 /// Writes to `cgroup.procs`. The kernel refuses a task that has not begun to run yet (EINVAL): that passes.

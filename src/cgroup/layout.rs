@@ -193,7 +193,7 @@ impl Layout {
     ///
     /// # Errors
     /// It is outside of what is mounted here.
-    pub(super) fn own_places(&self) -> Result<Vec<Place>> {
+    pub fn own_places(&self) -> Result<Vec<Place>> {
         let place = |hierarchy: &Hierarchy| {
             let (controllers, mount) = (hierarchy.controllers.clone(), hierarchy.mount.clone());
             own_dir(hierarchy).map(|path| Place { controllers, mount, path })

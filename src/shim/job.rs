@@ -278,7 +278,7 @@ impl Subject {
     /// As `update`.
     pub(super) fn update(&self, resources: &[u8]) -> Result<Made> {
         let change = parse_resources(resources).attempt(|| "read the resources")?;
-        update::update(&self.runtime()?, &self.id, &change).map(|()| Made::default())
+        update::update(&self.runtime()?, &self.id, &change, &Default::default()).map(|()| Made::default())
     }
 
     /// The pids of all processes, with the names of those that are execs: the answer of `Pids`.

@@ -16,6 +16,7 @@ mod exec;
 mod features;
 mod frozen;
 mod hooks;
+mod intel_rdt;
 mod interrupt;
 mod kill;
 mod life;

@@ -205,6 +205,12 @@ impl Policy {
         self.default_allow && self.exceptions.is_empty()
     }
 
+    /// The rules that allow something; none of a policy that allows all but some.
+    pub fn allowed(&self) -> impl Iterator<Item = Rule> {
+        let exceptions = self.exceptions.iter().filter(|_| !self.default_allow);
+        exceptions.map(|(&Devices { kind, major, minor }, &access)| Rule { allow: true, kind, major, minor, access })
+    }
+
     /// The rules that turn a cgroup with policy `self` into one with `target`, disturbing what stays allowed as little
     /// as can be.
     fn transition(&self, target: &Policy) -> Vec<Rule> {

@@ -189,12 +189,12 @@ impl Resources {
         if unified { v2::writes(self) } else { v1::writes(self) }
     }
 
-    /// Refuses what v2 could not be told.
+    /// Refuses what the files of v2, if `unified`, or of v1 could not be told.
     ///
     /// # Errors
     /// What the specification or the kernel does not know.
-    pub fn check(&self) -> Result<()> {
-        self.writes(true).map(drop)
+    pub fn check(&self, unified: bool) -> Result<()> {
+        self.writes(unified).map(drop)
     }
 
     /// Whether a v2 controller is asked for that cannot live in a threaded cgroup.

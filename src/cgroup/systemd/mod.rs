@@ -4,7 +4,7 @@
 //! | file | holds |
 //! |---|---|
 //! | `name` | which unit `linux.cgroupsPath` means, and where its cgroup is: pure |
-//! | `properties` | limits as properties of the unit: pure |
+//! | `properties`, `legacy` | limits as properties of the unit, on v2 and on v1: pure |
 //! | `text` | properties as annotations have them: pure |
 //! | `signature`, `wire`, `message` | D-Bus types, values and messages as bytes: pure |
 //! | `address`, `bus` | where systemd is reached, and a connection to it |
@@ -17,6 +17,7 @@
 
 pub mod address;
 pub mod bus;
+pub mod legacy;
 pub mod message;
 pub mod name;
 pub mod properties;

@@ -17,7 +17,7 @@ pub struct Name {
 }
 
 impl Name {
-    /// What `linux.cgroupsPath` says: `SLICE:PREFIX:NAME`. Without one, or where it leaves something out, the slice is
+    /// What `linux.cgroupsPath` says: `SLICE:PREFIX:NAME`, or `SLICE:NAME` for the scope `NAME.scope`. Without one, or where it leaves something out, the slice is
     /// `default_slice`, the prefix `runc`, the name the container's `id`. A NAME that ends in `.slice` is the unit itself.
     ///
     /// # Errors
@@ -27,9 +27,12 @@ impl Name {
             None => ("", "runc", id),
             Some(path) => match path.split(':').collect::<Vec<_>>()[..] {
                 [slice, prefix, name] => (slice, prefix, name),
+                // As crun has it.
+                [slice, name] => (slice, "", name),
                 _ => {
                     return Err(Error::invalid(format!(
-                        "linux.cgroupsPath {path:?} is not SLICE:PREFIX:NAME, as the systemd cgroup driver has it"
+                        "linux.cgroupsPath {path:?} is not SLICE:PREFIX:NAME or SLICE:NAME, as the systemd cgroup driver \
+                         has it"
                     )));
                 }
             },
@@ -40,7 +43,13 @@ impl Name {
             "-" => "-.slice",
             slice => slice,
         };
-        let unit = if name.ends_with(".slice") { name.to_owned() } else { format!("{prefix}-{name}.scope") };
+        let unit = match prefix {
+            _ if name.ends_with(".slice") => name.to_owned(),
+            "" if cgroups_path.is_some_and(|path| path.matches(':').count() == 1) => {
+                format!("{}.scope", name.strip_suffix(".scope").unwrap_or(name))
+            }
+            prefix => format!("{prefix}-{name}.scope"),
+        };
         expand(slice)?;
         let name = Name { unit, slice: slice.to_owned() };
         if name.is_slice() {
@@ -154,6 +163,15 @@ mod tests {
     }
 
     #[test]
+    fn two_parts_name_a_scope_without_a_prefix() {
+        for path in ["a.slice:web", "a.slice:web.scope"] {
+            assert_eq!(parsed(path).unwrap(), three("a.slice", "web.scope", "a.slice/web.scope"));
+        }
+        assert_eq!(parsed(":web").unwrap().2, "system.slice/web.scope");
+        assert_eq!(parsed("a.slice:").unwrap().1, "id.scope");
+    }
+
+    #[test]
     fn what_is_left_out_has_a_default() {
         let runc = three("system.slice", "runc-id.scope", "system.slice/runc-id.scope");
         assert_eq!(parsed("").unwrap(), runc);
@@ -181,11 +199,11 @@ mod tests {
 
     #[test]
     fn anything_else_is_refused_by_its_name() {
-        for path in ["/docker/1", "a:b", "a.slice:b:c:d", "system.slice"] {
+        for path in ["/docker/1", "a.slice:b:c:d", "system.slice"] {
             let error = parsed(path).unwrap_err().to_string();
             assert!(error.contains(path) && error.contains("SLICE:PREFIX:NAME"), "{error}");
         }
-        for path in ["a:b:c", "a/b.slice:b:c", "a--b.slice:b:c", "-a.slice:b:c", ".slice:b:c", "a b.slice:b:c"] {
+        for path in ["a:b", "a:b:c", "a/b.slice:b:c", "a--b.slice:b:c", "-a.slice:b:c", ".slice:b:c", "a b.slice:b:c"] {
             let error = parsed(path).unwrap_err().to_string();
             assert!(error.contains("name of a slice"), "{path}: {error}");
         }

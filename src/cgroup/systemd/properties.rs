@@ -19,7 +19,7 @@ use crate::sys::sched::mask_of_list;
 pub type Property = (String, Value);
 
 /// No limit.
-const INFINITY: u64 = u64::MAX;
+pub(super) const INFINITY: u64 = u64::MAX;
 /// The kernel's period where none is given, in microseconds.
 const PERIOD: u64 = 100_000;
 /// systemd has quotas in whole percents of a processor: in steps of so many microseconds a second.
@@ -31,7 +31,7 @@ const HAS_CPUSET: u32 = 244;
 const HAS_IDLE: u32 = 252;
 const HAS_OOM_POLICY: u32 = 253;
 
-fn property(name: &str, value: Value) -> Property {
+pub(super) fn property(name: &str, value: Value) -> Property {
     (name.to_owned(), value)
 }
 
@@ -51,16 +51,21 @@ pub fn of(resources: &Resources, version: u32, new: bool) -> Result<Vec<Property
     all.extend(swap_max(limit, memory.swap)?.map(|swap| property("MemorySwapMax", bytes(swap))));
     cpu(resources, version, &mut all);
     all.extend(resources.pids.map(|limit| tasks(u64::try_from(limit).unwrap_or(INFINITY))));
-    for (name, list) in [("AllowedCPUs", &resources.cpus), ("AllowedMemoryNodes", &resources.mems)] {
-        if let Some(list) = list.as_ref().filter(|_| version >= HAS_CPUSET) {
-            all.push(property(name, Value::bytes(&bits(list)?)));
-        }
-    }
+    cpusets(resources, version, &mut all)?;
     for (file, value) in &resources.unified {
         unified(resources, file, value.trim(), version, new, &mut all)
             .map_err(|why| Error::invalid(format!("linux.resources.unified: {file}: {value:?} {why}")))?;
     }
     Ok(all)
+}
+
+pub(super) fn cpusets(resources: &Resources, version: u32, all: &mut Vec<Property>) -> Result<()> {
+    for (name, list) in [("AllowedCPUs", &resources.cpus), ("AllowedMemoryNodes", &resources.mems)] {
+        if let Some(list) = list.as_ref().filter(|_| version >= HAS_CPUSET) {
+            all.push(property(name, Value::bytes(&bits(list)?)));
+        }
+    }
+    Ok(())
 }
 
 /// `resources` with what systemd can only set in steps as systemd sets it: the files and the unit are to say the same.
@@ -84,7 +89,7 @@ fn quota_a_second(quota: u64, period: u64) -> u64 {
     u64::try_from(exact.div_ceil(STEP.into()) * u128::from(STEP)).unwrap_or(INFINITY)
 }
 
-fn tasks(limit: u64) -> Property {
+pub(super) fn tasks(limit: u64) -> Property {
     // systemd refuses 0.
     property("TasksMax", Value::U64(limit.max(1)))
 }
@@ -109,7 +114,7 @@ fn weight(weight: u64) -> Property {
 }
 
 /// `quota` is `Some(None)` when there is to be none.
-fn quota_of(quota: Option<Option<u64>>, period: Option<u64>, version: u32, all: &mut Vec<Property>) {
+pub(super) fn quota_of(quota: Option<Option<u64>>, period: Option<u64>, version: u32, all: &mut Vec<Property>) {
     if let Some(period) = period.filter(|_| version >= HAS_QUOTA_PERIOD) {
         all.push(property("CPUQuotaPeriodUSec", Value::U64(period)));
     }

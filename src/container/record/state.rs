@@ -56,6 +56,15 @@ pub struct State {
     /// Its unit, when systemd has made its cgroup: on record before it is started, and its cgroup only once it is.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub systemd_unit: Option<SystemdUnit>,
+    /// Its resctrl group, if it has one: on record before it is made.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub intel_rdt_path: Option<PathBuf>,
+    /// The group below that which counts for this container alone.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub intel_rdt_mon_path: Option<PathBuf>,
+    /// The group was made for this container, and goes with it.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub intel_rdt_made: bool,
     /// Its namespaces: `NEWNET` and so on, to files in /proc.
     #[serde(default)]
     pub namespace_paths: BTreeMap<String, PathBuf>,

@@ -2,6 +2,7 @@
 
 pub mod bundle;
 pub mod config;
+pub mod delegation;
 pub mod example;
 pub mod features;
 pub mod hooks;

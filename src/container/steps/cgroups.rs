@@ -4,6 +4,7 @@ use std::os::fd::BorrowedFd;
 use std::path::{Path, PathBuf};
 
 use oci_spec::runtime::Spec;
+use rustix::fs::Uid;
 use rustix::process::{Pid, Signal};
 
 use crate::cgroup::systemd::bus::Wait;
@@ -11,7 +12,9 @@ use crate::cgroup::systemd::properties;
 use crate::cgroup::{self, Cgroup, Layout, Location, Paths, Place, Resources};
 use crate::container::record::runtime::{CgroupDriver, Runtime};
 use crate::container::record::state::SystemdUnit;
+use crate::container::spec::delegation;
 use crate::container::spec::rootfs::{CgroupView, Unified};
+use crate::container::steps::resctrl;
 use crate::container::steps::systemd::{Held, Planned};
 use crate::error::{Error, Result};
 use crate::launch::is_refusal_of_clone3;
@@ -24,11 +27,17 @@ pub struct Placement {
     layout: Option<Layout>,
     location: Location,
     places: Vec<Place>,
+    /// Without a cgroup of its own, the caller's, which the container stays in and is shown.
+    callers: Vec<Place>,
     resources: Resources,
     rootless: bool,
     /// The unit that is to be started around the container, whose cgroup it will be in.
     systemd: Option<Planned>,
     cgroup: Option<Cgroup>,
+    /// Which user of the host it is given to.
+    owner: Option<Uid>,
+    /// The resctrl group beside it.
+    resctrl: Option<resctrl::Planned>,
 }
 
 impl Placement {
@@ -54,38 +63,48 @@ impl Placement {
             layout.leave_unified_out();
             places = layout.places(&location)?;
         }
+        let callers = match runtime.cgroups {
+            CgroupDriver::Disabled => Layout::detect().and_then(|layout| layout.own_places()).unwrap_or_default(),
+            _ => Vec::new(),
+        };
         Ok(Placement {
             places,
+            callers,
             location,
             resources: crate::container::spec::resources::for_creation(linux)?,
             rootless: runtime.rootless(),
             layout,
             systemd: None,
             cgroup: None,
+            owner: delegation::owner(spec),
+            resctrl: resctrl::Planned::new(spec, id)?,
         })
     }
 
     fn plan_unit(runtime: &Runtime, spec: &Spec, id: &str, wait: &Wait<'_>) -> Result<Placement> {
         let layout = Layout::detect()?;
-        if !layout.is_unified() {
+        if !layout.is_unified() && runtime.rootless() {
             return Err(Error::unsupported(
-                "the systemd cgroup driver needs a machine with cgroup v2 alone, and this one has v1: do without \
-                 --systemd-cgroup and --cgroup-manager=systemd",
+                "the systemd of a user limits nothing on cgroup v1: do without --systemd-cgroup and \
+                 --cgroup-manager=systemd",
             ));
         }
         let resources = properties::rounded(&crate::container::spec::resources::for_creation(spec.linux().as_ref())?);
         // What the files refuse, no unit need be started for.
-        resources.check()?;
-        let planned = Planned::new(runtime, spec, id, &resources, wait)?;
+        resources.check(layout.is_unified())?;
+        let planned = Planned::new(runtime, spec, id, &resources, layout.is_unified(), wait)?;
         let location = Location::new(Some(&Path::new("/").join(planned.place())), id);
         Ok(Placement {
             places: layout.places(&location)?,
+            callers: Vec::new(),
             location,
             resources,
             rootless: runtime.rootless(),
             layout: Some(layout),
             systemd: Some(planned),
             cgroup: None,
+            owner: delegation::owner(spec),
+            resctrl: resctrl::Planned::new(spec, id)?,
         })
     }
 
@@ -107,18 +126,18 @@ impl Placement {
     /// What mounts of type cgroup are to show: `kinds` are the container's namespaces, of which some are `new`.
     pub fn view(&self, kinds: Kinds, new: Kinds, in_own_namespace: bool) -> CgroupView {
         let is_bound = in_own_namespace && !kinds.contains(Kind::User);
-        let unified = self.places.iter().find(|place| place.is_unified()).map(|place| match is_bound {
+        let places = if self.layout.is_some() { &self.places } else { &self.callers };
+        let unified = places.iter().find(|place| place.is_unified()).map(|place| match is_bound {
             true => Unified::Bound(place.mount.clone()),
             false => Unified::New(place.path.clone()),
         });
-        if self.is_unified() {
+        if self.is_unified() || matches!(places.as_slice(), [place] if place.is_unified()) {
             let whole = || Unified::Bound(PathBuf::from("/sys/fs/cgroup"));
             return CgroupView { hierarchies: None, unified: unified.or_else(|| Some(whole())) };
         }
         let may_lack = self.rootless && !self.location.is_explicit();
         let has_namespace = new.contains(Kind::Cgroup);
-        let hierarchies = self
-            .places
+        let hierarchies = places
             .iter()
             .filter(|place| !place.is_unified())
             .map(|place| {
@@ -142,9 +161,14 @@ impl Placement {
         CgroupView { hierarchies: Some(hierarchies), unified }
     }
 
-    /// Whether there will be one.
+    /// Whether anything will be made.
     pub fn is_wanted(&self) -> bool {
-        self.layout.is_some()
+        self.layout.is_some() || self.resctrl.is_some()
+    }
+
+    /// What is kept of the resctrl group.
+    pub fn resctrl(&self) -> Option<&resctrl::Record> {
+        self.resctrl.as_ref().map(resctrl::Planned::record)
     }
 
     fn is_unified(&self) -> bool {
@@ -154,7 +178,8 @@ impl Placement {
     /// Where the child is to move itself, once the directories are there: on v1, when it has still the right to and sees
     /// them (`is_free`).
     pub fn paths_to_join(&self, is_free: bool) -> Option<Paths> {
-        (is_free && !self.rootless && !self.is_unified() && self.layout.is_some()).then(|| self.paths())
+        let is_made_here = self.systemd.is_none() && self.layout.is_some();
+        (is_free && is_made_here && !self.rootless && !self.is_unified()).then(|| self.paths())
     }
 
     /// Makes the directories, before the child: what it has to do first is less than this, and on v2 it is born in one.
@@ -191,13 +216,33 @@ impl Placement {
     /// # Errors
     /// As [`Planned::start`], [`Cgroup::apply`] and [`Cgroup::join`].
     pub fn limit_and_join(&mut self, pid: Pid, is_born: bool, moves_itself: bool, wait: &Wait<'_>) -> Result<()> {
+        if let Some(resctrl) = &mut self.resctrl {
+            resctrl.start(pid)?;
+        }
         if let (Some(planned), Some(layout)) = (&mut self.systemd, &self.layout) {
             let cgroup = planned.start(pid, layout, &self.resources, wait)?;
-            return self.cgroup.insert(cgroup.rootless_but_there(self.rootless)).apply(&self.resources);
+            self.cgroup.insert(cgroup.rootless_but_there(self.rootless)).apply(&self.resources)?;
+            return self.delegate();
         }
         let Some(cgroup) = &mut self.cgroup else { return Ok(()) };
         cgroup.apply(&self.resources)?;
-        cgroup.join_rest(pid, is_born, moves_itself)
+        cgroup.join_rest(pid, is_born, moves_itself)?;
+        self.delegate()
+    }
+
+    /// Gives the cgroup to the container's own root, where it has a writable view of it. One that is a user's own to begin
+    /// with may not be given to another: the container does without, as before.
+    fn delegate(&self) -> Result<()> {
+        match (&self.cgroup, self.owner) {
+            (Some(cgroup), Some(owner)) => match cgroup.delegate(owner) {
+                Err(error) if self.rootless && error.is_denied() => {
+                    log::debug!("the cgroup stays its maker's: {}", error.as_go_prints_it());
+                    Ok(())
+                }
+                given => given,
+            },
+            _ => Ok(()),
+        }
     }
 
     /// The cgroup that was made.
@@ -212,6 +257,9 @@ impl Placement {
 
     /// Kills what is in the cgroup and removes it, as far as that goes: something else has failed already.
     pub fn remove_quietly(&self) {
+        if let Some(resctrl) = &self.resctrl {
+            resctrl.remove_quietly();
+        }
         if let Some(cgroup) = &self.cgroup {
             let _ = cgroup.kill(Signal::KILL);
         }

@@ -13,6 +13,7 @@ pub mod notify;
 pub mod plan;
 pub mod poll;
 pub mod processes;
+pub mod resctrl;
 pub mod sd_notify;
 pub mod systemd;
 pub mod wait;

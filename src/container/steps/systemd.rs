@@ -7,6 +7,7 @@ use oci_spec::runtime::Spec;
 use rustix::process::Pid;
 
 use crate::cgroup::systemd::bus::{Wait, wait_alone};
+use crate::cgroup::systemd::legacy;
 use crate::cgroup::systemd::name::Name;
 use crate::cgroup::systemd::properties::{self, Property};
 use crate::cgroup::systemd::wire::Value;
@@ -14,6 +15,7 @@ use crate::cgroup::systemd::{Found, Manager, Unit, text};
 use crate::cgroup::{Cgroup, Layout, Resources};
 use crate::container::record::runtime::Runtime;
 use crate::container::record::state::SystemdUnit;
+use crate::container::spec::properties::annotation;
 use crate::error::{Error, Kind, Result};
 
 /// The annotations that set properties of the unit.
@@ -31,6 +33,8 @@ pub struct Planned {
     annotated: Vec<String>,
     /// Where its cgroup will be, below the mount point.
     place: PathBuf,
+    /// The cgroup below that which the container goes to.
+    subgroup: Option<PathBuf>,
 }
 
 impl Planned {
@@ -38,7 +42,14 @@ impl Planned {
     ///
     /// # Errors
     /// There is no systemd, or what the configuration says of the unit is not valid.
-    pub fn new(runtime: &Runtime, spec: &Spec, id: &str, resources: &Resources, wait: &Wait<'_>) -> Result<Planned> {
+    pub fn new(
+        runtime: &Runtime,
+        spec: &Spec,
+        id: &str,
+        resources: &Resources,
+        unified: bool,
+        wait: &Wait<'_>,
+    ) -> Result<Planned> {
         let path = spec.linux().as_ref().and_then(|linux| linux.cgroups_path().as_ref());
         let path = path.map(|path| {
             path.to_str().ok_or_else(|| Error::invalid("linux.cgroupsPath is not UTF-8, and so names no systemd unit"))
@@ -56,11 +67,15 @@ impl Planned {
         let manager = Manager::connect(user, wait)?;
         // In the order in which runc has them: the last one of a name counts.
         let mut properties = annotated;
-        properties.extend(properties::of(resources, manager.version(), !name.is_slice())?);
+        properties.extend(match unified {
+            true => properties::of(resources, manager.version(), !name.is_slice())?,
+            false => legacy::of(resources, manager.version())?,
+        });
         Ok(Planned {
             unit: SystemdUnit { name: name.unit.clone(), description, user },
             place: manager.place_of(&name),
             manager: Some(manager),
+            subgroup: subgroup(spec)?,
             annotated: names,
             name,
             properties,
@@ -89,7 +104,8 @@ impl Planned {
         manager
             .start(&(&self.unit).into(), &self.name.slice, pid, &self.properties, wait)
             .map_err(|error| self.blame_annotations(error))?;
-        if self.name.is_slice() {
+        if self.name.is_slice() || !layout.is_unified() {
+            // On v1 systemd moves it in the hierarchies that it knows.
             let mut cgroup = Cgroup::adopt(layout, &self.place, resources)?;
             cgroup.join(Some(pid))?;
             return Ok(cgroup);
@@ -104,6 +120,10 @@ impl Planned {
             );
             return Err(Error::new(Kind::State, message));
         }
+        let Some(subgroup) = &self.subgroup else { return Cgroup::adopt(layout, &place, resources) };
+        // The scope can pass controllers on once there is no process in it.
+        let place = place.join(subgroup);
+        Cgroup::move_below(layout, &place, pid)?;
         Cgroup::adopt(layout, &place, resources)
     }
 
@@ -122,6 +142,20 @@ impl Planned {
     }
 }
 
+/// crun's annotation for a cgroup below that of the scope, in which the container is.
+const SUBGROUP: &str = "run.oci.systemd.subgroup";
+
+fn subgroup(spec: &Spec) -> Result<Option<PathBuf>> {
+    let Some(name) = annotation(spec, SUBGROUP).filter(|name| !name.is_empty()) else { return Ok(None) };
+    let path = PathBuf::from(name);
+    match path.components().all(|component| matches!(component, std::path::Component::Normal(_))) {
+        true => Ok(Some(path)),
+        false => {
+            Err(Error::invalid(format!("annotation {SUBGROUP}: {name:?} is not the name of a cgroup below another")))
+        }
+    }
+}
+
 impl From<&SystemdUnit> for Unit {
     fn from(unit: &SystemdUnit) -> Unit {
         Unit { name: unit.name.clone(), description: unit.description.clone() }
@@ -133,9 +167,12 @@ impl SystemdUnit {
     ///
     /// # Errors
     /// systemd cannot be asked, or refuses one.
-    pub fn set(&self, resources: &Resources) -> Result<()> {
+    pub fn set(&self, resources: &Resources, unified: bool) -> Result<()> {
         let mut manager = Manager::connect(self.user, &wait_alone)?;
-        let properties = properties::of(resources, manager.version(), false)?;
+        let properties = match unified {
+            true => properties::of(resources, manager.version(), false)?,
+            false => legacy::of(resources, manager.version())?,
+        };
         manager.set(&self.into(), &properties, &wait_alone)
     }
 

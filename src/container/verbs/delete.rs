@@ -18,6 +18,7 @@ use crate::container::spec::hooks::Point;
 use crate::container::steps::cgroups::Placement;
 use crate::container::steps::hooks;
 use crate::container::steps::poll::poll_until;
+use crate::container::steps::resctrl;
 use crate::container::steps::systemd::Held;
 use crate::container::steps::wait::Signals;
 use crate::error::{Error, Kind, Result};
@@ -131,10 +132,10 @@ fn delete_configured(runtime: &Runtime, id: &str, spec: &Spec, why: &str) -> Res
     Ok(())
 }
 
-/// Whether `linux.cgroupsPath` is SLICE:PREFIX:NAME, of the systemd cgroup driver.
+/// Whether `linux.cgroupsPath` is SLICE:PREFIX:NAME or SLICE:NAME, of the systemd cgroup driver.
 fn names_unit(spec: &Spec) -> bool {
     let path = spec.linux().as_ref().and_then(|linux| linux.cgroups_path().as_ref()?.to_str());
-    path.is_some_and(|path| path.split(':').count() == 3 && !path.contains('/'))
+    path.is_some_and(|path| matches!(path.split(':').count(), 2 | 3) && !path.contains('/'))
 }
 
 /// Kills every process of the container and waits until its first is gone.
@@ -205,6 +206,7 @@ pub fn destroy(
             removed => removed?,
         }
     }
+    resctrl::remove(&container.state)?;
     container.folder.remove()?;
     if let Some(spec) = spec {
         let state = container.state.reported(Status::Stopped);

@@ -10,8 +10,9 @@ use crate::cgroup::{Cgroup, Stats};
 use crate::container::record::instance::Container;
 use crate::container::record::life::Verb;
 use crate::container::record::runtime::Runtime;
-use crate::container::steps::processes;
+use crate::container::steps::{self, processes};
 use crate::error::{Error, Result};
+use crate::resctrl;
 
 #[derive(Serialize)]
 struct Event<'a, T: Serialize> {
@@ -22,19 +23,15 @@ struct Event<'a, T: Serialize> {
     data: Option<T>,
 }
 
-/// The statistics with what runc's have besides: tools may look for it. There is nothing to say: networks are not made
-/// here, and Intel RDT is not monitored.
+/// The statistics with what runc's have besides: tools may look for it. Of networks there is nothing to say: none are made
+/// here.
 #[derive(Serialize)]
 struct Statistics {
     #[serde(flatten)]
     cgroup: Stats,
-    intel_rdt: NoData,
+    intel_rdt: resctrl::Stats,
     network_interfaces: (),
 }
-
-/// An empty object.
-#[derive(Serialize)]
-struct NoData {}
 
 /// Writes an event a line until the container `id` ends; with `once`, statistics once.
 ///
@@ -53,14 +50,14 @@ pub fn events(
     processes::must_be_in_its_cgroup(&container, "what that uses is not what the container uses")?;
     let cgroup = container.cgroup()?;
     if once {
-        return write_stats(&cgroup, id, write);
+        return write_stats(&container, &cgroup, write);
     }
     let mut oom = cgroup.watch_oom()?;
     let mut next = Instant::now() + interval;
     loop {
         let left = next.saturating_duration_since(Instant::now());
         if left.is_zero() {
-            write_stats(&cgroup, id, write)?;
+            write_stats(&container, &cgroup, write)?;
             next = Instant::now() + interval;
             continue;
         }
@@ -83,9 +80,10 @@ pub fn events(
     }
 }
 
-fn write_stats(cgroup: &Cgroup, id: &str, write: &mut dyn FnMut(&str) -> Result<()>) -> Result<()> {
-    let data = Statistics { cgroup: cgroup.stats()?, intel_rdt: NoData {}, network_interfaces: () };
-    write_event(&Event { kind: "stats", id, data: Some(data) }, write)
+fn write_stats(container: &Container, cgroup: &Cgroup, write: &mut dyn FnMut(&str) -> Result<()>) -> Result<()> {
+    let intel_rdt = steps::resctrl::stats(&container.state)?.unwrap_or_default();
+    let data = Statistics { cgroup: cgroup.stats()?, intel_rdt, network_interfaces: () };
+    write_event(&Event { kind: "stats", id: &container.state.id, data: Some(data) }, write)
 }
 
 fn write_event<T: Serialize>(event: &Event<'_, T>, write: &mut dyn FnMut(&str) -> Result<()>) -> Result<()> {

@@ -25,6 +25,7 @@ use crate::container::steps::console::Console;
 use crate::container::steps::inherited::Inherited;
 use crate::container::steps::init;
 use crate::container::steps::notify;
+use crate::container::steps::resctrl;
 use crate::container::steps::wait::Signals;
 use crate::error::{Attempt, Error, Result};
 use crate::launch::{Born, Child, is_refusal_of_clone3, launch, program, terminal};
@@ -215,6 +216,7 @@ impl Rest<'_> {
         if let Some(cgroup) = &mut plan.cgroup {
             self.join(cgroup, child.pid, is_born, joins_itself)?;
         }
+        resctrl::join(&self.container.state, child.pid)?;
         plan.process.set_final_affinity(child.pid)?;
         plan.process.limit(child.pid)?;
         let mut terminal = None;
@@ -330,6 +332,10 @@ fn start(
         }
         // A user may move processes within what is theirs; systemd can bring one there.
         Err(error) if container.state.systemd_unit.is_some() && error.is_denied() => Ok((launch_in(None)?, false)),
+        // clone3(2) does not say which one takes no process.
+        Err(error) if matches!(error.errno(), Some(Errno::BUSY | Errno::OPNOTSUPP)) => {
+            Err(error.errno().map_or(error, |errno| cgroup.failed_birth(errno)))
+        }
         launched => Ok((launched?, true)),
     }
 }

@@ -1,6 +1,7 @@
 //! The systemd cgroup driver: a container's cgroup is that of a unit.
 
 mod failures;
+mod legacy;
 mod user;
 
 use std::path::{Path, PathBuf};
@@ -295,4 +296,53 @@ fn annotations_set_properties() {
     assert!(shown(&unit, "After").contains("basic.target"));
     container.verb(&["delete", "--force"]).ok();
     assert_not_loaded(&unit);
+}
+
+#[test]
+fn two_parts_of_a_path_name_a_scope() {
+    systemd!();
+    let container = Container::sleeper().option("--systemd-cgroup");
+    let path = format!("system.slice:{}.scope", container.id);
+    let container = container.set("/linux/cgroupsPath", path).started();
+    let unit = format!("{}.scope", container.id);
+    assert_eq!(cgroup_dir(container.pid(), "pids"), Path::new("/sys/fs/cgroup/system.slice").join(&unit));
+    container.verb(&["delete", "--force"]).ok();
+    assert_not_loaded(&unit);
+}
+
+#[test]
+fn an_annotation_puts_the_container_below_its_scope() {
+    systemd!();
+    let container = with_unit(Container::sleeper())
+        .set("/annotations", json!({"run.oci.systemd.subgroup": "container"}))
+        .set("/linux/resources/pids", json!({"limit": 42}))
+        .started();
+    let dir = Path::new("/sys/fs/cgroup/system.slice").join(scope(&container)).join("container");
+    assert_eq!(cgroup_dir(container.pid(), "pids"), dir);
+    assert_eq!(container.cgroup_value("pids", "pids.max", "pids.max"), "42");
+    container.exec(&["true"]).ok();
+    container.verb(&["pause"]).ok();
+    container.verb(&["resume"]).ok();
+    container.verb(&["delete", "--force"]).ok();
+    container.assert_gone();
+    assert_not_loaded(&scope(&container));
+    for bad in ["../x", "/x", "a/../b"] {
+        let container = with_unit(Container::new()).set("/annotations", json!({"run.oci.systemd.subgroup": bad}));
+        container.run().exits(1).in_one_line().complains("run.oci.systemd.subgroup");
+        container.assert_gone();
+    }
+}
+
+#[test]
+fn the_scope_of_a_user_namespace_belongs_to_its_root() {
+    systemd!();
+    let mut container = with_unit(Container::sleeper()).user_namespace();
+    for mount in container.config["mounts"].as_array_mut().expect("mounts") {
+        if mount["type"] == "cgroup" {
+            mount["options"] = json!(["rw"]);
+        }
+    }
+    let container = container.started();
+    let own = "mkdir /sys/fs/cgroup/own && echo $$ > /sys/fs/cgroup/own/cgroup.procs && echo own";
+    container.exec(&["sh", "-c", own]).ok().says("own");
 }

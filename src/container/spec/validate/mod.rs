@@ -144,10 +144,6 @@ fn validate_linux(spec: &Spec, linux: &Linux, kinds: Kinds) -> Result<()> {
     if hidden && !kinds.contains(Kind::Mount) {
         return fail("unable to restrict sys entries without a private MNT namespace");
     }
-    // What is not there yet is refused by its name, never passed over.
-    if linux.intel_rdt().is_some() {
-        return Err(Error::unsupported("linux.intelRdt is not supported by this version"));
-    }
     for name in linux.sysctl().iter().flat_map(|sysctl| sysctl.keys()) {
         sysctl::validate(name, kinds, spec)?;
     }
