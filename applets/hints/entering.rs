@@ -48,7 +48,7 @@ const ABOVE: &str = "a pid namespace can be entered only from one that contains 
 
 /// Why a file is refused that is a namespace of the kind: that there is one shows that the kernel has the kind.
 fn file_refused(file: BorrowedFd<'_>, kinds: Kinds) -> Option<String> {
-    match nskit::sys::ioctl::namespace_kind(file) {
+    match Kind::of_file(file) {
         Ok(Some(Kind::User)) if kinds.contains(Kind::User) => Some(IN_IT.into()),
         Ok(Some(Kind::Pid)) if kinds.contains(Kind::Pid) => Some(ABOVE.into()),
         _ => None,
@@ -234,7 +234,7 @@ fn actual_kind(file: BorrowedFd<'_>, kinds: Kinds) -> Option<String> {
     if !nskit::sys::ioctl::is_nsfs(file) {
         return Some(format!("{path} is no namespace"));
     }
-    match nskit::sys::ioctl::namespace_kind(file) {
+    match Kind::of_file(file) {
         Ok(Some(kind)) if !kinds.contains(kind) => Some(format!("{path} is a {kind} namespace")),
         _ => None,
     }

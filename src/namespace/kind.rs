@@ -58,6 +58,14 @@ impl Kind {
         TABLE[self as usize].flag
     }
 
+    /// The kind of the namespace that is open as `ns`; `None` when this program does not know it. Linux 4.11.
+    ///
+    /// # Errors
+    /// `ENOTTY` where `ns` is no namespace or the kernel is older.
+    pub fn of_file(ns: impl std::os::fd::AsFd) -> Result<Option<Kind>, rustix::io::Errno> {
+        crate::sys::ioctl::namespace_flag(ns).map(Kind::from_flag)
+    }
+
     /// The kind that has this `CLONE_NEW*` flag.
     pub fn from_flag(flag: u32) -> Option<Kind> {
         Kind::ALL.into_iter().find(|kind| kind.flag() == flag)

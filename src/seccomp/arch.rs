@@ -1,7 +1,5 @@
 //! The architectures that a filter can name, and what of their calling conventions a filter must know.
 
-use super::syscalls::Column;
-
 /// An architecture (ABI) as libseccomp and the runtime-spec name them: `SCMP_ARCH_*`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[allow(missing_docs)] // the names say it all
@@ -29,6 +27,29 @@ pub enum Arch {
     M68k,
     Sh,
     Sheb,
+}
+
+/// The columns of the table: one where architectures share their numbers.
+#[derive(Clone, Copy)]
+pub(super) enum Column {
+    X86,
+    X86_64,
+    X32,
+    Arm,
+    Aarch64,
+    Riscv64,
+    Loongarch64,
+    Mips,
+    Mips64,
+    Mips64n32,
+    Parisc,
+    Parisc64,
+    Ppc,
+    Ppc64,
+    S390,
+    S390x,
+    M68k,
+    Sh,
 }
 
 /// Set in every number of the x32 ABI, which shares x86_64's audit token (`__X32_SYSCALL_BIT`).

@@ -2,33 +2,10 @@
 
 mod table;
 
-use super::arch::Arch;
+use super::arch::{Arch, Column};
 
 /// The name and the numbers, one a [`Column`], of one system call.
 struct Row(&'static str, [u16; 18]);
-
-/// The columns of the table: one where architectures share their numbers.
-#[derive(Clone, Copy)]
-pub(super) enum Column {
-    X86,
-    X86_64,
-    X32,
-    Arm,
-    Aarch64,
-    Riscv64,
-    Loongarch64,
-    Mips,
-    Mips64,
-    Mips64n32,
-    Parisc,
-    Parisc64,
-    Ppc,
-    Ppc64,
-    S390,
-    S390x,
-    M68k,
-    Sh,
-}
 
 /// In the table: this architecture lacks the call.
 const NA: u16 = u16::MAX;

@@ -10,8 +10,6 @@ use std::path::Path;
 
 use rustix::io::Errno;
 
-use crate::namespace::Kind;
-
 /// `_IOC(dir, group, number, size)` of the architectures that use the generic encoding (x86, arm, riscv).
 const fn ioc(direction: u32, group: u32, number: u32, size: usize) -> u32 {
     direction << 30 | (size as u32) << 16 | group << 8 | number
@@ -116,14 +114,14 @@ pub fn is_nsfs_path(path: &Path) -> Result<bool, Errno> {
     rustix::fs::statfs(path).map(|fs| fs.f_type == NSFS_MAGIC)
 }
 
-/// The kind of the namespace. Linux 4.11. `None` is a kind that this program does not know.
+/// The kind of the namespace, as its `CLONE_NEW*` flag. Linux 4.11.
 ///
 /// # Errors
 /// `ENOTTY` where `ns` is no namespace or the kernel is older.
-pub fn namespace_kind(ns: impl AsFd) -> Result<Option<Kind>, Errno> {
+pub fn namespace_flag(ns: impl AsFd) -> Result<u32, Errno> {
     // SAFETY: NS_GET_NSTYPE takes no argument and returns a CLONE_NEW* flag or -1.
     let flag = unsafe { libc::ioctl(ns.as_fd().as_raw_fd(), NS_GET_NSTYPE as _) };
-    if flag < 0 { Err(last_errno()) } else { Ok(Kind::from_flag(flag as u32)) }
+    if flag < 0 { Err(last_errno()) } else { Ok(flag as u32) }
 }
 
 /// The user namespace that owns `ns`; for a user namespace, its parent. Linux 4.9.
@@ -282,9 +280,9 @@ mod tests {
     fn a_namespace_tells_its_kind_and_owner() {
         let net = File::open("/proc/self/ns/net").unwrap();
         assert!(is_nsfs(&net));
-        assert_eq!(namespace_kind(&net), Ok(Some(Kind::Net)));
+        assert_eq!(namespace_flag(&net), Ok(libc::CLONE_NEWNET as u32));
         let owner = namespace_owner(&net).unwrap();
-        assert_eq!(namespace_kind(&owner), Ok(Some(Kind::User)));
+        assert_eq!(namespace_flag(&owner), Ok(libc::CLONE_NEWUSER as u32));
         let again = File::open("/proc/self/ns/net").unwrap();
         assert_eq!(namespace_id(&net), namespace_id(&again));
         assert_ne!(namespace_id(&net).ok(), namespace_id(&owner).ok().or(Some(0)));
@@ -294,6 +292,6 @@ mod tests {
     fn a_file_that_is_no_namespace_is_told_apart() {
         let null = File::open("/dev/null").unwrap();
         assert!(!is_nsfs(&null));
-        assert_eq!(namespace_kind(&null), Err(Errno::NOTTY));
+        assert_eq!(namespace_flag(&null), Err(Errno::NOTTY));
     }
 }

@@ -14,7 +14,8 @@ use super::{relations, sockets};
 use crate::error::strerror;
 use crate::inspect::model::{Keeper, Process};
 use crate::inspect::proc::{self, ProcPath, for_each_number};
-use crate::sys::{ioctl, kcmp};
+use crate::namespace::Kind;
+use crate::sys::kcmp;
 
 /// The device that all namespaces' inodes are on.
 pub(super) fn nsfs_device() -> Option<(u32, u32)> {
@@ -179,7 +180,7 @@ fn look(survey: &mut Survey<'_>, process: &Process, fd: i32, memory: &mut Look) 
     if (status.stx_dev_major, status.stx_dev_minor) == memory.nsfs {
         let flags = OFlags::RDONLY | OFlags::CLOEXEC;
         let ns = rustix::fs::openat(survey.proc(), path.as_c_str(), flags, Mode::empty())?;
-        if let Ok(Some(kind)) = ioctl::namespace_kind(&ns)
+        if let Ok(Some(kind)) = Kind::of_file(&ns)
             && survey.scope.kinds.contains(kind)
         {
             let (index, _) = survey.snapshot.enter(kind, rustix::fs::fstat(&ns)?.st_ino);

@@ -65,7 +65,7 @@ fn all(survey: &mut Survey<'_>, any: &OwnedFd, ids: &[u64]) {
 }
 
 fn enter(survey: &mut Survey<'_>, ns: &OwnedFd) {
-    let (Ok(status), Ok(Some(kind))) = (rustix::fs::fstat(ns), ioctl::namespace_kind(ns)) else { return };
+    let (Ok(status), Ok(Some(kind))) = (rustix::fs::fstat(ns), Kind::of_file(ns)) else { return };
     if !survey.scope.kinds.contains(kind) {
         return;
     }

@@ -68,7 +68,7 @@ fn look(survey: &mut Survey<'_>, mount_namespace: u64, process: &str) {
         let ns = root.as_ref().ok().and_then(|root| proc::open_inside(root, &binding.path).ok()).filter(|ns| {
             rustix::fs::fstat(ns).is_ok_and(|status| status.st_ino == binding.inode) && ioctl::is_nsfs(ns)
         });
-        let Some(kind) = binding.kind.or_else(|| ioctl::namespace_kind(ns.as_ref()?).ok()?) else { continue };
+        let Some(kind) = binding.kind.or_else(|| Kind::of_file(ns.as_ref()?).ok()?) else { continue };
         if !survey.scope.kinds.contains(kind) {
             continue;
         }
