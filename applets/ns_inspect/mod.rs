@@ -1,6 +1,7 @@
 //! `ns-inspect`: see every namespace on the machine, whose it is, and why you can't get in. As `lsns`, what util-linux's
 //! does.
 
+mod draw;
 mod facts;
 mod filter;
 mod graph;
@@ -25,14 +26,13 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 use std::time::Duration;
 
-use clap::{Args, CommandFactory, Parser, Subcommand, ValueEnum};
+use clap::{Args, CommandFactory, Parser, Subcommand};
 use nskit::inspect::pids;
-use nskit::namespace::Kind;
 
 pub(crate) use self::lsns::column_names as lsns_columns;
 
+use self::draw::{GraphFormat, Part, ReportFormat};
 use self::filter::Filter;
-use self::graph::{Dress, Picture};
 use self::grid::Grid;
 use self::paint::Paint;
 use self::rows::Wanted;
@@ -270,48 +270,6 @@ enum Verb {
     },
 }
 
-/// What a picture or a page shows.
-#[derive(Args, Clone)]
-struct Part {
-    /// Only this container, its pod, and those that it shares namespaces with
-    target: Option<String>,
-    /// Only kinds of namespaces: mnt, uts, ipc, net, pid, user, cgroup, time
-    #[arg(short = 't', long = "type", value_name = "KIND", value_delimiter = ',', value_parser = kind)]
-    kinds: Vec<Kind>,
-    #[command(flatten)]
-    rows: Rows,
-}
-
-impl Part {
-    fn wish(self) -> anyhow::Result<graph::Wish> {
-        let target = self.target.map(|text| Target::parse(&text)).transpose()?;
-        Ok(graph::Wish { choice: self.rows.choice()?, target, kinds: self.kinds })
-    }
-}
-
-/// The kind of namespaces of this name.
-fn kind(name: &str) -> Result<Kind, String> {
-    Kind::from_proc_name(name).or_else(|| Kind::ALL.into_iter().find(|kind| kind.oci_name() == name)).ok_or_else(|| {
-        format!("there is no such kind of namespace: there are {}", Kind::ALL.map(Kind::proc_name).join(", "))
-    })
-}
-
-#[derive(Clone, Copy, ValueEnum)]
-enum ReportFormat {
-    /// One page that needs nothing else
-    Html,
-}
-
-#[derive(Clone, Copy, ValueEnum)]
-enum GraphFormat {
-    /// A picture
-    Svg,
-    /// Graphviz
-    Dot,
-    /// Mermaid
-    Mermaid,
-}
-
 /// Which rows to show, in which order, with which columns.
 struct Choice {
     sort: Option<String>,
@@ -494,16 +452,8 @@ fn text_of(line: Line) -> anyhow::Result<String> {
             if view.json { json::enterable(&target, caller) } else { places::enterable(&target, caller, view.paint()) }
         }
         Verb::Enter { target } => Ok(show::enter(Target::parse(&target)?.pid()?)? + "\n"),
-        Verb::Graph { part, format } => {
-            let wish = part.wish()?;
-            let picture = Picture::of(&World::look()?, &wish)?;
-            Ok(match format {
-                GraphFormat::Svg => picture.svg(Dress::File),
-                GraphFormat::Dot => picture.dot(),
-                GraphFormat::Mermaid => picture.mermaid(),
-            })
-        }
-        Verb::Report { part, format: ReportFormat::Html } => report::html(&mut World::look()?, &part.wish()?),
+        Verb::Graph { part, format } => draw::graph(part, format),
+        Verb::Report { part, format } => draw::report(part, format),
     }
 }
 

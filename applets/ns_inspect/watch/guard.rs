@@ -8,56 +8,17 @@ use std::os::fd::AsFd;
 use std::process::ExitCode;
 use std::time::Duration;
 
-use nix::sys::signal::{SigSet, Signal};
-use nix::sys::signalfd::{SfdFlags, SignalFd, siginfo};
+use nix::sys::signalfd::{SignalFd, siginfo};
 use nix::sys::wait::{WaitPidFlag, WaitStatus, waitpid};
 use nskit::sys::clone::{Clone3, Forked, clone3};
-use nskit::sys::signal::{die_of, is_ignored, pidfd_send, when_parent_dies};
+use nskit::sys::signal::{die_of, pidfd_send, when_parent_dies};
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 
+use super::signals::{Act, act, hold, stop_here};
 use super::tty::Tty;
 
 /// How long the child may take to put the terminal in order before it is killed.
 const PATIENCE: Duration = Duration::from_secs(3);
-
-/// What a signal asks for.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Act {
-    /// An end.
-    End,
-    /// To stop until it is continued.
-    Stop,
-    /// A look at the terminal's size.
-    Resize,
-    /// Nothing.
-    None,
-}
-
-/// What the default action of a signal is, for a program on a terminal. A signal that is ignored asks for nothing.
-pub(super) fn act(signal: i32) -> Act {
-    match Signal::try_from(signal) {
-        Ok(Signal::SIGTSTP) => Act::Stop,
-        Ok(Signal::SIGWINCH) => Act::Resize,
-        Ok(Signal::SIGCHLD | Signal::SIGCONT | Signal::SIGURG | Signal::SIGTTIN | Signal::SIGTTOU) => Act::None,
-        _ if is_ignored(signal) => Act::None,
-        _ => Act::End,
-    }
-}
-
-/// All signals, held back from now on, and the descriptor that tells of them.
-pub(super) fn signals() -> nix::Result<SignalFd> {
-    SigSet::all().thread_block()?;
-    SignalFd::with_flags(&SigSet::all(), SfdFlags::SFD_CLOEXEC | SfdFlags::SFD_NONBLOCK)
-}
-
-/// Stops this process as the terminal's suspend character does: not where nobody could continue it.
-pub(super) fn stop_here() {
-    let only: SigSet = [Signal::SIGTSTP].into_iter().collect();
-    // The signal is pending from here on, and acts once it is let through.
-    let _ = nix::sys::signal::raise(Signal::SIGTSTP);
-    let _ = only.thread_unblock();
-    let _ = only.thread_block();
-}
 
 /// Runs `draw` in a child that has the terminal, and ends as it does.
 ///
@@ -66,7 +27,7 @@ pub(super) fn stop_here() {
 pub(super) fn run(tty: Tty, draw: impl FnOnce(&mut Tty) -> anyhow::Result<()>) -> anyhow::Result<ExitCode> {
     // In the background this stops, as it should, until somebody brings it to the foreground.
     tty.claim()?;
-    let signals = signals()?;
+    let signals = hold()?;
     let parent = std::process::id();
     match clone3(&Clone3 { pidfd: true, ..Clone3::default() })? {
         Forked::Child => {

@@ -8,6 +8,7 @@ mod opened;
 mod pager;
 mod screen;
 mod session;
+mod signals;
 mod survey;
 mod tty;
 

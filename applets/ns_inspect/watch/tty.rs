@@ -15,8 +15,8 @@ use ratatui_core::style::{Color, Modifier};
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::termios::{LocalModes, OptionalActions, SpecialCodeIndex, Termios, tcgetattr, tcgetpgrp, tcsetattr};
 
-use super::guard::{self, Act};
 use super::keys::{self, Key};
+use super::signals::{self, Act};
 
 /// The alternate screen without a cursor, and back. Colours end too.
 const ENTER: &str = "\x1b[?1049h\x1b[?25l";
@@ -83,7 +83,7 @@ impl Tty {
     /// Takes the terminal: single keys, no echo, a screen of its own.
     pub(super) fn enter(&mut self) -> io::Result<()> {
         if self.signals.is_none() {
-            self.signals = Some(guard::signals()?);
+            self.signals = Some(signals::hold()?);
         }
         let mut modes = self.before.0.clone();
         modes.local_modes -= LocalModes::ICANON | LocalModes::ECHO | LocalModes::ISIG | LocalModes::IEXTEN;
@@ -99,7 +99,7 @@ impl Tty {
         self.before.restore();
         // The parent too, or the shell would wait for it.
         let _ = nix::sys::signal::kill(nix::unistd::Pid::from_raw(0), Signal::SIGTSTP);
-        guard::stop_here();
+        signals::stop_here();
         self.enter()
     }
 
@@ -147,7 +147,7 @@ impl Tty {
         let arrived: Vec<i32> = arrived.map(|info| info.ssi_signo as i32).collect();
         let mut told = None;
         for signal in arrived {
-            match guard::act(signal) {
+            match signals::act(signal) {
                 Act::End => {
                     self.ended_by = Some(signal);
                     return Ok(Some(Input::End));
