@@ -16,7 +16,7 @@ pub(super) fn read(controller: Controller, dir: &Path, stats: &mut Stats) -> Res
         Controller::Cpuacct => cpuacct(dir, stats),
         Controller::Cpuset => cpuset(dir, stats),
         Controller::Memory => memory(dir, stats),
-        Controller::Pids => pids(dir, stats),
+        Controller::Pids => super::pids(dir, stats).map(drop),
         Controller::Blkio => blkio(dir, stats),
         Controller::Hugetlb => hugetlb(dir, stats),
         Controller::Rdma => super::rdma(dir, stats),
@@ -96,12 +96,6 @@ fn memory(dir: &Path, stats: &mut Stats) -> Result<()> {
     Ok(())
 }
 
-fn pids(dir: &Path, stats: &mut Stats) -> Result<()> {
-    stats.pids.current = value(dir, "pids.current")?.unwrap_or(0);
-    stats.pids.limit = value(dir, "pids.max")?.filter(|limit| *limit != u64::MAX).unwrap_or(0);
-    Ok(())
-}
-
 /// The first of these groups of files whose first file has something to say is the one that the machine's I/O scheduler
 /// fills: BFQ's with debugging and without, CFQ's, those of throttling.
 fn blkio(dir: &Path, stats: &mut Stats) -> Result<()> {
@@ -161,19 +155,12 @@ fn blkio_entries(dir: &Path, name: &str) -> Result<Vec<BlkioEntry>> {
 }
 
 fn hugetlb(dir: &Path, stats: &mut Stats) -> Result<()> {
-    for size in super::huge_page_sizes()? {
-        // Reservations are counted apart since Linux 5.7, and they are what a limit stops.
-        for prefix in [format!("hugetlb.{size}.rsvd"), format!("hugetlb.{size}")] {
-            let of = |name: &str| value(dir, &format!("{prefix}.{name}"));
-            if let Some(usage) = of("usage_in_bytes")? {
-                let max = of("max_usage_in_bytes")?.unwrap_or(0);
-                let failcnt = of("failcnt")?.unwrap_or(0);
-                stats.hugetlb.insert(size, Hugetlb { usage, max, failcnt });
-                break;
-            }
-        }
-    }
-    Ok(())
+    super::hugetlb(stats, |_, prefix| {
+        let of = |name: &str| value(dir, &format!("{prefix}.{name}"));
+        let Some(usage) = of("usage_in_bytes")? else { return Ok(None) };
+        let (max, failcnt) = (of("max_usage_in_bytes")?.unwrap_or(0), of("failcnt")?.unwrap_or(0));
+        Ok(Some(Hugetlb { usage, max, failcnt }))
+    })
 }
 
 #[cfg(test)]

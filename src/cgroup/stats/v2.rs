@@ -60,14 +60,11 @@ fn memory(dir: &Path, stats: &mut Stats) -> Result<()> {
 }
 
 fn pids(dir: &Path, stats: &mut Stats) -> Result<()> {
-    if let Some(current) = value(dir, "pids.current")? {
-        stats.pids.current = current;
-        stats.pids.limit = value(dir, "pids.max")?.filter(|limit| *limit != u64::MAX).unwrap_or(0);
-        return Ok(());
+    if !super::pids(dir, stats)? {
+        // Without the controller the processes can be counted, at least.
+        let content = file::read_list(dir, "cgroup.procs").or_else(|_| file::read_list(dir, "cgroup.threads"));
+        stats.pids.current = content.map_or(0, |content| content.lines().count() as u64);
     }
-    // Without the controller the processes can be counted, at least.
-    let content = file::read_list(dir, "cgroup.procs").or_else(|_| file::read_list(dir, "cgroup.threads"));
-    stats.pids.current = content.map_or(0, |content| content.lines().count() as u64);
     Ok(())
 }
 
@@ -98,18 +95,11 @@ fn io(dir: &Path, stats: &mut Stats) -> Result<()> {
 }
 
 fn hugetlb(dir: &Path, stats: &mut Stats) -> Result<()> {
-    for size in super::huge_page_sizes()? {
-        // Reservations are counted apart since Linux 5.7.
-        for prefix in [format!("hugetlb.{size}.rsvd"), format!("hugetlb.{size}")] {
-            if let Some(usage) = value(dir, &format!("{prefix}.current"))? {
-                let events = content(dir, &format!("hugetlb.{size}.events"))?.unwrap_or_default();
-                let failcnt = file::value_of(&events, "max");
-                stats.hugetlb.insert(size, Hugetlb { usage, max: 0, failcnt });
-                break;
-            }
-        }
-    }
-    Ok(())
+    super::hugetlb(stats, |size, prefix| {
+        let Some(usage) = value(dir, &format!("{prefix}.current"))? else { return Ok(None) };
+        let events = content(dir, &format!("hugetlb.{size}.events"))?.unwrap_or_default();
+        Ok(Some(Hugetlb { usage, max: 0, failcnt: file::value_of(&events, "max") }))
+    })
 }
 
 fn misc(dir: &Path, stats: &mut Stats) -> Result<()> {
