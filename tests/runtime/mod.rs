@@ -4,6 +4,7 @@ mod bad_input;
 mod bind_options;
 mod budgets;
 mod capabilities;
+mod cgroup_views;
 mod cgroups;
 mod checkpoint;
 mod compatibility;
