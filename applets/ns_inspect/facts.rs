@@ -4,7 +4,7 @@ use std::collections::HashMap;
 use std::fs;
 use std::time::Duration;
 
-use nskit::inspect::proc;
+use nskit::inspect::{proc, users};
 
 /// Names of users, from `/etc/passwd`. A static binary cannot ask the name service switch: users that only a directory
 /// server knows are shown as numbers.
@@ -19,16 +19,26 @@ impl Users {
         let names = self.names.get_or_insert_with(|| {
             let text = fs::read_to_string("/etc/passwd").unwrap_or_default();
             let mut names = HashMap::new();
-            for line in text.lines() {
-                let mut fields = line.split(':');
-                if let (Some(name), Some(uid)) = (fields.next(), fields.nth(1).and_then(|uid| uid.parse().ok())) {
-                    names.entry(uid).or_insert_with(|| name.to_owned());
-                }
+            for (name, uid) in users::entries(&text) {
+                names.entry(uid).or_insert_with(|| name.to_owned());
             }
             names
         });
         names.get(&uid).cloned().unwrap_or_else(|| uid.to_string())
     }
+}
+
+/// Who the process is: by the host's list of users, and beside it, of a process in a container, by the container's own.
+pub(crate) fn who(pid: i32, is_contained: bool, host: &mut Users) -> Option<String> {
+    let uid = uid(pid)?;
+    let outside = host.name(uid);
+    let inside = if is_contained { users::inside(pid, uid) } else { None };
+    let Some(inside) = inside else { return Some(outside) };
+    if inside.name.is_none() && inside.uid == uid {
+        return Some(outside);
+    }
+    let name = inside.name.unwrap_or_else(|| inside.uid.to_string());
+    Some(if name == outside { outside } else { format!("{name} in the container, {outside} on the host") })
 }
 
 /// The command line with blanks between the arguments, or the name of a process that has none.

@@ -16,6 +16,7 @@ mod rows;
 mod show;
 mod strays;
 mod table;
+mod target;
 mod tree;
 mod watch;
 mod width;
@@ -55,7 +56,8 @@ struct Line {
     rows: Rows,
     #[command(flatten)]
     table: Table,
-    /// A container (name, id or the beginning of one), a pid, TYPE:[INODE], or a path
+    /// A container (name, id or the beginning of one), CONTAINER:PID, a pid, a pod, TYPE:[INODE], a name of ip-netns, or a
+    /// path
     target: Option<String>,
     /// Show the namespaces of this process; costs the same however many there are
     #[arg(short = 'p', long = "task", value_name = "PID", conflicts_with = "target")]
@@ -209,8 +211,9 @@ enum Verb {
     },
     /// Show what a process is called in each pid namespace
     Pid {
-        /// The process
-        pid: i32,
+        /// The process: a pid, CONTAINER:PID, or another target's first process
+        #[arg(value_name = "PID")]
+        pid: String,
         /// PID is what this target's pid namespace calls it
         #[arg(long = "in", value_name = "TARGET")]
         inside: Option<String>,
@@ -443,15 +446,15 @@ fn text_of(line: Line) -> anyhow::Result<String> {
             if view.json { json::mnt(&target) } else { places::mnt(&target, view.paint()) }
         }
         Verb::Pid { pid, inside, view } => {
-            let inside = parse(inside)?;
-            if view.json { json::pid(pid, inside.as_ref()) } else { places::pid(pid, inside.as_ref(), view.paint()) }
+            let pid = places::translated(&pid, parse(inside)?.as_ref())?;
+            if view.json { json::pid(pid) } else { places::pid(pid, view.paint()) }
         }
         Verb::Explain { target, caller, view } => {
             let target = Target::parse(&target)?;
             let caller = caller.map_or_else(pids::own, Ok)?;
             if view.json { json::enterable(&target, caller) } else { places::enterable(&target, caller, view.paint()) }
         }
-        Verb::Enter { target } => Ok(show::enter(Target::parse(&target)?.pid()?)? + "\n"),
+        Verb::Enter { target } => Ok(show::enter(&Target::parse(&target)?)? + "\n"),
         Verb::Graph { part, format } => draw::graph(part, format),
         Verb::Report { part, format } => draw::report(part, format),
     }

@@ -131,14 +131,28 @@ pub(crate) fn chosen(world: &World, choice: &Choice) -> anyhow::Result<Vec<Row>>
     Ok(order.into_iter().filter_map(|place| rows[place].take()).collect())
 }
 
+/// The rows of these containers.
+pub(crate) fn of(world: &World, members: &[(Engine, String)]) -> Vec<Row> {
+    let is_member = |row: &Row| {
+        let container = &world.inventory.containers[row.place];
+        members.iter().any(|(engine, id)| *engine == container.engine && *id == container.id)
+    };
+    rows::rows(world, Wanted { all: true }).into_iter().filter(is_member).collect()
+}
+
+/// A table of rows.
+pub(crate) fn table(world: &World, rows: &[Row], columns: &[&'static str]) -> Grid {
+    let mut grid = Grid::new(&COLUMNS).yielding(&YIELDING).showing(columns);
+    rows.iter().for_each(|row| grid.add(cells(world, row)));
+    grid
+}
+
 /// The text of the overview.
 pub(crate) fn view(world: &mut World, choice: &Choice, paint: Paint) -> anyhow::Result<String> {
     let rows = chosen(world, choice)?;
     let mut out = String::new();
     if !rows.is_empty() {
-        let mut grid = Grid::new(&COLUMNS).yielding(&YIELDING);
-        rows.iter().for_each(|row| grid.add(cells(world, row)));
-        let text = grid.showing(&choice.columns).print(paint, "");
+        let text = table(world, &rows, &choice.columns).print(paint, "");
         out.push_str(if choice.headings { &text } else { text.split_once('\n').map_or("", |(_, rest)| rest) });
     } else if choice.headings && choice.filter.is_some() {
         out.push_str("No container for which the filter holds.\n");

@@ -7,12 +7,13 @@ use nskit::error::Error;
 use nskit::inspect::explain::{Caller, Outcome, explain};
 use nskit::inspect::mounttree::{self, Mount, Why};
 use nskit::inspect::network::{self, Network};
-use nskit::inspect::pids;
+use nskit::inspect::{containers, pids};
 use nskit::namespace::Kind;
 
 use super::facts;
 use super::grid::{Cell, Grid};
 use super::paint::{Paint, Style};
+use super::show;
 use super::width;
 use super::world::{Target, World};
 
@@ -230,31 +231,34 @@ pub(crate) fn holds(world: &World, path: &Path, paint: Paint) -> anyhow::Result<
     Ok(out)
 }
 
-/// What `/proc` calls the process that is called so by the target's pid namespace.
-pub(crate) fn translated(pid: i32, inside: Option<&Target>) -> anyhow::Result<i32> {
-    Ok(match inside {
-        Some(target) => pids::translate(pid, target.pid()?)?,
-        None => pid,
-    })
+/// What `/proc` calls the process: a number, which the pid namespace of `inside` may count, or a target.
+pub(crate) fn translated(text: &str, inside: Option<&Target>) -> anyhow::Result<i32> {
+    match (inside, text.parse::<i32>()) {
+        (Some(target), Ok(pid)) => Ok(pids::translate(pid, target.pid()?)?),
+        (Some(_), Err(_)) => {
+            anyhow::bail!("'{text}' is no number: --in takes the pid that the target's pid namespace has")
+        }
+        (None, Ok(pid)) => Ok(pid),
+        (None, Err(_)) => Target::parse(text)?.pid(),
+    }
 }
 
 /// What a process is called at each level.
-pub(crate) fn pid(pid: i32, inside: Option<&Target>, paint: Paint) -> anyhow::Result<String> {
-    let pid = translated(pid, inside)?;
+pub(crate) fn pid(pid: i32, paint: Paint) -> anyhow::Result<String> {
     let mut grid = Grid::new(&["PID NAMESPACE", "PID"]);
     for level in pids::levels(pid)? {
         let namespace = if level.namespace == 0 { "?".into() } else { format!("pid:[{}]", level.namespace) };
         grid.add(vec![Cell::text(namespace), Cell::number(Some(level.pid as u64))]);
     }
-    let title = paint.fit(&format!("{pid} {}", width::printable(&facts::command(pid))));
-    Ok(title + "\n" + &grid.print(paint, "  "))
+    Ok(show::heading(&Target::Process(pid), pid, containers::of_process(pid).as_ref(), paint)
+        + &grid.print(paint, "  "))
 }
 
 /// Whether the caller could enter the target's namespaces.
 pub(crate) fn enterable(target: &Target, caller: i32, paint: Paint) -> anyhow::Result<String> {
     let pid = target.pid()?;
     let explanation = explain(&Caller::read(caller)?, pid)?;
-    let mut out = format!("{}\n", paint.paint(Style::Name, &target.title()));
+    let mut out = show::heading(target, pid, containers::of_process(pid).as_ref(), paint);
     let mut told: &[String] = &[];
     for verdict in &explanation.verdicts {
         let inode = verdict.inode.map(|inode| format!("[{inode}]")).unwrap_or_default();

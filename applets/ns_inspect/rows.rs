@@ -101,6 +101,8 @@ pub(crate) fn rows(world: &World, wanted: Wanted) -> Vec<Row> {
     places.sort_by_cached_key(|&place| order(&world.inventory.containers[place]));
     let mut rows: Vec<Row> =
         places.into_iter().map(|place| row(world, place, &members[place], all_capabilities)).collect();
+    // One whose first process has ended, and only waits for somebody to be told.
+    rows.retain(|row| wanted.all || row.usage.state != State::Stopped);
     judge_users(world, &mut rows);
     rows
 }

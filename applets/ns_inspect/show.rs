@@ -2,15 +2,18 @@
 
 use std::path::Path;
 
-use nskit::inspect::containers::{Container, Engine, Inventory};
+use anyhow::Context;
+use nskit::inspect::containers::{self, Container, Engine, Hierarchies, Inventory};
 use nskit::inspect::explain::{Caller, Explanation, Outcome, explain};
 use nskit::inspect::{Host, Scope, discover, pids, proc};
 use nskit::namespace::Kind;
 
 use super::facts::{self, Users};
 use super::grid::{Cell, Grid};
+use super::overview::{self, human_age, size};
 use super::paint::{Paint, Style};
 use super::strays::keepers;
+use super::target::Together;
 use super::tree;
 use super::width;
 use super::world::{Named, Target, World, tell};
@@ -26,6 +29,7 @@ pub(crate) fn view(target: &Target, paint: Paint) -> anyhow::Result<String> {
     match target {
         Target::Process(pid) | Target::Container(_, pid) => process(target, *pid, paint),
         Target::Namespace(named) => namespace(*named, paint),
+        Target::Group(group) => together(group, paint),
     }
 }
 
@@ -41,15 +45,26 @@ fn process(target: &Target, pid: i32, paint: Paint) -> anyhow::Result<String> {
             target.title()
         );
     }
-    let uid = facts::uid(pid).map(|uid| Users::default().name(uid)).unwrap_or_default();
-    let command = width::printable(&facts::command(pid));
-    let title = format!("{} of {uid}: {command}", paint.paint(Style::Name, &target.title()));
-    let mut out = paint.fit(&title) + "\n";
-    if let Target::Container(container, _) = target {
+    let container = match target {
+        Target::Container(container, _) => Some((**container).clone()),
+        _ => containers::of_process(pid),
+    };
+    let mut out = heading(target, pid, container.as_ref(), paint);
+    if let (Target::Container(container, _), Some(_)) = (target, &container) {
+        let usage = Hierarchies::find().usage(container);
+        let age = usage.started.and_then(proc::age).map(|age| format!(", up {}", human_age(age))).unwrap_or_default();
         for (what, value) in [
+            ("state", Some(format!("{}{age}", usage.state))),
             ("id", Some(container.id.clone())),
             ("image", container.image.clone()),
-            ("pod", container.pod.as_ref().map(|pod| format!("{}/{}", pod.namespace, pod.name))),
+            (
+                "pod",
+                container
+                    .pod
+                    .as_ref()
+                    .map(|pod| format!("{}/{}", pod.namespace, pod.name).trim_start_matches('/').to_owned()),
+            ),
+            ("memory", usage.memory.map(size)),
             ("bundle", container.bundle.as_ref().map(|bundle| bundle.display().to_string())),
         ] {
             if let Some(value) = value {
@@ -78,6 +93,38 @@ fn process(target: &Target, pid: i32, paint: Paint) -> anyhow::Result<String> {
     let gaps = snapshot.gaps.iter().chain(&sharers.inventory.gaps);
     tell(gaps, paint);
     out.push_str(&Way::of_process(pid)?.line(paint));
+    Ok(out)
+}
+
+/// The first line about a process: which it is, in which container, of whom, and what it runs.
+pub(crate) fn heading(target: &Target, pid: i32, container: Option<&Container>, paint: Paint) -> String {
+    let title = match (target, container) {
+        (Target::Process(_), Some(container)) => {
+            let inner = pids::levels(pid).ok().and_then(|levels| levels.last().map(|level| level.pid)).unwrap_or(pid);
+            let kind = if container.engine == Engine::Systemd { "unit" } else { "container" };
+            let image = container.image.as_ref().map(|image| format!(" (image {image})")).unwrap_or_default();
+            format!("process {pid}, pid {inner} in {} {kind} {}{image}", container.engine, container.title())
+        }
+        _ => target.title(),
+    };
+    let is_contained = container.is_some_and(|container| container.engine != Engine::Systemd);
+    let who = facts::who(pid, is_contained, &mut Users::default());
+    let who = who.map(|who| format!(", user {who}")).unwrap_or_default();
+    let rest = format!("{who}: {}", facts::command(pid));
+    let title = paint.paint(Style::Name, &width::printable(&title));
+    paint.fit(&format!("{title}{}", width::printable(&rest))) + "\n"
+}
+
+/// The containers of a pod or of a Kubernetes namespace, and how a pod's namespaces are entered.
+fn together(group: &Together, paint: Paint) -> anyhow::Result<String> {
+    let mut world = World::look()?;
+    world.tell_gaps(paint);
+    let rows = overview::of(&world, &group.members);
+    let mut out = paint.fit(&paint.paint(Style::Name, &width::printable(&group.title))) + "\n";
+    out.push_str(&overview::table(&mut world, &rows, &overview::USUAL).print(paint, "  "));
+    if let Ok(pid) = Target::Group(group.clone()).pid() {
+        out.push_str(&Way::of_process(pid)?.line(paint));
+    }
     Ok(out)
 }
 
@@ -254,9 +301,21 @@ fn command(pid: i32, kinds: &[Kind], explanation: &Explanation) -> String {
     line
 }
 
-/// The nsenter command that enters all of the process's namespaces that are not the caller's, ready to paste.
-pub(crate) fn enter(pid: i32) -> anyhow::Result<String> {
-    match Way::of_process(pid)? {
+/// The nsenter command that enters the target, ready to paste: all of a process's namespaces that are not the caller's, or the
+/// one namespace that was named.
+pub(crate) fn enter(target: &Target) -> anyhow::Result<String> {
+    if let Target::Container(container, _) = target {
+        containers::may_be_entered(container)?;
+    }
+    let way = match target {
+        Target::Namespace(named) => {
+            let world = World::look()?;
+            of_namespace(&world, named.find(&world.snapshot)?)
+                .with_context(|| format!("nothing leads to {named} that nsenter could open"))?
+        }
+        _ => Way::of_process(target.pid()?)?,
+    };
+    match way {
         Way::Command(line, refused) => {
             left_out(&refused).iter().for_each(|rest| eprintln!("ns-inspect: {rest}"));
             Ok(line)
@@ -309,15 +368,20 @@ fn namespace(named: Named, paint: Paint) -> anyhow::Result<String> {
     if namespace.processes == 0 && keepers.is_empty() {
         line("kept by", "nothing that can be seen: a descriptor in flight, a key or a file's credentials".into());
     }
-    // The first may have ended meanwhile.
-    let of_member = members.iter().find_map(|&pid| Way::of_member(namespace.kind, pid).ok());
-    let of_path = || world.snapshot.path(&namespace).map(|path| Way::of_path(namespace.kind, &path));
-    let way = of_member.or_else(of_path);
-    if let Some(way) = way {
+    if let Some(way) = of_namespace(&world, index) {
         out.push_str(&way.line(paint));
     }
     world.tell_gaps(paint);
     Ok(out)
+}
+
+/// How the namespace at `index` is entered: by a process in it, or by a path that leads there.
+fn of_namespace(world: &World, index: usize) -> Option<Way> {
+    let namespace = &world.snapshot.namespaces[index];
+    // The first may have ended meanwhile.
+    let mut members = world.snapshot.members(index).take(MEMBERS);
+    let of_member = members.find_map(|process| Way::of_member(namespace.kind, process.pid).ok());
+    of_member.or_else(|| world.snapshot.path(namespace).map(|path| Way::of_path(namespace.kind, &path)))
 }
 
 /// What nsenter's option is called: the kinds' names spelled out, but for one.

@@ -1,139 +1,13 @@
 //! Everything that most views need: what was found, whose it is, and what the host's own is.
 
-use std::fmt;
-use std::path::Path;
-
-use anyhow::{Context, bail};
-use nskit::error::Attempt;
 use nskit::inspect::containers::{Container, Engine, Hierarchies, Inventory};
-use nskit::inspect::{Gap, Host, Scope, Snapshot, discover, proc};
+use nskit::inspect::{Gap, Host, Scope, Snapshot, discover};
 use nskit::namespace::Kind;
-use rustix::fs::{Mode, OFlags};
 
 use super::facts::Users;
 use super::paint::Paint;
+pub(crate) use super::target::{Named, Target};
 use super::width;
-
-/// What a person named on the command line.
-#[derive(Clone, Debug)]
-pub(crate) enum Target {
-    /// A process.
-    Process(i32),
-    /// A container, by its first process.
-    Container(Box<Container>, i32),
-    /// A namespace.
-    Namespace(Named),
-}
-
-/// A namespace by its inode number, and its kind where that was said.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct Named {
-    kind: Option<Kind>,
-    inode: u64,
-}
-
-impl Named {
-    /// Where it is among the namespaces.
-    pub(crate) fn find(self, snapshot: &Snapshot) -> anyhow::Result<usize> {
-        let index = snapshot.find(self.inode).with_context(|| match snapshot.unlisted() {
-            Some(gap) => format!("no {self} is to be seen; {gap}"),
-            None => format!("there is no {self}"),
-        })?;
-        let found = &snapshot.namespaces[index];
-        anyhow::ensure!(self.kind.is_none_or(|kind| kind == found.kind), "there is no {self}, but {found}");
-        Ok(index)
-    }
-}
-
-impl fmt::Display for Named {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let kind = self.kind.map_or("namespace ".into(), |kind| format!("{}:", kind.proc_name()));
-        write!(f, "{kind}[{}]", self.inode)
-    }
-}
-
-impl Target {
-    /// Finds out what `text` is: `TYPE:[INODE]`, a number, a path, or a container.
-    pub(crate) fn parse(text: &str) -> anyhow::Result<Target> {
-        if let Some(named) = link(text) {
-            return Ok(Target::Namespace(named));
-        }
-        if let Some((kind, _)) = text.split_once(":[").filter(|(kind, rest)| !kind.contains('/') && rest.ends_with(']'))
-        {
-            if Kind::from_proc_name(kind).is_some() {
-                bail!("'{text}' names no namespace: in brackets goes an inode number, as in {kind}:[4026531840]");
-            }
-            let kinds = Kind::ALL.map(Kind::proc_name).join(", ");
-            bail!("there is no kind of namespace called '{kind}': there are {kinds}");
-        }
-        if let Ok(number) = text.parse::<u64>() {
-            return match i32::try_from(number) {
-                Ok(pid) if Path::new(&format!("/proc/{pid}")).exists() => Ok(Target::Process(pid)),
-                Ok(pid) => Err(proc::absent(pid).into()),
-                Err(_) => Ok(Target::Namespace(Named { kind: None, inode: number })),
-            };
-        }
-        // A container's name may have a slash in it too: POD/NAME.
-        if text.starts_with(['/', '.']) || (text.contains('/') && Path::new(text).exists()) {
-            return from_path(text);
-        }
-        let (container, pid) = nskit::inspect::containers::find(text)?;
-        Ok(Target::Container(Box::new(container), pid))
-    }
-
-    /// The process to look at: of a namespace, the one with the lowest pid.
-    pub(crate) fn pid(&self) -> anyhow::Result<i32> {
-        match self {
-            Target::Process(pid) | Target::Container(_, pid) => Ok(*pid),
-            Target::Namespace(named) => {
-                let snapshot = discover(&Scope { relations: false, ..Scope::EVERYTHING })?;
-                let leader = snapshot.leader(&snapshot.namespaces[named.find(&snapshot)?]);
-                Ok(leader.with_context(|| format!("no process is in {named}"))?.pid)
-            }
-        }
-    }
-
-    /// What to call it.
-    pub(crate) fn title(&self) -> String {
-        match self {
-            Target::Process(pid) => format!("process {pid}"),
-            Target::Container(container, pid) => {
-                format!("{} container {} (process {pid})", container.engine, container.title())
-            }
-            Target::Namespace(named) => named.to_string(),
-        }
-    }
-}
-
-/// The namespace that `TYPE:[INODE]` names, the brackets left out or not.
-fn link(text: &str) -> Option<Named> {
-    let (kind, inode) = text.split_once(':')?;
-    let kind = Some(Kind::from_proc_name(kind)?);
-    let inode = inode.strip_prefix('[').and_then(|inode| inode.strip_suffix(']')).unwrap_or(inode);
-    Some(Named { kind, inode: inode.parse().ok()? })
-}
-
-fn from_path(text: &str) -> anyhow::Result<Target> {
-    // Nothing is read: what blocks when it is opened for reading, or acts, is left alone.
-    let flags = OFlags::PATH | OFlags::CLOEXEC;
-    let file = rustix::fs::open(text, flags, Mode::empty()).attempt(|| format!("open {text}"))?;
-    if nskit::sys::ioctl::is_nsfs(&file) {
-        let inode = rustix::fs::fstat(&file).with_context(|| format!("stat {text}"))?.st_ino;
-        return Ok(Target::Namespace(Named { kind: None, inode }));
-    }
-    let path = Path::new(text).canonicalize().with_context(|| format!("resolve {text}"))?;
-    let pid =
-        path.strip_prefix("/proc").ok().and_then(|rest| rest.components().next()?.as_os_str().to_str()?.parse().ok());
-    if let Some(pid) = pid {
-        return Ok(Target::Process(pid));
-    }
-    let inventory = Inventory::gather(proc::pids()?);
-    let bundle = inventory.containers.iter().find(|container| container.bundle.as_deref() == Some(&path));
-    match bundle.and_then(|container| Some((container, container.pid?))) {
-        Some((container, pid)) => Ok(Target::Container(Box::new(container.clone()), pid)),
-        None => bail!("{text} is neither a namespace nor the bundle of a running container"),
-    }
-}
 
 /// What was found on the machine.
 pub(crate) struct World {
@@ -232,26 +106,4 @@ fn residents(snapshot: &Snapshot, inventory: &Inventory) -> Vec<Vec<u32>> {
         }
     }
     residents
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_namespace_can_be_named_as_readlink_shows_it() {
-        let named = Named { kind: Some(Kind::Net), inode: 4_026_531_840 };
-        assert_eq!(
-            [link("net:[4026531840]"), link("net:4026531840"), link("web:80")],
-            [Some(named), Some(named), None]
-        );
-        assert_eq!(named.to_string(), "net:[4026531840]");
-    }
-
-    #[test]
-    fn a_number_that_no_process_can_have_is_a_namespace() {
-        assert!(matches!(Target::parse("4026531837"), Ok(Target::Namespace(Named { inode: 4_026_531_837, .. }))));
-        assert!(matches!(Target::parse("/proc/self/ns/user"), Ok(Target::Namespace(_))));
-        assert!(Target::parse("no-such-container").unwrap_err().to_string().contains("no-such-container"));
-    }
 }

@@ -16,7 +16,7 @@ use crate::hints::Failure;
 /// The first process of the container that is called `name`.
 pub(super) fn find(name: &OsStr) -> Result<Pid> {
     let name = name.to_str().ok_or_else(|| Error::invalid("a container's name is UTF-8"))?;
-    let (_, pid) = containers::find(name)?;
+    let (_, pid) = containers::find_to_enter(name)?;
     Pid::from_raw(pid).ok_or_else(|| Error::new(ErrorKind::State, format!("container {name} is not running")))
 }
 

@@ -79,7 +79,7 @@ struct Status(String);
 impl Status {
     fn read(pid: i32) -> Result<Status> {
         let path = format!("/proc/{pid}/status");
-        match fs::read_to_string(&path) {
+        match proc::read_text(&path) {
             Ok(text) => Ok(Status(text)),
             Err(error) if error.kind() == std::io::ErrorKind::NotFound => Err(proc::absent(pid)),
             Err(error) => Err(Error::io(&error, format!("read {path}"))),
@@ -363,7 +363,7 @@ fn why_hidden(caller: &Caller, target: i32, status: &Status, user: Option<&Owned
 }
 
 fn label(pid: i32) -> Option<String> {
-    let text = fs::read_to_string(format!("/proc/{pid}/attr/current")).ok()?;
+    let text = proc::read_text(&format!("/proc/{pid}/attr/current")).ok()?;
     let text = text.trim_matches(['\0', '\n']).to_owned();
     (!text.is_empty()).then_some(text)
 }

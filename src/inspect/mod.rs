@@ -12,6 +12,7 @@ pub mod mounttree;
 pub mod network;
 pub mod pids;
 pub mod proc;
+pub mod users;
 
 pub use discover::{Scope, discover};
 pub use host::Host;

@@ -39,7 +39,7 @@ pub fn own() -> Result<i32> {
 /// Where there is no such process. `NSpid` in proc_pid_status(5), Linux 4.1.
 pub fn levels(pid: i32) -> Result<Vec<Level>> {
     let path = format!("/proc/{pid}/status");
-    let status = fs::read_to_string(&path).map_err(|error| match error.kind() {
+    let status = proc::read_text(&path).map_err(|error| match error.kind() {
         std::io::ErrorKind::NotFound => proc::absent(pid),
         _ => Error::io(&error, format!("read {path}")),
     })?;

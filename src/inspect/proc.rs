@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::ffi::CStr;
 use std::fs;
+use std::io::Read;
 use std::mem::MaybeUninit;
 use std::os::fd::{AsFd, OwnedFd};
 use std::path::Path;
@@ -168,6 +169,30 @@ pub(super) fn nspid(status: &str) -> Vec<i32> {
     line.split_ascii_whitespace().filter_map(|pid| pid.parse().ok()).collect()
 }
 
+/// A file of `/proc` or of a cgroup, which have no size: read in pieces that hold most of them at once.
+pub(super) fn read(path: &str) -> std::io::Result<Vec<u8>> {
+    const PIECE: usize = 16 << 10;
+    let mut file = fs::File::open(path)?;
+    let mut bytes = vec![0; PIECE];
+    let mut length = 0;
+    loop {
+        match file.read(&mut bytes[length..]) {
+            Ok(0) => break,
+            Ok(count) => length += count,
+            Err(error) if error.kind() == std::io::ErrorKind::Interrupted => {}
+            Err(error) => return Err(error),
+        }
+        bytes.resize(length + PIECE, 0);
+    }
+    bytes.truncate(length);
+    Ok(bytes)
+}
+
+/// The same as text; what is no UTF-8 is replaced.
+pub(super) fn read_text(path: &str) -> std::io::Result<String> {
+    read(path).map(|bytes| String::from_utf8_lossy(&bytes).into_owned())
+}
+
 /// What proc_pid_stat(5) tells of a process.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Stat {
@@ -184,7 +209,17 @@ pub struct Stat {
 impl Stat {
     /// Reads it; `None` where there is no such process.
     pub fn read(pid: i32) -> Option<Stat> {
-        Stat::parse(&fs::read(format!("/proc/{pid}/stat")).ok()?)
+        Stat::read_named(pid).map(|(stat, _)| stat)
+    }
+
+    /// The same, with the process's name.
+    pub fn read_named(pid: i32) -> Option<(Stat, String)> {
+        // In one piece: the kernel makes the file anew for each read, and no line is longer.
+        let mut space = [0; 1024];
+        let length = fs::File::open(format!("/proc/{pid}/stat")).ok()?.read(&mut space).ok()?;
+        let text = &space[..length];
+        let (start, end) = (text.iter().position(|&byte| byte == b'(')?, text.iter().rposition(|&byte| byte == b')')?);
+        Some((Stat::parse(text)?, String::from_utf8_lossy(text.get(start + 1..end)?).into_owned()))
     }
 
     fn parse(stat: &[u8]) -> Option<Stat> {
@@ -236,7 +271,7 @@ pub fn age(started: u64) -> Option<Duration> {
 
 /// The command line with blanks between the arguments, or the name of a process that has none.
 pub fn command(pid: i32) -> Vec<u8> {
-    let mut line = fs::read(format!("/proc/{pid}/cmdline")).unwrap_or_default();
+    let mut line = read(&format!("/proc/{pid}/cmdline")).unwrap_or_default();
     while line.last() == Some(&0) {
         line.pop();
     }

@@ -4,7 +4,7 @@
 mod views;
 
 use nskit::inspect::containers::{Container, Exposure};
-use nskit::inspect::{Gap, Keeper, Scope, discover, proc};
+use nskit::inspect::{Gap, Keeper, Process, Scope, discover, proc};
 use nskit::namespace::Kind;
 use serde_json::{Value, json};
 
@@ -23,6 +23,7 @@ pub(crate) fn document(world: &mut World, target: Option<&Target>, choice: &Choi
     let wanted: Option<Vec<u64>> = match target {
         None => None,
         Some(Target::Namespace(named)) => Some(vec![world.snapshot.namespaces[named.find(&world.snapshot)?].inode]),
+        Some(Target::Group(group)) => Some(namespaces_of(world, &overview::of(world, &group.members))),
         Some(Target::Process(pid) | Target::Container(_, pid)) => {
             let snapshot = discover(&Scope::process(*pid))?;
             if snapshot.processes.is_empty() {
@@ -32,7 +33,11 @@ pub(crate) fn document(world: &mut World, target: Option<&Target>, choice: &Choi
         }
     };
     let is_wanted = |inode: u64| wanted.as_ref().is_none_or(|wanted| wanted.contains(&inode));
-    let mut out = format!("{{\n\"version\": {VERSION},\n\"view\": \"everything\",\n\"namespaces\": [");
+    let mut out = format!("{{\n\"version\": {VERSION},\n\"view\": \"everything\",\n");
+    if let Some(Target::Process(pid) | Target::Container(_, pid)) = target {
+        out.push_str(&format!("\"target\": {},\n", target.map_or(Value::Null, |target| views::target(target, *pid))));
+    }
+    out.push_str("\"namespaces\": [");
     let mut count = 0;
     for index in 0..world.snapshot.namespaces.len() {
         if is_wanted(world.snapshot.namespaces[index].inode) {
@@ -54,7 +59,13 @@ pub(crate) fn document(world: &mut World, target: Option<&Target>, choice: &Choi
             });
             rows
         }
-        Some(_) => rows(world, Wanted { all: true }),
+        Some(Target::Group(group)) => overview::of(world, &group.members),
+        Some(Target::Process(pid)) => {
+            let mut rows = rows(world, Wanted { all: true });
+            rows.retain(|row| world.inventory.index_of(*pid) == Some(row.place));
+            rows
+        }
+        Some(Target::Namespace(_)) => rows(world, Wanted::default()),
     };
     for (place, row) in rows.iter().enumerate() {
         item(&mut out, place, &container(world, row));
@@ -65,6 +76,15 @@ pub(crate) fn document(world: &mut World, target: Option<&Target>, choice: &Choi
     }
     out.push_str("\n]\n}\n");
     Ok(out)
+}
+
+/// The inode numbers of the namespaces that these containers are in.
+fn namespaces_of(world: &World, rows: &[Row]) -> Vec<u64> {
+    let pids = rows.iter().filter_map(|row| world.inventory.containers[row.place].pid);
+    let processes =
+        pids.filter_map(|pid| world.snapshot.find_process(pid)).map(|place| &world.snapshot.processes[place]);
+    let of = |process: &Process| Kind::ALL.map(|kind| process.namespace(kind));
+    processes.flat_map(of).flatten().map(|index| world.snapshot.namespaces[index].inode).collect()
 }
 
 fn item(out: &mut String, place: usize, value: &Value) {

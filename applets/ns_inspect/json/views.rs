@@ -5,15 +5,15 @@ use std::path::Path;
 use nskit::inspect::explain::{Caller, Outcome, explain};
 use nskit::inspect::mounttree::{self, Mount, Why};
 use nskit::inspect::network::{self, Link, Network};
-use nskit::inspect::pids;
+use nskit::inspect::{containers, pids, users};
 use nskit::namespace::Kind;
 use serde_json::{Value, json};
 
 use super::super::facts;
-use super::super::places::{Networks, translated};
+use super::super::places::Networks;
 use super::super::tree;
 use super::super::world::{Target, World};
-use super::{VERSION, gap};
+use super::{VERSION, gap, identity};
 
 /// The document of a view, with what all have.
 fn document(view: &str, mut members: Value) -> String {
@@ -22,12 +22,20 @@ fn document(view: &str, mut members: Value) -> String {
     format!("{members}\n")
 }
 
-fn target(target: &Target, pid: i32) -> Value {
+/// A process or container that was named.
+pub(super) fn target(target: &Target, pid: i32) -> Value {
     let container = match target {
-        Target::Container(container, _) => Some(&container.id),
-        _ => None,
+        Target::Container(container, _) => Some(container.id.clone()),
+        _ => containers::of_process(pid).map(|container| container.id),
     };
-    json!({"title": target.title(), "pid": pid, "container": container})
+    json!({"title": target.title(), "pid": pid, "container": container, "user": user(pid)})
+}
+
+/// Who a process is on the host, and in its own user namespace by its own list of users.
+fn user(pid: i32) -> Value {
+    let Some(uid) = facts::uid(pid) else { return Value::Null };
+    let inside = users::inside(pid, uid).map(|inside| json!({"uid": inside.uid, "name": inside.name}));
+    json!({"uid": uid, "name": facts::Users::default().name(uid), "inside": inside})
 }
 
 fn known(inode: u64) -> Option<u64> {
@@ -73,7 +81,7 @@ fn one_network(world: &World, networks: &Networks, network: &Network) -> Value {
     json!({
         "inode": network.namespace,
         "host": index.and_then(|index| world.of_host(index)),
-        "containers": containers(world, network.namespace),
+        "containers": ids_of(world, network.namespace),
         "links": links,
         "listeners": listeners,
     })
@@ -97,7 +105,7 @@ fn one_link(networks: &Networks, network: &Network, link: &Link) -> Value {
     })
 }
 
-fn containers(world: &World, inode: u64) -> Vec<String> {
+fn ids_of(world: &World, inode: u64) -> Vec<String> {
     let index = world.snapshot.find(inode);
     let containers = index.map(|index| world.containers_in(index)).unwrap_or_default();
     containers.into_iter().map(|container| container.id.clone()).collect()
@@ -132,7 +140,7 @@ pub(crate) fn holds(world: &World, path: &Path) -> anyhow::Result<String> {
         .found
         .iter()
         .map(|holder| {
-            let containers = containers(world, holder.namespace);
+            let containers = ids_of(world, holder.namespace);
             let why = match holder.why {
                 Why::FileSystem | Why::Around => "same-file-system",
                 Why::On => "mounted-on-it",
@@ -147,12 +155,20 @@ pub(crate) fn holds(world: &World, path: &Path) -> anyhow::Result<String> {
     Ok(document("holds", json!({"path": path, "holders": holders, "looked_at": found.looked_at, "gaps": gaps})))
 }
 
-/// What a process is called at each level.
-pub(crate) fn pid(pid: i32, inside: Option<&Target>) -> anyhow::Result<String> {
-    let pid = translated(pid, inside)?;
+/// What a process is called at each level, and the container that it is in.
+pub(crate) fn pid(pid: i32) -> anyhow::Result<String> {
     let levels: Vec<Value> =
         pids::levels(pid)?.iter().map(|level| json!({"inode": known(level.namespace), "pid": level.pid})).collect();
-    Ok(document("pid", json!({"pid": pid, "command": facts::command(pid), "levels": levels})))
+    Ok(document(
+        "pid",
+        json!({
+            "pid": pid,
+            "command": facts::command(pid),
+            "levels": levels,
+            "container": containers::of_process(pid).as_ref().map(identity),
+            "user": user(pid),
+        }),
+    ))
 }
 
 /// Whether the caller could enter the target's namespaces.

@@ -1,8 +1,7 @@
 //! Which engine and container a cgroup path names.
 
-use std::fs;
-
 use super::container::{Container, Engine};
+use crate::inspect::proc;
 
 /// Prefixes of the last component of a path, with what comes before the id, and the engine that writes them: with the
 /// systemd driver `PREFIX-ID.scope`, with cgroupfs `PREFIX-ID`.
@@ -18,7 +17,7 @@ const PREFIXES: [(&str, Engine); 7] = [
 
 /// The content of the process's `/proc/PID/cgroup`.
 pub(super) fn of(pid: i32) -> Option<Vec<u8>> {
-    fs::read(format!("/proc/{pid}/cgroup")).ok()
+    proc::read(&format!("/proc/{pid}/cgroup")).ok()
 }
 
 /// Whether any hierarchy has the process in another cgroup than the root: one in the root shares it with the host.
@@ -64,11 +63,16 @@ pub(super) fn own_paths<'a>(cgroups: &'a [u8], starter: Option<&[u8]>) -> Vec<&'
 
 /// Whether one of the recorded paths, which begin where the hierarchy is mounted, ends as one of these does.
 pub(super) fn is_recorded(cgroups: &[u8], recorded: &[String]) -> bool {
-    paths(cgroups).any(|path| path != "/" && recorded.iter().any(|known| known.ends_with(path)))
+    paths(cgroups).any(|path| is_recorded_at(path, recorded))
+}
+
+/// The same of one path.
+pub(super) fn is_recorded_at(path: &str, recorded: &[String]) -> bool {
+    path != "/" && recorded.iter().any(|known| known.ends_with(path))
 }
 
 /// What `find` finds by the innermost of these cgroups, or by one that they are in.
-pub(super) fn innermost<T>(cgroups: &[u8], find: impl Fn(&str) -> Option<T>) -> Option<T> {
+pub(super) fn innermost<T>(cgroups: &[u8], find: impl FnMut(&str) -> Option<T>) -> Option<T> {
     let above = |path| std::iter::successors(Some(path), |path: &&str| path.rsplit_once('/').map(|(above, _)| above));
     paths(cgroups).flat_map(above).filter(|path| !path.is_empty() && *path != "/").find_map(find)
 }

@@ -1,19 +1,14 @@
 //! All containers that can be found, and which processes are in them.
 
 use std::collections::HashMap;
-use std::fs;
 use std::path::Path;
 
 use super::container::{Container, Engine, Pod};
 use super::folders::Folders;
 use super::{cgroup, docker, owner, podman, runtimes};
-use crate::error::{Error, Kind, Result};
 use crate::inspect::model::Gap;
 use crate::inspect::proc;
 use crate::namespace;
-
-/// How far up a process's ancestors are followed.
-const ANCESTORS: usize = 32;
 
 /// All containers that were found, and which processes are in them.
 #[derive(Clone, Debug, Default)]
@@ -52,6 +47,7 @@ impl Inventory {
             }
             owner::enrich(container, None);
         }
+        inventory.name_pods();
         inventory
     }
 
@@ -107,11 +103,7 @@ impl Inventory {
         let Some(cgroups) = cgroup::of(pid).filter(|cgroups| cgroup::is_below_root(cgroups)) else { return };
         let starter = proc::parent(pid).and_then(cgroup::of);
         let container = &mut self.containers[index];
-        let is_named = || cgroup::identify(&cgroups).is_some_and(|named| named.id == container.id);
-        container.has_cgroup = match &container.cgroups {
-            Some(recorded) => is_named() || cgroup::is_recorded(&cgroups, recorded),
-            None => is_named() || Some(&cgroups) != starter.as_ref(),
-        };
+        container.has_cgroup = is_own(container, &cgroups, starter.as_deref());
         if !container.has_cgroup {
             self.guests.entry(cgroups).or_default().push(index);
             return;
@@ -122,7 +114,7 @@ impl Inventory {
         self.by_cgroups.insert(cgroups, Some(index));
     }
 
-    fn add(&mut self, container: Container) -> usize {
+    pub(super) fn add(&mut self, container: Container) -> usize {
         if let Some(&index) = self.by_id.get(&container.id) {
             self.containers[index].complete(container);
             return index;
@@ -193,7 +185,7 @@ impl Inventory {
                 Some(theirs) == proc::parent(first).and_then(|parent| proc::namespace(parent, namespace::Kind::Pid));
             let descends = || {
                 let ancestors = std::iter::successors(Some(pid), |&at| proc::parent(at).filter(|&parent| parent > 1));
-                ancestors.take(ANCESTORS).any(|at| at == first)
+                ancestors.take(owner::ANCESTORS).any(|at| at == first)
             };
             Some((!is_shared && own == Some(theirs)) || descends())
         };
@@ -242,7 +234,7 @@ impl Inventory {
 
     /// Whether session keyrings tell of more containers than these: of runtimes and engines that keep state in a folder that
     /// nobody else knows.
-    fn is_all(&self) -> bool {
+    pub(super) fn is_all(&self) -> bool {
         sessions().iter().all(|id| self.by_id.contains_key(id))
     }
 
@@ -255,71 +247,21 @@ impl Inventory {
     pub fn index_of(&self, pid: i32) -> Option<usize> {
         self.by_pid.get(&pid).copied()
     }
-
-    /// The container with this id, unique beginning of an id, or name (`NAME`, `POD/NAME`, `NAMESPACE/POD/NAME`).
-    ///
-    /// # Errors
-    /// `NotFound` where there is none; `Invalid` where several fit, which the message names.
-    pub fn find(&self, text: &str) -> Result<&Container> {
-        let real = || self.containers.iter().filter(|container| container.engine != Engine::Systemd);
-        let exact = || real().filter(|container| container.is_called(text));
-        let prefix = || real().filter(|container| !text.is_empty() && container.id.starts_with(text));
-        let unit = || self.containers.iter().filter(|container| container.id == text);
-        let found: Vec<&Container> = [exact().collect(), prefix().collect(), unit().collect()]
-            .into_iter()
-            .find(|found: &Vec<_>| !found.is_empty())
-            .unwrap_or_default();
-        match found.as_slice() {
-            [one] => Ok(one),
-            [] if self.gaps.is_empty() => Err(Error::new(Kind::NotFound, format!("no container is called '{text}'"))),
-            [] => {
-                let gaps: Vec<String> = self.gaps.iter().map(ToString::to_string).collect();
-                let message =
-                    format!("no container is called '{text}' among those that can be seen; {}", gaps.join("; "));
-                Err(Error::new(Kind::NotFound, message))
-            }
-            several => {
-                let name = |container: &&Container| {
-                    let pid = container.pid.map(|pid| format!(", process {pid}")).unwrap_or_default();
-                    format!("{} {} ({}{pid})", container.engine, container.title(), container.short_id())
-                };
-                let names: Vec<String> = several.iter().map(name).collect();
-                Err(Error::invalid(format!("'{text}' could be any of: {}", names.join(", "))))
-            }
-        }
-    }
 }
 
-/// Finds a running container by id, unique beginning of an id, or name, and its first process.
-///
-/// What is on disk is looked at first; processes only where that does not tell, or is known not to be all.
-///
-/// Digits alone are a process's number and never name a container, not even one whose id begins with them.
-///
-/// # Errors
-/// As [`Inventory::find`]; also `State` where the container has no process.
-pub fn find(text: &str) -> Result<(Container, i32)> {
-    if !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit()) {
-        return Err(Error::new(Kind::NotFound, format!("no container is called '{text}': digits alone are a process")));
-    }
-    let quick = Inventory::on_disk();
-    if let Ok(container) = quick.find(text)
-        && let Some(pid) = container.pid
-        && quick.is_all()
-    {
-        return Ok((container.clone(), pid));
-    }
-    let inventory = Inventory::gather(proc::pids()?);
-    let container = inventory.find(text)?;
-    match container.pid {
-        Some(pid) => Ok((container.clone(), pid)),
-        None => Err(Error::new(Kind::State, format!("container {} is not running", container.title()))),
+/// Whether the cgroups that a container's first process is in are the container's own: by their names, by the runtime's state,
+/// or because whoever started it is in others.
+pub(super) fn is_own(container: &Container, cgroups: &[u8], starter: Option<&[u8]>) -> bool {
+    let is_named = || cgroup::identify(cgroups).is_some_and(|named| named.id == container.id);
+    match &container.cgroups {
+        Some(recorded) => is_named() || cgroup::is_recorded(cgroups, recorded),
+        None => is_named() || Some(cgroups) != starter,
     }
 }
 
 /// Names of session keyrings that OCI runtimes gave containers.
-fn sessions() -> Vec<String> {
-    cgroup::sessions(&fs::read("/proc/keys").unwrap_or_default())
+pub(super) fn sessions() -> Vec<String> {
+    cgroup::sessions(&proc::read("/proc/keys").unwrap_or_default())
 }
 
 /// The container, with what is known of it by one of its processes.
@@ -327,36 +269,4 @@ fn of_member(mut container: Container, pid: i32) -> Container {
     container.pid = Some(pid);
     owner::enrich(&mut container, Some(pid));
     container
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn inventory() -> Inventory {
-        let mut inventory = Inventory::default();
-        let pod = Pod { name: "web-1".into(), namespace: "prod".into() };
-        for (id, name, pod) in [("aa11", Some("db"), None), ("aa22", None, None), ("bb33", Some("nginx"), Some(pod))] {
-            let name = name.map(str::to_owned);
-            inventory.add(Container { name, pod, ..Container::new(Engine::Docker, id) });
-        }
-        inventory
-    }
-
-    #[test]
-    fn a_container_is_found_by_id_unique_prefix_or_any_of_its_names() {
-        let inventory = inventory();
-        for text in ["bb33", "b", "nginx", "web-1/nginx", "prod/web-1/nginx"] {
-            assert_eq!(inventory.find(text).unwrap().id, "bb33", "{text}");
-        }
-        assert_eq!(inventory.find("db").unwrap().id, "aa11");
-    }
-
-    #[test]
-    fn an_ambiguous_prefix_names_what_it_could_be() {
-        let error = inventory().find("aa").unwrap_err();
-        assert_eq!(error.kind(), Kind::Invalid);
-        assert_eq!(error.to_string(), "'aa' could be any of: docker db (aa11), docker aa22 (aa22)");
-        assert_eq!(inventory().find("zz").unwrap_err().kind(), Kind::NotFound);
-    }
 }

@@ -19,7 +19,7 @@ pub struct Bonds {
 impl Bonds {
     /// Reads them; `None` where there is no such process.
     pub fn read(pid: i32) -> Option<Bonds> {
-        let status = fs::read_to_string(format!("/proc/{pid}/status")).ok()?;
+        let status = proc::read_text(&format!("/proc/{pid}/status")).ok()?;
         let field = |name: &str| status.lines().find_map(|line| line.strip_prefix(name)).map(str::trim);
         Some(Bonds {
             // A kernel without filters has no such line.

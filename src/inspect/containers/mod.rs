@@ -9,6 +9,7 @@ mod config;
 mod container;
 mod containerd;
 mod docker;
+mod find;
 mod folders;
 mod inventory;
 mod isolation;
@@ -19,7 +20,8 @@ mod runtimes;
 mod usage;
 
 pub use container::{Container, Engine, Exposure, Pod, State};
-pub use inventory::{Inventory, find};
+pub use find::{Group, find, find_to_enter, may_be_entered, near, of_process};
+pub use inventory::Inventory;
 pub use isolation::{Bonds, all_capabilities, exposures};
 pub use runtimes::ROOTS;
 pub use usage::{Hierarchies, Usage};

@@ -1,12 +1,14 @@
 //! Whose a process is, and what its engine knows of it: by its cgroups, and by the shim or conmon above it.
 
-use std::fs;
 use std::path::PathBuf;
 
 use super::container::{Container, Engine};
 use super::folders::json;
 use super::{cgroup, config, containerd, docker, lxc, podman};
 use crate::inspect::proc;
+
+/// How far up a process's ancestors are followed.
+pub(super) const ANCESTORS: usize = 32;
 
 /// Reads what the engine keeps about the container, led there by the parent of one of its processes where possible.
 pub(super) fn enrich(container: &mut Container, member: Option<i32>) {
@@ -22,8 +24,8 @@ pub(super) fn enrich(container: &mut Container, member: Option<i32>) {
     }
     let read = |path: &PathBuf| json(path);
     let bundle = container.bundle.as_ref().map(|bundle| bundle.join("config.json"));
-    // The runtime's own copy is what holds; the bundle's has names that runtimes leave out.
-    if let Some(found) = bundle.as_ref().and_then(read).or_else(|| container.config.as_ref().and_then(read)) {
+    // The runtime's own copy is what holds, where it keeps one: the bundle may have been changed since.
+    if let Some(found) = container.config.as_ref().and_then(read).or_else(|| bundle.as_ref().and_then(read)) {
         config::read(container, &found);
     }
 }
@@ -47,18 +49,18 @@ pub(super) fn of(pid: i32, cgroups: &[u8]) -> Option<Owner> {
     // Such as that of ctr, whose name says nothing: by the shim or conmon above it. The first process that is met need
     // not be the container's first: pids begin anew at the lowest.
     let mut at = pid;
-    for _ in 0..32 {
-        let parent = proc::parent(at)?;
+    let mut parent = proc::parent(pid)?;
+    for _ in 0..ANCESTORS {
         if parent <= 1 {
             break;
         }
-        let name = fs::read_to_string(format!("/proc/{parent}/comm")).ok()?;
+        let (above, name) = proc::Stat::read_named(parent)?;
         let container = if name.starts_with("containerd-shim") {
             containerd::identify(parent, at, cgroups)
         } else if name.starts_with("conmon") {
             podman::identify(parent)
         } else {
-            at = parent;
+            (at, parent) = (parent, above.parent);
             continue;
         };
         // What an engine runs beside its containers, and a container without cgroups of its own, are where the engine is.
@@ -71,9 +73,11 @@ pub(super) fn of(pid: i32, cgroups: &[u8]) -> Option<Owner> {
 /// A container's first process is a child of its shim or of conmon, and these know the bundle.
 fn follow_parent(container: &mut Container, member: i32) {
     let mut pid = member;
-    for _ in 0..32 {
-        let Some(parent) = proc::parent(pid).filter(|&parent| parent > 1) else { return };
-        let name = fs::read_to_string(format!("/proc/{parent}/comm")).unwrap_or_default();
+    let Some(mut parent) = proc::parent(pid) else { return };
+    for _ in 0..ANCESTORS {
+        let Some((above, name)) = Some(parent).filter(|&parent| parent > 1).and_then(proc::Stat::read_named) else {
+            return;
+        };
         if name.starts_with("containerd-shim") {
             container.pid = Some(pid);
             return containerd::follow_shim(container, parent);
@@ -82,6 +86,6 @@ fn follow_parent(container: &mut Container, member: i32) {
             container.pid = Some(pid);
             return podman::follow_conmon(container, parent);
         }
-        pid = parent;
+        (pid, parent) = (parent, above.parent);
     }
 }

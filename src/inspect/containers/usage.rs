@@ -57,7 +57,7 @@ impl Hierarchies {
         if !container.has_cgroup {
             return usage;
         }
-        let text = fs::read_to_string(format!("/proc/{pid}/cgroup")).unwrap_or_default();
+        let text = proc::read_text(&format!("/proc/{pid}/cgroup")).unwrap_or_default();
         let folder = |controller: &str, mount: &Option<PathBuf>| folder(&text, controller, mount.as_deref()?);
         let unified = folder("", &self.unified);
         usage.memory = match folder("memory", &self.memory) {

@@ -86,6 +86,14 @@ pub(super) fn check(value: &serde_json::Value, schema: &serde_json::Value, root:
         let target = root.pointer(reference.trim_start_matches('#')).expect("a definition");
         return check(value, target, root, place);
     }
+    if let Some(any) = schema["anyOf"].as_array() {
+        let (null, others): (Vec<_>, Vec<_>) = any.iter().partition(|one| one["type"] == "null");
+        return if value.is_null() {
+            assert!(!null.is_empty(), "{place}")
+        } else {
+            check(value, others[0], root, place)
+        };
+    }
     let kinds = match &schema["type"] {
         serde_json::Value::String(kind) => vec![kind.as_str()],
         serde_json::Value::Array(kinds) => kinds.iter().filter_map(|kind| kind.as_str()).collect(),

@@ -8,6 +8,7 @@ mod inside;
 mod json;
 mod lsns;
 mod pictures;
+mod questions;
 mod scene;
 mod terminal;
 mod views;

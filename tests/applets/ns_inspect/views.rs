@@ -70,8 +70,9 @@ fn a_pid_is_translated_through_all_levels_and_back() {
     // The one with the lowest pid need not be the first: pids begin anew.
     let member = super::namespace(&document, namespace)["leader"]["pid"].to_string();
     let said = ns_inspect(&["pid", "1", "--in", &member]).run().ok().stdout();
-    let (leader, command) = said.lines().next().and_then(|line| line.split_once(' ')).expect("a pid and a command");
+    let (title, command) = said.lines().next().and_then(|line| line.split_once(": ")).expect("a title and a command");
     assert!(command.starts_with("sh "), "{said}");
+    let leader = title.split([' ', ',']).nth(1).expect("process PID");
     ns_inspect(&["pid", leader]).run().ok().mentions(&format!("pid:[{namespace}]  1"));
     ns_inspect(&["pid", "99", "--in", &member]).run().exits(1).complains("no process is 99 in the pid namespace");
 }
