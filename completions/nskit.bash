@@ -243,6 +243,8 @@ _nskit() {
         'nsenter --cap-drop') values=',audit_control,audit_read,audit_write,block_suspend,bpf,checkpoint_restore,chown,dac_override,dac_read_search,fowner,fsetid,ipc_lock,ipc_owner,kill,lease,linux_immutable,mac_admin,mac_override,mknod,net_admin,net_bind_service,net_broadcast,net_raw,perfmon,setfcap,setgid,setpcap,setuid,sys_admin,sys_boot,sys_chroot,sys_module,sys_nice,sys_pacct,sys_ptrace,sys_rawio,sys_resource,sys_time,sys_tty_config,syslog,wake_alarm,all' ;;
         'nsenter --rlimit') values='=as=,core=,cpu=,data=,fsize=,locks=,memlock=,msgqueue=,nice=,nofile=,nproc=,rss=,rtprio=,rttime=,sigpending=,stack=' ;;
         'ns-inspect --color') values='=auto,always,never' ;;
+        'ns-inspect --sort') values='=CONTAINER,-CONTAINER,ENGINE,-ENGINE,STATE,-STATE,PID,-PID,PROCS,-PROCS,MEMORY,-MEMORY,AGE,-AGE,MNT,-MNT,UTS,-UTS,IPC,-IPC,NET,-NET,PID-NS,-PID-NS,USER,-USER,CGROUP,-CGROUP,TIME,-TIME,UNUSUAL,-UNUSUAL,COMMAND,-COMMAND,IMAGE,-IMAGE,POD,-POD,ID,-ID' ;;
+        'ns-inspect --output' | 'ns-inspect -o') values=',CONTAINER,ENGINE,STATE,PID,PROCS,MEMORY,AGE,MNT,UTS,IPC,NET,PID-NS,USER,CGROUP,TIME,UNUSUAL,COMMAND,IMAGE,POD,ID' ;;
         'ns-inspect --task' | 'ns-inspect -p') values='processes' ;;
         'ns-inspect show --color') values='=auto,always,never' ;;
         'ns-inspect tree --color') values='=auto,always,never' ;;
@@ -254,7 +256,10 @@ _nskit() {
         'ns-inspect explain --as') values='processes' ;;
         'ns-inspect explain --color') values='=auto,always,never' ;;
         'ns-inspect watch --color') values='=auto,always,never' ;;
+        'ns-inspect watch --sort') values='=CONTAINER,-CONTAINER,ENGINE,-ENGINE,STATE,-STATE,PID,-PID,PROCS,-PROCS,MEMORY,-MEMORY,AGE,-AGE,MNT,-MNT,UTS,-UTS,IPC,-IPC,NET,-NET,PID-NS,-PID-NS,USER,-USER,CGROUP,-CGROUP,TIME,-TIME,UNUSUAL,-UNUSUAL,COMMAND,-COMMAND,IMAGE,-IMAGE,POD,-POD,ID,-ID' ;;
+        'ns-inspect graph --sort') values='=CONTAINER,-CONTAINER,ENGINE,-ENGINE,STATE,-STATE,PID,-PID,PROCS,-PROCS,MEMORY,-MEMORY,AGE,-AGE,MNT,-MNT,UTS,-UTS,IPC,-IPC,NET,-NET,PID-NS,-PID-NS,USER,-USER,CGROUP,-CGROUP,TIME,-TIME,UNUSUAL,-UNUSUAL,COMMAND,-COMMAND,IMAGE,-IMAGE,POD,-POD,ID,-ID' ;;
         'ns-inspect graph --format') values='=svg,dot,mermaid' ;;
+        'ns-inspect report --sort') values='=CONTAINER,-CONTAINER,ENGINE,-ENGINE,STATE,-STATE,PID,-PID,PROCS,-PROCS,MEMORY,-MEMORY,AGE,-AGE,MNT,-MNT,UTS,-UTS,IPC,-IPC,NET,-NET,PID-NS,-PID-NS,USER,-USER,CGROUP,-CGROUP,TIME,-TIME,UNUSUAL,-UNUSUAL,COMMAND,-COMMAND,IMAGE,-IMAGE,POD,-POD,ID,-ID' ;;
         'ns-inspect report --format') values='=html' ;;
         'lsns --output' | 'lsns -o') values=',NS,TYPE,PATH,NPROCS,PID,PPID,COMMAND,UID,USER,NETNSID,NSFS,PNS,ONS' ;;
         'lsns --task' | 'lsns -p') values='processes' ;;

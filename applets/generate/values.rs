@@ -55,6 +55,11 @@ impl Values {
             (place, name) if place.starts_with("ns-inspect") => match name {
                 "PID" => Values::Processes,
                 "TARGET" | "A" | "B" => Values::Targets,
+                // A dash in front turns the order round.
+                "COLUMN" => Values::Words(
+                    ns_inspect::columns().flat_map(|name| [name.to_owned(), format!("-{name}")]).collect(),
+                ),
+                "COLUMNS" => Values::List(ns_inspect::columns().map(str::to_owned).collect()),
                 _ => Values::Any,
             },
             _ => {

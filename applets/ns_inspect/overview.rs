@@ -69,7 +69,10 @@ const YIELDING: [&str; 14] = [
 /// # Errors
 /// Where it is none, or names a column that there is not.
 pub(crate) fn filter(text: &str) -> anyhow::Result<Filter> {
-    let filter = Filter::parse_human(text).map_err(|why| anyhow::anyhow!("failed to parse \"{text}\": {why}"))?;
+    let filter = Filter::parse_human(text).map_err(|why| {
+        let advice = if why.ends_with("unexpected '='") { "; == compares" } else { "" };
+        anyhow::anyhow!("failed to parse \"{text}\": {why}{advice}")
+    })?;
     Grid::new(&COLUMNS).filter(&filter)?;
     Ok(filter)
 }

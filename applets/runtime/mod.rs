@@ -1,5 +1,6 @@
 //! The OCI runtime: global options, the table of verbs, and what a failure looks like.
 
+mod advice;
 mod arguments;
 mod checkpoint;
 mod create;
@@ -184,7 +185,7 @@ fn run(args: Vec<OsString>) -> ExitCode {
         Some(name) => name.clone(),
     };
     let Some(verb) = VERBS.iter().find(|verb| verb.name == name) else {
-        return usage("", &format!("there is no command '{name}': see --help"));
+        return usage("", &format!("there is no command '{name}': {}", advice::instead_of(&name)));
     };
     // First of all, since everything before it is done twice.
     let protected = if verb.protected { protect::own_image(&APPLET) } else { Ok(()) };
@@ -268,6 +269,9 @@ fn fail(error: &anyhow::Error, status: u8) -> ExitCode {
     // A filter's refusal reads as the kernel's own.
     if let Some(why) = error.chain().filter_map(errno).find_map(crate::hints::filtered) {
         message += &format!(" ({why})");
+    }
+    if let Some(advice) = advice::about(&message) {
+        message = format!("{message}; {advice}");
     }
     log::error!("{message}");
     if logger::writes_to_file() {

@@ -111,6 +111,12 @@ fn near(world: &World, target: &Target) -> anyhow::Result<BTreeSet<usize>> {
     let containers = &world.inventory.containers;
     let mut near: BTreeSet<usize> = match target {
         Target::Namespace(named) => world.residents(named.find(&world.snapshot)?).collect(),
+        Target::Group(group) => {
+            let is_member = |container: &Container| {
+                group.members.iter().any(|(engine, id)| *engine == container.engine && *id == container.id)
+            };
+            (0..containers.len()).filter(|&place| is_member(&containers[place])).collect()
+        }
         target => {
             let pid = target.pid()?;
             let by_pid = (0..containers.len()).find(|&place| containers[place].pid == Some(pid));

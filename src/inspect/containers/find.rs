@@ -112,7 +112,8 @@ impl Inventory {
         let mut message = format!("no container is called '{text}'");
         if !self.gaps.is_empty() {
             let gaps: Vec<String> = self.gaps.iter().map(ToString::to_string).collect();
-            message.push_str(&format!(" among those that can be seen; {}", gaps.join("; ")));
+            let advice = if rustix::process::geteuid().is_root() { "" } else { ", root sees them" };
+            message.push_str(&format!(" among those that can be seen; {}{advice}", gaps.join("; ")));
         }
         let names = self.names();
         let near = near(text, names.iter().map(String::as_str));
