@@ -23,6 +23,7 @@
 //! | `outcome` | what follows from a worker's end, and from that of a container's process |
 //! | `pod` | containers and processes as the shim knows them |
 //! | `worker`, `job` | a forked process, and what is done in one |
+//! | `logger` | a program that takes a container's output |
 //! | `stream`, `relay` | where a process's streams go, and copying where that cannot be without |
 //! | `rootfs` | the mounts that a container's root consists of |
 //! | `publisher` | events on their way to containerd |
@@ -33,6 +34,7 @@ mod connection;
 mod event;
 pub mod frame;
 mod job;
+mod logger;
 pub mod message;
 mod metrics;
 mod options;

@@ -434,6 +434,7 @@ impl Server {
             container.execs.extract_if(.., |exec| exec.exec_id == exec_id).collect()
         };
         for process in &gone {
+            process.held.end_logger();
             for relay in self.relays.extract_if(.., |relay| process.relays.contains(&relay.token)) {
                 let mut relay = relay;
                 relay.stop(&self.poll);

@@ -97,6 +97,7 @@ pub fn serve(config: Config, listener: OwnedFd) -> Result<()> {
         is_shut_down: false,
         ends_when_empty: false,
     };
+    crate::sys::start::forget_image();
     let ended = server.run();
     let _ = std::fs::remove_file(&server.config.socket);
     ended

@@ -9,6 +9,7 @@ use std::path::{Path, PathBuf};
 use rustix::fs::{FileType, Gid, Mode, OFlags, Uid};
 use rustix::pipe::PipeFlags;
 
+use super::logger::{Logger, Readiness};
 use super::message::Stdio;
 use crate::error::{Attempt, Error, Result};
 
@@ -21,6 +22,8 @@ pub(super) struct Streams {
     pub held: Held,
     /// What is copied, from where to where.
     pub copied: Vec<(OwnedFd, OwnedFd)>,
+    /// A logging program that is to be ready before the process starts.
+    pub readiness: Option<Readiness>,
 }
 
 /// What is kept open while a process lives.
@@ -32,6 +35,17 @@ pub(super) struct Held {
     readers: Vec<OwnedFd>,
     /// The outer end of its terminal.
     pub terminal: Option<OwnedFd>,
+    /// The program that takes its output.
+    logger: Option<OwnedFd>,
+}
+
+impl Held {
+    /// The process is deleted: the program that takes its output may end.
+    pub(super) fn end_logger(&self) {
+        if let Some(logger) = &self.logger {
+            let _ = rustix::process::pidfd_send_signal(logger, rustix::process::Signal::TERM);
+        }
+    }
 }
 
 /// What a path or URI for an output stream names.
@@ -40,6 +54,7 @@ enum Sink {
     Nothing,
     Path(PathBuf),
     File(PathBuf),
+    Program(Logger),
 }
 
 fn sink(text: &str) -> Result<Sink> {
@@ -48,21 +63,30 @@ fn sink(text: &str) -> Result<Sink> {
         None => Ok(Sink::Path(text.into())),
         Some(("fifo", path)) => Ok(Sink::Path(path.into())),
         Some(("file", path)) => Ok(Sink::File(path.split('?').next().unwrap_or_default().into())),
-        Some((scheme, _)) => Err(Error::invalid(format!("standard stream {text}: there is no scheme {scheme}"))),
+        Some((scheme, rest)) => Logger::parse(scheme, rest)
+            .map(Sink::Program)
+            .ok_or_else(|| Error::invalid(format!("standard stream {text}: there is no scheme {scheme}"))),
     }
 }
 
 impl Streams {
-    /// For a process without a terminal; `is_first`: everybody who has the streams dies with it. Pipes are made for
-    /// `owner`, its user and group.
+    /// For a process without a terminal, by its name and namespace; `is_first`: everybody who has the streams dies with it.
+    /// Pipes are made for `owner`, its user and group.
     ///
     /// # Errors
-    /// When a FIFO or file cannot be opened.
-    pub(super) fn open(stdio: &Stdio, is_first: bool, owner: (u32, u32)) -> Result<Streams> {
+    /// When a FIFO or file cannot be opened, or a logging program not be started.
+    pub(super) fn open(stdio: &Stdio, names: (&str, &str), is_first: bool, owner: (u32, u32)) -> Result<Streams> {
         let mut streams = Streams::default();
         let input = streams.open_input(&stdio.stdin)?;
         streams.given.push(input);
         let stdout = sink(&stdio.stdout)?;
+        if let Sink::Program(logger) = &stdout {
+            let started = logger.start(names.0, names.1)?;
+            streams.given.extend(started.given);
+            streams.held.logger = Some(started.pidfd);
+            streams.readiness = Some(started.readiness);
+            return Ok(streams);
+        }
         // A file takes both.
         let stderr = if matches!(stdout, Sink::File(_)) { stdout.clone() } else { sink(&stdio.stderr)? };
         for sink in [stdout, stderr] {
@@ -70,6 +94,7 @@ impl Streams {
                 Sink::Nothing => open(Path::new("/dev/null"), OFlags::RDWR)?,
                 Sink::File(path) => append(&path)?,
                 Sink::Path(path) => streams.open_output(&path, is_first, owner)?,
+                Sink::Program(_) => return Err(Error::invalid("a logging program takes both streams, or none")),
             };
             streams.given.push(output);
         }
@@ -134,6 +159,7 @@ impl Streams {
             // It must be read all the same, or the program would wait for somebody to.
             Sink::Nothing => open(Path::new("/dev/null"), OFlags::WRONLY)?,
             Sink::File(path) => append(&path)?,
+            Sink::Program(_) => return Err(Error::invalid("a logging program does not take a terminal's output")),
             Sink::Path(path) => {
                 let reader = open(&path, OFlags::RDONLY | OFlags::NONBLOCK)?;
                 let is_fifo = is_fifo(&reader)?;

@@ -1,5 +1,6 @@
 //! The methods of the Task service. Each answers at once, or leaves a worker, or a place among those who wait, that will.
 
+use std::os::fd::AsRawFd;
 use std::time::{Duration, Instant};
 
 use rustix::process::Pid;
@@ -8,6 +9,7 @@ use rustix::termios::Winsize;
 use super::event::Event;
 use super::frame::{Code, Failure};
 use super::job::Subject;
+use super::logger::Readiness;
 use super::message::{self, Any, Create, Exec, Named, add_exit};
 use super::options::Options;
 use super::outcome::What;
@@ -101,8 +103,16 @@ impl Server {
         streams: &Streams,
         job: impl FnOnce() -> LibraryResult<Made>,
     ) -> Answer {
-        let kept = Kept { streams: streams.for_worker(), log: self.config.log };
-        let worker = Worker::start(kept, job)?;
+        let readiness = streams.readiness.as_ref();
+        let kept = Kept {
+            streams: streams.for_worker(),
+            log: self.config.log,
+            readiness: readiness.map(|readiness| readiness.fd.as_raw_fd()),
+        };
+        let worker = Worker::start(kept, || {
+            readiness.map_or(Ok(()), Readiness::wait)?;
+            job()
+        })?;
         self.workers.push(super::outcome::Pending { worker, call, what });
         Ok(None)
     }
@@ -146,7 +156,7 @@ impl Server {
         }
         let options = Options::read(&create.options)?;
         let mut container = Container::new(create.clone(), options);
-        let mut streams = self.streams_of(&create.stdio, true, &container.options)?;
+        let mut streams = self.streams_of(&create.stdio, &id, true, &container.options)?;
         container.init.held = std::mem::take(&mut streams.held);
         let subject = self.subject(&container);
         let is_restore = container.waits_for_restore();
@@ -157,12 +167,18 @@ impl Server {
         self.work(Some(call), What::Create(Box::new(container)), &streams, job)
     }
 
-    fn streams_of(&self, stdio: &message::Stdio, is_first: bool, options: &Options) -> LibraryResult<Streams> {
+    fn streams_of(
+        &self,
+        stdio: &message::Stdio,
+        name: &str,
+        is_first: bool,
+        options: &Options,
+    ) -> LibraryResult<Streams> {
         if stdio.terminal {
             // They come with the terminal.
             return Ok(Streams::default());
         }
-        Streams::open(stdio, is_first, (options.io_uid, options.io_gid))
+        Streams::open(stdio, (name, &self.config.namespace), is_first, (options.io_uid, options.io_gid))
     }
 
     fn start(&mut self, call: Call, payload: &[u8]) -> Answer {
@@ -188,7 +204,7 @@ impl Server {
         let what = What::Start { id: named.id.clone() };
         let started = match restored {
             None => self.change(call, &named.id, what, &Streams::default(), |subject| subject.start()),
-            Some(create) => match self.streams_of(&stdio, true, &options) {
+            Some(create) => match self.streams_of(&stdio, &named.id, true, &options) {
                 Ok(mut streams) => {
                     self.find(&named.id)?.init.held = std::mem::take(&mut streams.held);
                     self.change(call, &named.id, what, &streams, move |subject| subject.restore(&create))
@@ -216,7 +232,7 @@ impl Server {
             Phase::Stopped => return Err(wrong_state("cannot start a stopped process")),
         }
         let (stdio, spec) = (process.stdio.clone(), process.spec.clone());
-        let mut streams = self.streams_of(&stdio, false, &options)?;
+        let mut streams = self.streams_of(&stdio, &named.exec_id, false, &options)?;
         let at = self.containers.iter().position(|container| container.id == named.id).unwrap_or_default();
         let subject = self.subject(&self.containers[at]);
         let what = What::StartExec { id: named.id.clone(), exec_id: named.exec_id.clone() };

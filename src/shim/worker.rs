@@ -52,6 +52,8 @@ pub(super) struct Kept<'a> {
     pub streams: Option<[BorrowedFd<'a>; 3]>,
     /// The log.
     pub log: Option<RawFd>,
+    /// What tells that a logging program is ready.
+    pub readiness: Option<RawFd>,
 }
 
 impl Worker {
@@ -117,7 +119,7 @@ fn prepare(kept: Kept<'_>, result: &OwnedFd, shim: Pid) -> Result<()> {
         rustix::stdio::dup2_stderr(stderr).attempt(attempted)?;
     }
     // Others wait for the end of what the shim has open, connections and streams among it.
-    let stay: Vec<RawFd> = kept.log.into_iter().chain([result.as_raw_fd()]).collect();
+    let stay: Vec<RawFd> = kept.log.into_iter().chain(kept.readiness).chain([result.as_raw_fd()]).collect();
     close_kept(3, &stay).attempt(|| "close what is the shim's")?;
     sys::signal::unblock_all();
     Ok(())

@@ -169,6 +169,22 @@ pub fn close_kept(first: RawFd, stay: &[RawFd]) -> Result<(), Errno> {
     Ok(())
 }
 
+/// Gives this process `fds` under the numbers from `first` on, for a program to inherit; what had these numbers is closed. For
+/// a forked child on its way to execve(2), none of whose values close a descriptor any more.
+///
+/// # Errors
+/// As fcntl(2) and dup2(2).
+pub fn place(fds: &[BorrowedFd<'_>], first: RawFd) -> Result<(), Errno> {
+    let above = first + fds.len() as RawFd;
+    // None of them is overwritten before it is copied.
+    let copies = fds.iter().map(|fd| rustix::io::fcntl_dupfd_cloexec(fd, above)).collect::<Result<Vec<_>, _>>()?;
+    for (number, copy) in (first..).zip(&copies) {
+        // SAFETY: as the contract says, whoever owned that number does not use it any more.
+        check(unsafe { libc::dup2(copy.as_raw_fd(), number) }.into())?;
+    }
+    Ok(())
+}
+
 /// Closes descriptors, each run of neighbouring numbers with one call.
 pub fn close_all(fds: Vec<OwnedFd>) {
     close_numbers(fds.into_iter().map(IntoRawFd::into_raw_fd).collect());

@@ -1,25 +1,58 @@
-//! Debian's containerd with our binary as its runtime.
+//! Debian's containerd with our binary as its runtime, and as its shim.
 
 use serde_json::json;
 
 use crate::harness::{
-    Containerd, Peer, Pty, cgroup_dir, eventually, has_systemd, hierarchy, needs_criu, nskit, peer, program, skip,
+    Containerd, Peer, Pty, Way, cgroup_dir, eventually, has_systemd, hierarchy, needs_criu, nskit, peer, program, skip,
     unique_name,
 };
 
 /// An engine, or the end of the test when containerd is not installed.
 macro_rules! engine {
-    () => {{
+    ($way:ident) => {{
         if !Containerd::is_installed() {
             skip!("containerd is not installed");
         }
-        Containerd::start()
+        if $way == Way::Shim && peer() != Peer::Ours {
+            skip!("the shim is nskit's own");
+        }
+        Containerd::start($way)
     }};
 }
 
-#[test]
-fn a_container_runs_and_its_status_comes_back() {
-    let engine = engine!();
+/// Each of these twice: under containerd's own shim, which calls our binary, and under ours.
+macro_rules! both_ways {
+    ($($name:ident)*) => {
+        mod under_runc_s_shim {
+            $(#[test] fn $name() { super::$name(super::Way::Runtime) })*
+        }
+        mod under_our_shim {
+            $(#[test] fn $name() { super::$name(super::Way::Shim) })*
+        }
+    };
+}
+
+both_ways! {
+    a_container_runs_and_its_status_comes_back
+    standard_input_is_passed
+    a_container_runs_on_a_terminal
+    programs_are_started_in_a_running_container
+    an_exec_has_a_terminal_when_asked
+    signals_reach_the_container
+    a_container_is_paused_and_resumed
+    limits_are_updated_as_the_shim_does
+    the_engine_reads_metrics_and_processes
+    a_container_that_cannot_start_says_why
+    a_mount_that_cannot_be_made_is_named
+    twenty_containers_start_at_once
+    limits_a_profile_and_privileges_are_taken_from_the_command_line
+    nsenter_finds_containers_by_id_and_unique_beginning
+    systemd_makes_the_cgroup_when_it_is_asked_to
+    a_container_comes_back_from_a_checkpoint
+}
+
+fn a_container_runs_and_its_status_comes_back(way: Way) {
+    let engine = engine!(way);
     engine
         .run(&["--rm"], "status", &["sh", "-c", "echo hello; echo oops >&2; exit 7"])
         .run()
@@ -30,9 +63,8 @@ fn a_container_runs_and_its_status_comes_back() {
     engine.assert_nothing_left("zero");
 }
 
-#[test]
-fn standard_input_is_passed() {
-    let engine = engine!();
+fn standard_input_is_passed(way: Way) {
+    let engine = engine!(way);
     engine
         .run(&["--rm"], "input", &["sh", "-c", "read line; echo $line"])
         .input("through\n")
@@ -41,9 +73,8 @@ fn standard_input_is_passed() {
         .says("through");
 }
 
-#[test]
-fn a_container_runs_on_a_terminal() {
-    let engine = engine!();
+fn a_container_runs_on_a_terminal(way: Way) {
+    let engine = engine!(way);
     let (mut terminal, slave) = Pty::new();
     let words = ["sh", "-c", "tty; stty size; read line; echo got $line; exit 3"];
     let run = engine.run_on_terminal(&["--rm", "--tty"], "terminal", &words).start_on(&slave);
@@ -55,9 +86,8 @@ fn a_container_runs_on_a_terminal() {
     engine.assert_nothing_left("terminal");
 }
 
-#[test]
-fn programs_are_started_in_a_running_container() {
-    let engine = engine!();
+fn programs_are_started_in_a_running_container(way: Way) {
+    let engine = engine!(way);
     engine.running("execs");
     let exec = |id: &str, words: &[&str]| engine.ctr(&["task", "exec", "--exec-id", id, "execs"]).args(words).run();
     exec("one", &["sh", "-c", "echo inside; exit 9"]).exits(9).says("inside");
@@ -69,9 +99,8 @@ fn programs_are_started_in_a_running_container() {
     engine.assert_nothing_left("execs");
 }
 
-#[test]
-fn an_exec_has_a_terminal_when_asked() {
-    let engine = engine!();
+fn an_exec_has_a_terminal_when_asked(way: Way) {
+    let engine = engine!(way);
     engine.running("exec-tty");
     let (mut terminal, slave) = Pty::new();
     let setsid = crate::harness::program("setsid").args(["--ctty", "--wait", "ctr"]);
@@ -85,9 +114,8 @@ fn an_exec_has_a_terminal_when_asked() {
     engine.remove("exec-tty");
 }
 
-#[test]
-fn signals_reach_the_container() {
-    let engine = engine!();
+fn signals_reach_the_container(way: Way) {
+    let engine = engine!(way);
     engine.running("killed");
     engine.ctr(&["task", "kill", "--signal", "SIGTERM", "killed"]).run().ok();
     crate::harness::eventually("it stops", || engine.status("killed") == "STOPPED");
@@ -100,9 +128,8 @@ fn signals_reach_the_container() {
     engine.assert_nothing_left("all");
 }
 
-#[test]
-fn a_container_is_paused_and_resumed() {
-    let engine = engine!();
+fn a_container_is_paused_and_resumed(way: Way) {
+    let engine = engine!(way);
     engine.running("paused");
     engine.ctr(&["task", "pause", "paused"]).run().ok();
     assert_eq!(engine.status("paused"), "PAUSED");
@@ -112,10 +139,9 @@ fn a_container_is_paused_and_resumed() {
     engine.assert_nothing_left("paused");
 }
 
-#[test]
-fn limits_are_updated_as_the_shim_does() {
+fn limits_are_updated_as_the_shim_does(way: Way) {
     // ctr has no verb for it: this is the call that the shim makes of its Update request.
-    let engine = engine!();
+    let engine = engine!(way);
     engine.running("updated");
     let resources = json!({"pids": {"limit": 55}, "memory": {"limit": 83_886_080}});
     engine.runtime(&["update", "--resources", "-", "updated"]).input(resources.to_string()).run().ok();
@@ -128,9 +154,8 @@ fn limits_are_updated_as_the_shim_does() {
     engine.assert_nothing_left("updated");
 }
 
-#[test]
-fn the_engine_reads_metrics_and_processes() {
-    let engine = engine!();
+fn the_engine_reads_metrics_and_processes(way: Way) {
+    let engine = engine!(way);
     engine.running("measured");
     let metrics = engine.ctr(&["task", "metrics", "measured"]).run().ok().stdout();
     let name = if hierarchy() == crate::harness::Hierarchy::V2 { "memory.usage" } else { "memory.usage_in_bytes" };
@@ -141,9 +166,8 @@ fn the_engine_reads_metrics_and_processes() {
     engine.remove("measured");
 }
 
-#[test]
-fn a_container_that_cannot_start_says_why() {
-    let engine = engine!();
+fn a_container_that_cannot_start_says_why(way: Way) {
+    let engine = engine!(way);
     let output = engine.run(&["--rm"], "missing", &["no-such-program"]).run();
     assert_ne!(output.code(), 0);
     output.complains("no-such-program").complains("executable file not found in $PATH");
@@ -153,9 +177,8 @@ fn a_container_that_cannot_start_says_why() {
     engine.assert_nothing_left("missing");
 }
 
-#[test]
-fn a_mount_that_cannot_be_made_is_named() {
-    let engine = engine!();
+fn a_mount_that_cannot_be_made_is_named(way: Way) {
+    let engine = engine!(way);
     let mount = "type=bind,src=/no/such/source,dst=/data,options=rbind:ro";
     let output = engine.run(&["--rm", "--mount", mount], "mount", &["true"]).run();
     assert_ne!(output.code(), 0);
@@ -163,9 +186,8 @@ fn a_mount_that_cannot_be_made_is_named() {
     engine.assert_nothing_left("mount");
 }
 
-#[test]
-fn twenty_containers_start_at_once() {
-    let engine = engine!();
+fn twenty_containers_start_at_once(way: Way) {
+    let engine = engine!(way);
     let ids: Vec<_> = (0..20).map(|n| format!("many-{n}")).collect();
     let all: Vec<_> = ids
         .iter()
@@ -178,9 +200,8 @@ fn twenty_containers_start_at_once() {
     engine.assert_nothing_left("many");
 }
 
-#[test]
-fn limits_a_profile_and_privileges_are_taken_from_the_command_line() {
-    let engine = engine!();
+fn limits_a_profile_and_privileges_are_taken_from_the_command_line(way: Way) {
+    let engine = engine!(way);
     let limited = engine.run(
         &["--rm", "--memory-limit", "67108864", "--seccomp"],
         "limited",
@@ -200,9 +221,8 @@ fn limits_a_profile_and_privileges_are_taken_from_the_command_line() {
     }
 }
 
-#[test]
-fn nsenter_finds_containers_by_id_and_unique_beginning() {
-    let engine = engine!();
+fn nsenter_finds_containers_by_id_and_unique_beginning(way: Way) {
+    let engine = engine!(way);
     // Other engines of the machine may have containers from the same test.
     let common = format!("entered{}-", std::process::id());
     let ids = ["one", "two"].map(|name| format!("{common}{name}"));
@@ -221,12 +241,14 @@ fn nsenter_finds_containers_by_id_and_unique_beginning() {
     nsenter(&[&ids[0], "true"]).exits(1).complains("no namespace specified");
 }
 
-#[test]
-fn systemd_makes_the_cgroup_when_it_is_asked_to() {
+fn systemd_makes_the_cgroup_when_it_is_asked_to(way: Way) {
+    if way == Way::Shim {
+        skip!("ctr hands --runc-systemd-cgroup to runc's shim alone");
+    }
     if !has_systemd() {
         skip!("systemd with cgroup v2 is not what runs this machine");
     }
-    let engine = engine!();
+    let engine = engine!(way);
     let path = format!("system.slice:{}:scoped", engine.namespace);
     let options = ["--detach", "--runc-systemd-cgroup", "--cgroup", &path, "--memory-limit", "67108864"];
     engine.run(&options, "scoped", &["sleep", "1000"]).run().ok();
@@ -242,10 +264,9 @@ fn systemd_makes_the_cgroup_when_it_is_asked_to() {
     crate::harness::eventually("the unit is gone", || shown("LoadState").trim() == "not-found");
 }
 
-#[test]
-fn a_container_comes_back_from_a_checkpoint() {
+fn a_container_comes_back_from_a_checkpoint(way: Way) {
     needs_criu!();
-    let engine = engine!();
+    let engine = engine!(way);
     let id = unique_name();
     let script = "i=0; while :; do i=$((i + 1)); echo $i >/new; mv /new /count; sleep 0.02; done";
     engine.run(&["--detach"], &id, &["sh", "-c", script]).run().ok();

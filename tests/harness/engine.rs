@@ -8,10 +8,19 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use super::command::Running;
-use super::{Invocation, TempDir, clean_up, eventually, left_behind, patience, program, runtime_words, with_criu};
+use super::{Invocation, TempDir, clean_up, eventually, left_behind, patience, program, runtime_words};
 
 /// The name of the image that is imported.
 pub(crate) const IMAGE: &str = "docker.io/library/busybox:test";
+
+/// How its containers are started.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Way {
+    /// By containerd's own shim, which calls the runtime under test.
+    Runtime,
+    /// By our shim, which is the runtime.
+    Shim,
+}
 
 /// A running containerd, its folders and its namespace. Dropped, it ends, and has to have left nothing.
 pub(crate) struct Containerd {
@@ -19,6 +28,7 @@ pub(crate) struct Containerd {
     dir: TempDir,
     /// The path of the runtime's binary.
     runtime: PathBuf,
+    way: Way,
     /// The namespace of its containers, which is also the parent of their cgroups.
     pub(crate) namespace: String,
 }
@@ -31,7 +41,7 @@ impl Containerd {
 
     /// Starts one, in a mount namespace of its own, and imports the image.
     #[track_caller]
-    pub(crate) fn start() -> Containerd {
+    pub(crate) fn start(way: Way) -> Containerd {
         let dir = TempDir::new();
         let namespace = dir.path().file_name().and_then(|name| name.to_str()).expect("a name").to_owned();
         let words = runtime_words();
@@ -54,8 +64,14 @@ impl Containerd {
         );
         fs::write(dir.join("config.toml"), config).expect("write the configuration of containerd");
         let daemon = program("unshare").args(["-m", "--propagation", "private", "containerd", "-c"]);
-        let daemon = with_criu(daemon.arg(dir.join("config.toml"))).start();
-        let engine = Containerd { daemon: Some(daemon), dir, runtime, namespace };
+        // It looks for shims in its own PATH.
+        symlink(super::nskit(), dir.join("containerd-shim-nskit-v2")).expect("link to the shim");
+        let mut path = vec![dir.path().to_owned()];
+        path.extend(super::criu());
+        path.extend(std::env::split_paths(&std::env::var_os("PATH").unwrap_or_default()));
+        let daemon = daemon.arg(dir.join("config.toml")).env("PATH", std::env::join_paths(path).expect("a PATH"));
+        let daemon = daemon.start();
+        let engine = Containerd { daemon: Some(daemon), dir, runtime, way, namespace };
         eventually("containerd answers", || engine.ctr(&["version"]).run().code() == 0);
         let archive = engine.dir.join("image.tar");
         write_image(&engine.dir.join("image"), &archive);
@@ -78,6 +94,9 @@ impl Containerd {
 
     /// `run` with options, for the caller to add an id and a program to: see [`Containerd::container`].
     fn options(&self) -> Vec<String> {
+        if self.way == Way::Shim {
+            return ["--runtime", "io.containerd.nskit.v2"].map(str::to_owned).to_vec();
+        }
         let root = self.runtime_root().display().to_string();
         let runtime = self.runtime.display().to_string();
         ["--runc-binary", &runtime, "--runc-root", &root].map(str::to_owned).to_vec()
@@ -126,7 +145,10 @@ impl Containerd {
 
     /// The runtime's state folder, that of the namespace of the engine.
     pub(crate) fn runtime_root(&self) -> PathBuf {
-        self.dir.join("runtime-root")
+        match self.way {
+            Way::Runtime => self.dir.join("runtime-root"),
+            Way::Shim => PathBuf::from("/run/containerd/nskit"),
+        }
     }
 
     /// The runtime as the shim calls it for a container.
@@ -165,6 +187,7 @@ impl Drop for Containerd {
         }
         // What is left of a failed test: shims, containers. The parent of the containers' cgroups is the engine's.
         clean_up(&self.namespace);
+        let _ = fs::remove_dir(PathBuf::from("/run/containerd/nskit").join(&self.namespace));
     }
 }
 

@@ -25,7 +25,7 @@ pub(crate) use command::{Invocation, Output, Running, program};
 pub(crate) use config::{busybox, copy_program, default_config, make_rootfs, set};
 pub(crate) use console::{Pty, Socket};
 pub(crate) use container::{Container, TempDir};
-pub(crate) use engine::Containerd;
+pub(crate) use engine::{Containerd, Way};
 
 pub(crate) use leaks::{clean_up, left_behind};
 pub(crate) use shim::{Client, Task, number, read_to_end};

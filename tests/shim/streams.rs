@@ -53,6 +53,38 @@ fn a_log_file_is_appended_to() {
 }
 
 #[test]
+fn a_logging_program_takes_both_streams() {
+    needs_our_shim!();
+    let task = Task::new(Container::script("echo out; echo err >&2"));
+    let (program, log) = (task.container.dir.join("logger"), task.container.dir.join("log"));
+    let script =
+        "#!/bin/sh\necho \"$1 $2 $CONTAINER_ID\" >\"$4\"; exec 5>&-; cat <&3 >>\"$4\"; cat <&4 >>\"$4\"; sleep 100\n";
+    std::fs::write(task.container.dir.join("script"), script).expect("write a program");
+    crate::harness::copy_program(&task.container.dir.join("script"), &program);
+    crate::harness::program("chmod").arg("+x").arg(&program).run().ok();
+    let uri = format!("binary://{}?tag=a%20b&file={}", program.display(), log.display()).into();
+    let mut client = task.client();
+    client.ask("Create", &task.create(Some(&uri))).expect("Create");
+    client.ask("Start", &task.named("")).expect("Start");
+    client.ask("Wait", &task.named("")).expect("Wait");
+    let expected = format!("tag a b {}\nout\nerr\n", task.container.id);
+    eventually("all is logged", || std::fs::read_to_string(&log).is_ok_and(|text| text == expected));
+    // It does not end by itself.
+    task.end();
+}
+
+#[test]
+fn a_logging_program_that_is_not_there_is_named() {
+    needs_our_shim!();
+    let task = Task::new(Container::script("true"));
+    let mut client = task.client();
+    let (_, why) = client.ask("Create", &task.create(Some(&"binary:///no/such/logger".into()))).expect_err("none");
+    assert!(why.contains("start the logging program /no/such/logger: no such file or directory"), "{why}");
+    client.ask("Shutdown", &task.named("")).expect("Shutdown");
+    task.assert_gone();
+}
+
+#[test]
 fn a_connection_that_stalls_or_talks_nonsense_stalls_nobody() {
     needs_our_shim!();
     let task = Task::new(Container::sleeper());

@@ -26,12 +26,14 @@ const fn root(path: &'static str, engine: Engine) -> Root {
 }
 
 /// The roots of runtimes, by default and as engines set them.
-pub const ROOTS: [Root; 7] = [
+pub const ROOTS: [Root; 9] = [
     root("/run/nskit", Engine::Nskit),
     root("/run/containerd/runc/moby", Engine::Docker),
     root("/run/docker/runtime-runc/moby", Engine::Docker),
     root("/run/docker/runtime-nskit/moby", Engine::Docker),
     root("/run/containerd/runc/*", Engine::Containerd),
+    root("/run/containerd/nskit/moby", Engine::Docker),
+    root("/run/containerd/nskit/*", Engine::Containerd),
     root("/run/runc", Engine::Runtime),
     root("/run/crun", Engine::Runtime),
 ];

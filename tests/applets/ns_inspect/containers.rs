@@ -1,7 +1,7 @@
 //! Containers are named, by every engine that is here.
 
 use super::{everything, ns_inspect};
-use crate::harness::{Container, Containerd, Output, left_behind, nskit, program, skip, unique_name};
+use crate::harness::{Container, Containerd, Output, Way, left_behind, nskit, program, skip, unique_name};
 
 #[test]
 fn containers_of_our_own_runtime_are_named_from_their_state() {
@@ -26,7 +26,7 @@ fn containers_of_containerd_are_named_from_their_bundles() {
     if !Containerd::is_installed() {
         skip!("containerd is not installed");
     }
-    let engine = Containerd::start();
+    let engine = Containerd::start(Way::Runtime);
     let names: Vec<String> = (0..5).map(|number| format!("inspected-{number}")).collect();
     names.iter().for_each(|name| engine.running(name));
     let document = everything();
