@@ -192,7 +192,7 @@ impl Container {
         }
     }
 
-    /// Where it is in its life, as far as files tell: whether it is paused, its cgroup does ([`Usage`](super::Usage)).
+    /// Where it is in its life, as far as files tell: whether it is paused, its cgroup does (`Usage`).
     pub fn state(&self) -> State {
         match (self.told, self.pid) {
             (Some(state @ (State::Creating | State::Created)), _) => state,

@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use super::container::{Container, Engine, State};
+use super::container::{Container, Engine, Pod, State};
 use super::inventory::{self, Inventory};
 use super::{cgroup, owner, runtimes};
 use crate::error::{Error, Kind, Result};
@@ -97,7 +97,7 @@ impl Inventory {
         Group { title, members, is_pod: true }
     }
 
-    fn members(&self, is_it: impl Fn(&super::Pod) -> bool) -> Vec<usize> {
+    fn members(&self, is_it: impl Fn(&Pod) -> bool) -> Vec<usize> {
         let of = |&index: &usize| self.containers[index].pod.as_ref().is_some_and(&is_it);
         let mut members: Vec<usize> = (0..self.containers.len()).filter(of).collect();
         members.sort_by_cached_key(|&index| {
@@ -285,7 +285,6 @@ fn recorded(cgroups: &[u8], id: Option<&str>) -> Option<Container> {
 
 #[cfg(test)]
 mod tests {
-    use super::super::Pod;
     use super::*;
 
     fn inventory() -> Inventory {
