@@ -3,6 +3,8 @@
 //! ```text
 //! child   <────────── Proceed ──── parent     ids are mapped (only with a new user namespace)
 //! child   <────────── Proceed ──── parent     the child is in its cgroup, limits hold
+//! child   ── MapIds(fd, mount) ──> parent     for each id-mapped bind of what is in the root, in a user namespace
+//! child   <────────── Proceed ──── parent     its ids are mapped
 //! child   ── Reached(Mounted) ───> parent     only when hooks are to run before pivot_root(2), or
 //!                                              network devices to come
 //! child   <────────── Proceed ──── parent     they ran, and are there
@@ -70,6 +72,9 @@ pub enum Message {
     Listener(i32),
     /// That descriptor.
     ListenerItself(OwnedFd),
+    /// The number of a descriptor in the child, a mount without a place, and whose ids are to be mapped: those of the mount
+    /// with this index.
+    MapIds(i32, u32),
     /// The listener is with who answers for it.
     HandedOver,
     /// The seccomp filter to load.
@@ -86,6 +91,7 @@ impl fmt::Display for Message {
             Message::Reached(Stage::Mounted) => "word that file systems are mounted",
             Message::Reached(Stage::Ready) => "word of being ready",
             Message::Listener(_) | Message::ListenerItself(_) => "a seccomp listener",
+            Message::MapIds(..) => "a mount whose ids are to be mapped",
             Message::HandedOver => "word that the seccomp listener is handed over",
             Message::Filter(_) => "a seccomp filter",
             Message::Failed(_) => "a failure",
@@ -104,6 +110,7 @@ impl Message {
             Message::Listener(fd) => [&[3][..], &fd.to_ne_bytes()].concat(),
             Message::ListenerItself(fd) => Message::Listener(fd.as_raw_fd()).encode(),
             Message::HandedOver => vec![2],
+            Message::MapIds(tree, mount) => [&[6][..], &tree.to_ne_bytes(), &mount.to_ne_bytes()].concat(),
             Message::Filter(program) => program.encode(vec![5]),
             Message::Failed(error) => {
                 let errno = error.errno().map_or(0, Errno::raw_os_error);
@@ -121,6 +128,7 @@ impl Message {
             [1, 1] => Message::Reached(Stage::Ready),
             [3, rest @ ..] => Message::Listener(number(rest)?),
             [2] => Message::HandedOver,
+            [6, rest @ ..] => Message::MapIds(number(rest)?, u32::from_ne_bytes(rest.get(4..)?.try_into().ok()?)),
             [5, rest @ ..] => Message::Filter(seccomp::Program::decode(rest)?),
             [4, kind, rest @ ..] => {
                 let text = String::from_utf8_lossy(rest.get(4..)?).into_owned();

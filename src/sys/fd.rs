@@ -136,6 +136,17 @@ pub fn close_surplus(stay: impl IntoIterator<Item = Kept>) -> bool {
     })
 }
 
+impl Kept {
+    /// In a child, a descriptor that its parent has opened for it and that it uses once: it goes with the others. The child
+    /// must not run its parent's destructors, and not use `fd` after that.
+    pub fn of_parent(fd: &OwnedFd) -> Kept {
+        let number = fd.as_raw_fd();
+        KEPT.with(|kept| kept.borrow_mut().push(number));
+        // SAFETY: as in `from`: the value that owns it here is neither used nor dropped any more.
+        Kept(unsafe { BorrowedFd::borrow_raw(number) })
+    }
+}
+
 impl AsFd for Kept {
     fn as_fd(&self) -> BorrowedFd<'_> {
         self.0

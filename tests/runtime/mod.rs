@@ -17,6 +17,7 @@ mod exec;
 mod features;
 mod frozen;
 mod hooks;
+mod idmapped;
 mod intel_rdt;
 mod interrupt;
 mod kill;

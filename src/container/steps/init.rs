@@ -21,7 +21,7 @@ use crate::error::{Attempt, Error, Kind as ErrorKind, Result};
 use crate::launch::link::{Link, Message, Stage};
 use crate::launch::{Born, program, terminal};
 use crate::lsm::{self, Proc};
-use crate::mount::rootfs::{self, Away, Rootfs};
+use crate::mount::rootfs::{self, Ask, Away, Rootfs};
 use crate::namespace::{self, Ahead, Kind, Kinds, Target};
 use crate::sys;
 use crate::sys::fd::send_fd;
@@ -72,7 +72,7 @@ pub struct Init<'a> {
 pub fn run(init: &Init<'_>, born: &mut Born) -> Result<Infallible> {
     let (proc, away) = enter(init, born)?;
     let mut placed = Placed { done: false, own_cgroups: init.own_cgroups };
-    let mut built = rootfs::build(init.rootfs, away, &mut || placed.wait(born))?;
+    let mut built = rootfs::build(init.rootfs, away, &mut |ask| placed.answer(ask, born))?;
     placed.wait(born)?;
     if init.parent_is_due {
         born.link.send(&Message::Reached(Stage::Mounted))?;
@@ -209,6 +209,18 @@ struct Placed<'a> {
 }
 
 impl Placed<'_> {
+    fn answer(&mut self, ask: Ask<'_>, born: &mut Born) -> Result<()> {
+        // What the parent says comes in its order: first that this process is in its cgroup.
+        self.wait(born)?;
+        match ask {
+            Ask::BeforeCgroup => Ok(()),
+            Ask::MapIds(tree, mount) => {
+                born.link.send(&Message::MapIds(tree.as_raw_fd(), mount as u32))?;
+                born.link.wait()
+            }
+        }
+    }
+
     fn wait(&mut self, born: &mut Born) -> Result<()> {
         if !std::mem::replace(&mut self.done, true) {
             born.link.wait()?;

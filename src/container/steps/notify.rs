@@ -36,6 +36,23 @@ pub fn wait_for(child: &mut Child, stage: Stage, spec: &Spec, state: &State, sig
     }
 }
 
+/// Waits for a mount of the child's whose ids are to be mapped, and takes it: the mount, and its index in the plan.
+///
+/// # Errors
+/// As [`wait_for`].
+pub fn wait_for_mount(child: &mut Child, signals: &Signals) -> Result<(OwnedFd, usize)> {
+    match receive(&mut child.link, Some(signals))? {
+        Some(Message::MapIds(tree, mount)) => {
+            rustix::process::pidfd_getfd(&child.pidfd, tree, PidfdGetfdFlags::empty())
+                .attempt(|| "take a mount of the container's first process")
+                .map(|tree| (tree, mount as usize))
+        }
+        Some(Message::Failed(error)) => Err(error),
+        Some(other) => Err(Error::new(Kind::Died, format!("{other} came where a mount was due"))),
+        None => Err(child.failed("before its file systems were mounted")),
+    }
+}
+
 /// Waits until the process `pid` behind `link` has executed its program, handing over a listener on the way.
 ///
 /// # Errors

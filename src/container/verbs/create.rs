@@ -27,9 +27,11 @@ use crate::container::steps::notify;
 use crate::container::steps::plan::{Asked, Plan, must_be_within_reach};
 use crate::container::steps::sd_notify;
 use crate::container::steps::wait::Signals;
-use crate::error::{Attempt, Result};
+use crate::error::{Attempt, Error, Result};
 use crate::launch::link::Stage;
 use crate::launch::{Child, launch, terminal};
+use crate::mount::apply::map_ids;
+use crate::mount::rootfs::{self, Rootfs, Source};
 use crate::namespace::{self, Ahead, Kind};
 use crate::sys::fd::{receive_fd, send_fd};
 
@@ -133,7 +135,7 @@ pub fn begin<'a>(
 
     // From here on whatever goes wrong takes all of it back.
     let (folder, lock) = begun.finish();
-    let Plan { process, maps, console, placement, own_cgroups, parent_is_due, .. } = plan;
+    let Plan { process, maps, console, placement, root, own_cgroups, parent_is_due, .. } = plan;
     let stays = false;
     let mut created = Created {
         folder,
@@ -149,6 +151,7 @@ pub fn begin<'a>(
         stays,
     };
     let rest = Rest {
+        root: &root,
         process: process.as_ref(),
         maps: namespaces.new.contains(Kind::User).then_some(&maps),
         terminal: console.and_then(|console| console.outer),
@@ -226,6 +229,7 @@ impl Launching<'_> {
 
 /// What is left to do with a first process that was launched.
 struct Rest<'a> {
+    root: &'a Rootfs,
     process: Option<&'a Process>,
     /// The maps of its user namespace, if that is new.
     maps: Option<&'a Maps>,
@@ -248,6 +252,7 @@ impl Rest<'_> {
         put_on_record(created)?;
         self.limit(created)?;
         created.child.proceed()?;
+        self.map_ids(created)?;
         if self.parent_is_due {
             do_the_hosts_part(created)?;
         }
@@ -264,6 +269,23 @@ impl Rest<'_> {
             notify::wait_for(child, Stage::Ready, &bundle.config.spec, state, signals)?;
         }
         tell_of_process(&created.child, options)
+    }
+
+    /// Maps the ids of the mounts that a first process in a user namespace has made of what is in its root.
+    fn map_ids(&self, created: &mut Created<'_>) -> Result<()> {
+        let is_due = |mount: &&rootfs::Mount| mount.idmap.is_some() && matches!(mount.source, Source::Bind(_));
+        let due = if self.root.parent_maps_ids { self.root.mounts.iter().filter(is_due).count() } else { 0 };
+        for _ in 0..due {
+            let (tree, mount) = notify::wait_for_mount(&mut created.child, created.signals)?;
+            let mount = self.root.mounts.get(mount).and_then(|mount| Some((mount, mount.idmap.as_ref()?)));
+            let Some((mount, userns)) = mount else {
+                return Err(Error::invalid("the first process asks for ids of another mount"));
+            };
+            map_ids(tree.as_fd(), mount.options.idmap == Some(true), userns.as_fd())
+                .attempt(|| format!("mount on {}", mount.target.display()))?;
+            created.child.proceed()?;
+        }
+        Ok(())
     }
 
     /// Sets the limits, and puts the first process into its cgroup, where it was not born there and does not move itself.

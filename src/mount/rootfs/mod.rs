@@ -143,12 +143,23 @@ pub struct Rootfs {
     pub masked: Vec<PathBuf>,
     /// Paths that cannot be written.
     pub readonly_paths: Vec<PathBuf>,
+    /// The parent maps the ids of mounts: this process has no say in the host's file systems.
+    pub parent_maps_ids: bool,
     /// How the root becomes the root.
     pub pivot: Pivot,
     /// It may be built in a mount namespace that begins with the root alone: nobody looks at the host's mounts in it.
     pub alone: bool,
     /// The SELinux label of files in new file systems.
     pub label: Option<String>,
+}
+
+/// What the build of a root needs of others.
+#[derive(Debug)]
+pub enum Ask<'a> {
+    /// That this process is in its cgroup: what shows cgroups is mounted next.
+    BeforeCgroup,
+    /// That somebody with privilege over the host maps the ids of a mount, as the mount with this index of the plan says.
+    MapIds(BorrowedFd<'a>, usize),
 }
 
 /// A root under construction: in place on the host, not yet the root.
@@ -171,15 +182,15 @@ pub struct Built<'a> {
 
 const FOLDER: Mode = Mode::from_raw_mode(0o755);
 
-/// Puts the root in place in this mount namespace, or goes where it is alone, and mounts everything in it. `before_cgroup` is
-/// called before the first mount that shows cgroups: until then, this process need not be in its own.
+/// Puts the root in place in this mount namespace, or goes where it is alone, and mounts everything in it. `ask` is for
+/// what is not in this process's power.
 ///
 /// # Errors
 /// What was mounted where, and why it failed.
 pub fn build<'a>(
     plan: &'a Rootfs,
     away: Option<Away>,
-    before_cgroup: &mut dyn FnMut() -> Result<()>,
+    ask: &mut dyn FnMut(Ask<'_>) -> Result<()>,
 ) -> Result<Built<'a>> {
     if plan.pivot == Pivot::Chroot {
         return Ok(Built::new(plan, place(&plan.path, OFlags::DIRECTORY)?, None));
@@ -191,10 +202,10 @@ pub fn build<'a>(
     let mut built = Built::new(plan, root, away);
     for (at, mount) in plan.mounts.iter().enumerate() {
         if matches!(mount.source, Source::CgroupV1(_) | Source::CgroupV2 { .. } | Source::CgroupV2Bound(_)) {
-            before_cgroup()?;
+            ask(Ask::BeforeCgroup)?;
         }
         built
-            .mount(at, mount)
+            .mount(at, mount, ask)
             .attempt(|| format!("mount {} on {}", mount.source.describe(), mount.target.display()))?;
         built.close_surplus(&[]);
     }
@@ -256,7 +267,7 @@ pub fn prepare(plan: &Rootfs, at: &Path) -> Result<()> {
         let what = || format!("prepare {} for a mount of {}", mount.target.display(), mount.source.describe());
         match &mount.source {
             _ if in_new => {}
-            Source::Bind(_) | Source::Cloned { .. } => built.mount(at, mount).attempt(what)?,
+            Source::Bind(_) | Source::Cloned { .. } => built.mount(at, mount, &mut |_| Ok(())).attempt(what)?,
             Source::New { fstype, .. } if matches!(fstype.as_str(), "proc" | "sysfs") => {
                 built.target_of_system(mount, fstype).map(drop).attempt(what)?;
             }

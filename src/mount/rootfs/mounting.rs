@@ -9,7 +9,7 @@ use rustix::mount::MoveMountFlags;
 
 use super::copy::copy_tree;
 use super::kept::{cloned, cloned_source, created, open, open_or_create, parent};
-use super::{Built, FOLDER, Hierarchy, Mount, Source, mount_at};
+use super::{Ask, Built, FOLDER, Hierarchy, Mount, Source, mount_at};
 use crate::error::{Attempt, Error, Kind, Result};
 use crate::mount::Options;
 use crate::mount::apply::{
@@ -22,7 +22,7 @@ use crate::sys::mount::{MountAttr, RDONLY, mount_setattr};
 
 impl Built<'_> {
     /// Mounts the mount `at` of the plan.
-    pub(super) fn mount(&mut self, at: usize, mount: &Mount) -> Result<()> {
+    pub(super) fn mount(&mut self, at: usize, mount: &Mount, ask: &mut dyn FnMut(Ask<'_>) -> Result<()>) -> Result<()> {
         let options = &mount.options;
         if options.remount {
             return self.remount(mount);
@@ -43,9 +43,12 @@ impl Built<'_> {
                     Some(tree) => tree,
                     None => cloned_source(source, options)?,
                 };
+                if mount.idmap.is_some() && self.plan.parent_maps_ids {
+                    ask(Ask::MapIds(tree.as_fd(), at))?;
+                }
                 self.place(tree.as_fd(), mount, false)
             }
-            Source::Cloned { tree, .. } => self.place(tree.as_fd(), mount, false),
+            Source::Cloned { tree, .. } => self.place(Kept::of_parent(tree).as_fd(), mount, false),
             Source::CgroupV1(hierarchies) => self.mount_cgroup_v1(mount, hierarchies),
             Source::CgroupV2 { fallback } => self.mount_cgroup_v2(mount, fallback),
             Source::CgroupV2Bound(tree) => {
@@ -57,7 +60,7 @@ impl Built<'_> {
 
     /// Sets the options of a mount and gives it its place.
     fn place(&self, tree: BorrowedFd<'_>, mount: &Mount, is_new: bool) -> Result<()> {
-        if let Some(userns) = &mount.idmap {
+        if let Some(userns) = mount.idmap.as_ref().filter(|_| !self.plan.parent_maps_ids) {
             map_ids(tree, mount.options.idmap == Some(true), userns.as_fd())?;
         }
         match &mount.source {

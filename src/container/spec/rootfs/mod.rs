@@ -119,6 +119,7 @@ pub fn plan(bundle: &Bundle, no_pivot: bool, cgroup: &CgroupView, clone_sources:
         populate_dev: !host_dev && own_mounts,
         masked,
         readonly_paths,
+        parent_maps_ids: clone_sources,
         pivot,
         alone,
         label: linux.and_then(|linux| linux.mount_label().clone()).filter(|label| !label.is_empty()),
