@@ -11,7 +11,7 @@ RELEASE := target/$(TARGET)/release/nskit
 DEBUG   := target/$(TARGET)/debug/nskit
 
 .DEFAULT_GOAL := help
-.PHONY: help run build test test-vm faults fuzz lint bench order generate install uninstall clean
+.PHONY: help run build test test-vm faults races fuzz lint bench order generate install uninstall clean
 
 help: ## name every target
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  \1\t\2/p' $(MAKEFILE_LIST) | expand -t 14
@@ -46,6 +46,10 @@ test-vm: ## the integration tests in a virtual machine with cgroup v2 and system
 faults: ## each system call of each verb fails once, and is where a signal arrives: some tens of minutes
 	@tests/install-deps test
 	@tests/faults/run $(CASES)
+
+races: ## every verb on 50 containers at once, for a minute
+	@tests/install-deps test
+	@NSKIT_RACE=$${NSKIT_RACE:-60,50} tests/run races::
 
 SECONDS ?= 60
 fuzz: ## every fuzz target, each for SECONDS=60, or those that TARGETS names

@@ -10,5 +10,6 @@ mod engines;
 mod faults;
 mod fuzz;
 mod harness;
+mod races;
 mod runtime;
 mod shim;

@@ -101,6 +101,11 @@ impl Folder {
         self.path.join(Self::GATE)
     }
 
+    /// The complaint of who was creating the container when somebody else deleted it.
+    pub(crate) fn was_deleted(&self) -> Error {
+        Error::new(Kind::State, format!("container {:?} was deleted while it was created", self.id))
+    }
+
     /// Makes the folder, and holds it: nobody deletes it before its lock is released or gone. What is left of a container whose
     /// creation or deletion was cut short, which is a folder without a state, is taken over.
     ///
@@ -111,7 +116,7 @@ impl Folder {
             Err(error) if error.kind() == Kind::Exists => return self.take_over()?.ok_or(error),
             made => made?,
         }
-        let deleted = || Error::new(Kind::State, format!("container {:?} was deleted while it was created", self.id));
+        let deleted = || self.was_deleted();
         let opened = self.open().inspect_err(|_| {
             // Made under a umask that denies its owner.
             let _ = fs::remove_dir(&self.path);

@@ -9,7 +9,7 @@ use super::process::Stat;
 use super::runtime::Runtime;
 use super::state::State;
 use crate::cgroup::{Cgroup, FreezerState};
-use crate::error::{Error, Kind, Result};
+use crate::error::{Errno, Error, Kind, Result};
 use crate::launch::link::Link;
 
 /// A container that was created by this runtime before.
@@ -98,7 +98,7 @@ impl Container {
         let (mut status, gate) = self.phase(stat)?;
         if verb.minds_pause() && matches!(status, Status::Created | Status::Running) {
             let cgroup = self.cgroup()?;
-            match cgroup.freezer_state()? {
+            match cgroup.freezer_state().map_err(|error| self.outlived(verb, error))? {
                 FreezerState::Frozen => status = Status::Paused,
                 // Not paused as containers are, but an answer would be waited for as long.
                 FreezerState::FrozenAbove if verb.needs_an_answer() => {
@@ -127,6 +127,20 @@ impl Container {
             Status::Created | Status::Running if self.is_paused()? => Status::Paused,
             status => status,
         })
+    }
+
+    /// Why `verb` failed: of one whose first process has died meanwhile, that it has stopped, where the failure is a
+    /// consequence of that: nobody to enter, nobody who listens, a cgroup that is gone.
+    pub(crate) fn outlived(&self, verb: Verb, error: Error) -> Error {
+        let is_consequence =
+            matches!(error.errno(), Some(Errno::SRCH | Errno::PIPE | Errno::CONNRESET | Errno::NOENT | Errno::NODEV))
+                || error.kind() == Kind::Unsupported;
+        match self.state.living() {
+            Ok(init) if is_consequence && init.is_none_or(|init| init.is_dying()) => {
+                verb.refusal(&self.state.id, Status::Stopped)
+            }
+            _ => error,
+        }
     }
 
     /// Where it is in its life, paused or not, and a connection to its gate if it has come that far and no further. `init` is

@@ -112,6 +112,10 @@ impl Created<'_> {
         if error.kind() == ErrorKind::Interrupted {
             return error;
         }
+        // So is whatever fails while somebody takes the container away.
+        if !self.lock.hold_again() {
+            return self.folder.was_deleted();
+        }
         let error = self.child.link.failure().unwrap_or(error);
         self.explain(error)
     }

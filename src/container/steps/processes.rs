@@ -17,11 +17,13 @@ use crate::sys::ioctl::namespace_parent;
 /// When it cannot be told where the process is.
 pub fn left_cgroup(container: &Container) -> Result<Option<Left>> {
     let Some(init) = container.state.living()? else { return Ok(None) };
-    container.cgroup()?.left_by(init.id()).or_else(|error| match container.state.living()? {
-        Some(_) => Err(error),
-        // One that ends meanwhile has left nothing.
-        None => Ok(None),
-    })
+    // One that ends meanwhile has left nothing: on its way out the kernel moves it to the root of every hierarchy.
+    let has_ended = || Ok::<_, Error>(container.state.living()?.is_none_or(|init| init.is_dying()));
+    match container.cgroup()?.left_by(init.id()) {
+        Ok(None) => Ok(None),
+        _ if has_ended()? => Ok(None),
+        left => left,
+    }
 }
 
 /// Refuses what only a cgroup with the container in it can do.

@@ -67,7 +67,8 @@ pub fn exec(
     let container = Container::load(runtime, id)?;
     let verb = if options.ignore_paused { Verb::ExecIgnoringPause } else { Verb::Exec };
     let init = container.admit(verb)?.into_init()?;
-    let mut config = Config::kept_in(&container.folder)?;
+    let outlived = |error| container.outlived(verb, error);
+    let mut config = Config::kept_in(&container.folder).map_err(outlived)?;
     let mut kinds = kinds_to_join(&config.spec, container.state.init_process_pid)?;
     if container.state.time_namespace {
         kinds = kinds | Kind::Time;
@@ -75,7 +76,8 @@ pub fn exec(
     let process = prepare(runtime, &container, &config, kinds, choose)?;
     let signals = if options.detach { None } else { Some(Signals::hold()?) };
     let mut plan = Plan::of(runtime, &container, options, kinds, process, init)?;
-    let (mut child, is_born) = plan.launch(&container, options, inherited)?;
+    let (mut child, is_born) =
+        plan.launch(&container, options, inherited).map_err(|error| container.outlived(verb, error))?;
     log::debug!("container {id}: process {} joins {:?}: {}", child.pid.as_raw_pid(), plan.kinds, plan.process);
     let mut rest = Rest { container: &container, config: &mut config, options, signals: signals.as_ref() };
     let terminal = rest.settle(&mut plan, &mut child, is_born).map_err(|error| {

@@ -16,7 +16,7 @@ pub fn pause(runtime: &Runtime, id: &str) -> Result<()> {
     let container = Container::load(runtime, id)?;
     container.admit(Verb::Pause)?;
     processes::must_be_in_its_cgroup(&container, "it cannot be paused")?;
-    container.cgroup()?.freeze()
+    container.cgroup()?.freeze().map_err(|error| container.outlived(Verb::Pause, error))
 }
 
 /// Lets the processes of the container `id` go on.
@@ -26,7 +26,7 @@ pub fn pause(runtime: &Runtime, id: &str) -> Result<()> {
 pub fn resume(runtime: &Runtime, id: &str) -> Result<()> {
     let container = Container::load(runtime, id)?;
     container.admit(Verb::Resume)?;
-    container.cgroup()?.thaw()
+    container.cgroup()?.thaw().map_err(|error| container.outlived(Verb::Resume, error))
 }
 
 /// The processes of the container `id`, in the runtime's pid namespace.

@@ -32,9 +32,10 @@ pub fn start(runtime: &Runtime, id: &str) -> Result<()> {
     let gate = admitted.gate.take();
     let init = admitted.into_init()?;
     let mut link = greeted(&container, gate, init.as_fd())?;
-    let spec = Config::kept_in(&container.folder)?.into_spec()?;
+    let outlived = |error| container.outlived(Verb::Start, error);
+    let spec = Config::kept_in(&container.folder).map_err(outlived)?.into_spec()?;
     let notify = Notify::open(&container.folder)?;
-    link.send(&Message::Proceed)?;
+    link.send(&Message::Proceed).map_err(outlived)?;
     let started =
         notify::wait_for_exec(&mut link, init.as_fd(), container.state.init_process_pid, &spec, &container.state, None);
     let _ = std::fs::remove_file(container.folder.gate());
