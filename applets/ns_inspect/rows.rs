@@ -133,7 +133,9 @@ pub(crate) fn is_wanted(world: &World, container: &Container, wanted: Wanted) ->
 fn row(world: &World, place: usize, members: &[i32], all_capabilities: u64) -> Row {
     let container = &world.inventory.containers[place];
     let usage = world.hierarchies.usage(container);
-    let namespaces = Kind::ALL.map(|kind| whose(world, place, kind));
+    // A process that has ended, and waits for its parent, is nowhere any more.
+    let is_gone = usage.state == State::Stopped;
+    let namespaces = Kind::ALL.map(|kind| if is_gone { Whose::None } else { whose(world, place, kind) });
     let resident = || members.iter().map(|&pid| facts::resident_bytes(pid)).sum();
     let command = match container.pid {
         Some(pid) if usage.state >= State::Running => facts::command(pid),
