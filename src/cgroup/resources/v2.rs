@@ -27,7 +27,7 @@ pub(in crate::cgroup) fn writes(resources: &Resources) -> Result<Vec<Write>> {
             log::warn!("linux.resources.unified: {file} is not set: with cpu.idle, a cgroup has no weight");
             continue;
         }
-        if file.contains('/') {
+        if file.contains(['/', '\0']) {
             return Err(Error::invalid(format!("unified resource {file:?} must be a file name (no slashes)")));
         }
         if !file.contains('.') || file.starts_with('.') {
