@@ -82,99 +82,143 @@ fn become_shell(voice: &Voice, environment: &Environment, is_container: bool) ->
     Failure { error, hint: Some(hint.into()) }
 }
 
+/// What is opened before anything is entered: paths mean other files after it.
+struct Opened {
+    target: Option<Target>,
+    root: Option<OwnedFd>,
+    directory: Option<OwnedFd>,
+    environment: Option<OwnedFd>,
+    /// The target's folder in /proc, whose owner is to be followed.
+    identity: Option<OwnedFd>,
+    cgroup: Option<OwnedFd>,
+}
+
+impl Opened {
+    /// Opens what `options` name, and completes the namespaces among them.
+    fn open(options: &mut Options) -> Result<Opened, Failure> {
+        if options.all {
+            want_all(options)?;
+        }
+        if options.pid_for_children {
+            options.namespaces.set(Kind::Pid, open_in_proc(options.target, "ns/pid_for_children")?);
+        }
+        let target = hold_target(options)?;
+        let in_proc = |wanted: bool, name| wanted.then(|| open_in_proc(options.target, name)).transpose();
+        let follows = [options.uid, options.gid].contains(&Some(Who::Follow));
+        let opened = Opened {
+            root: opened(std::mem::take(&mut options.root), options.target, "root")?,
+            directory: opened(std::mem::take(&mut options.directory), options.target, "cwd")?,
+            environment: in_proc(options.environment, "environ")?,
+            identity: in_proc(follows, "")?,
+            cgroup: if options.join_cgroup { Some(open_cgroup(options.target)?) } else { None },
+            target,
+        };
+        if options.user_parent {
+            let parent = parent_user_namespace(options, opened.target.is_some())?;
+            options.namespaces.set(Kind::User, parent);
+        }
+        if let Some(socket) = options.net_socket {
+            let namespace = namespace_of_socket(options.target, opened.target.as_ref(), socket)?;
+            options.namespaces.set(Kind::Net, namespace);
+        }
+        Ok(opened)
+    }
+
+    /// The target's user and group.
+    fn followed(&self) -> Result<(u32, u32)> {
+        let Some(identity) = &self.identity else { return Ok((0, 0)) };
+        let stat = rustix::fs::fstat(identity).attempt(|| "can not get process stat")?;
+        Ok((stat.st_uid, stat.st_gid))
+    }
+}
+
 fn enter(voice: &Voice, mut options: Options) -> Result<(Vec<OsString>, Environment), Failure> {
     if options.follow_context {
         follow_context(options.target)?;
     }
-    if options.all {
-        want_all(&mut options)?;
-    }
-    if options.pid_for_children {
-        options.namespaces.set(Kind::Pid, open_in_proc(options.target, "ns/pid_for_children")?);
-    }
-    let target = hold_target(&mut options)?;
-
-    let root = opened(std::mem::take(&mut options.root), options.target, "root")?;
-    let mut directory = opened(std::mem::take(&mut options.directory), options.target, "cwd")?;
-    let environment = match options.environment {
-        true => Some(open_in_proc(options.target, "environ")?),
-        false => None,
-    };
-    let follows = [options.uid, options.gid].contains(&Some(Who::Follow));
-    let identity = if follows { Some(open_in_proc(options.target, "")?) } else { None };
-    let cgroup = if options.join_cgroup { Some(open_cgroup(options.target)?) } else { None };
-    if options.user_parent {
-        let parent = parent_user_namespace(&options, target.is_some())?;
-        options.namespaces.set(Kind::User, parent);
-    }
-    if let Some(socket) = options.net_socket {
-        let namespace = namespace_of_socket(options.target, target.as_ref(), socket)?;
-        options.namespaces.set(Kind::Net, namespace);
-    }
-
+    let mut opened = Opened::open(&mut options)?;
     let kinds = options.namespaces.all();
     if kinds.is_empty() {
-        let error = Error::invalid("no namespace specified");
-        return Err(match options.is_container {
-            true => Failure { error, hint: Some("you are in all namespaces of the container already".into()) },
-            false => container::no_target(error, &options),
-        });
+        return Err(nothing_to_enter(&options));
     }
-    let enters_user = kinds.contains(Kind::User);
-    let takes_over = enters_user && !options.preserve_credentials;
+    let takes_over = kinds.contains(Kind::User) && !options.preserve_credentials;
     // Groups can be dropped before where the namespace forbids it, or after where only it allows it.
     let groups_kept = takes_over && credentials::drop_groups().is_err();
     voice.step(|| format!("enter the {}", nskit::namespace::describe(kinds)));
-    options.namespaces.enter(target.as_ref())?;
+    std::mem::take(&mut options.namespaces).enter(opened.target.as_ref())?;
     // Closed by execve(2), which is cheaper.
-    std::mem::forget(target);
+    std::mem::forget(opened.target.take());
 
-    if root.is_some() && directory.is_none() && options.inner_directory.is_none() {
-        directory = Some(open_directory(Path::new("."))?);
-    }
-    if let Some(root) = root {
-        voice.step(|| "change the root directory");
-        rustix::process::fchdir(&root).attempt(|| "change directory by root file descriptor failed")?;
-        rustix::process::chroot(".").attempt(|| "chroot failed").hint(|errno| hints::chroot(errno, false))?;
-        rustix::process::chdir("/").attempt(|| "cannot change directory to /")?;
-    }
-    if let Some(inner) = &options.inner_directory {
-        directory = Some(open_directory(Path::new(inner))?);
-    }
-    if let Some(directory) = directory {
-        rustix::process::fchdir(&directory)
-            .attempt(|| "change directory by working directory file descriptor failed")?;
-    }
-    let environment = match environment {
-        Some(file) => read_environment(&file)?,
+    change_places(voice, &options, &mut opened)?;
+    let environment = match &opened.environment {
+        Some(file) => read_environment(file)?,
         None => Environment::Inherited,
     };
-    if let Some(procs) = cgroup {
+    if let Some(procs) = &opened.cgroup {
         let pid = rustix::process::getpid().as_raw_nonzero().to_string();
-        rustix::io::write(&procs, pid.as_bytes()).attempt(|| "write cgroup.procs failed")?;
+        rustix::io::write(procs, pid.as_bytes()).attempt(|| "write cgroup.procs failed")?;
     }
-    let (uid, gid) = match identity {
-        Some(identity) => {
-            let stat = rustix::fs::fstat(&identity).attempt(|| "can not get process stat")?;
-            (stat.st_uid, stat.st_gid)
-        }
-        None => (0, 0),
-    };
+    let (uid, gid) = opened.followed()?;
     let chosen = |who: Option<Who>, followed| match who {
         Some(Who::Id(id)) => Some(id),
         Some(Who::Follow) => Some(followed),
         None => takes_over.then_some(0),
     };
+    let (uid, gid) = (chosen(options.uid, uid), chosen(options.gid, gid));
 
     if kinds.contains(Kind::Pid) && !options.no_fork {
         voice.step(|| "fork, for a pid namespace is entered by children");
         continue_as_child()?;
     }
-    let becomes = chosen(options.uid, uid);
-    options.confinement.before_user(becomes)?;
-    let suspect = |errno| options.confinement.suspect(errno, becomes);
-    // Who enters a container by name did not ask to be its root: where its user namespace has none, or lets no groups be
-    // dropped, they enter as whom they are.
+    options.confinement.before_user(uid)?;
+    change_identity(voice, &options, uid, gid, groups_kept)?;
+    if options.keep_capabilities && kinds.contains(Kind::User) {
+        credentials::keep_capabilities(options.confinement.dropped())?;
+    }
+    options.confinement.after_user(uid)?;
+    Ok((options.program, environment))
+}
+
+fn nothing_to_enter(options: &Options) -> Failure {
+    let error = Error::invalid("no namespace specified");
+    match options.is_container {
+        true => Failure { error, hint: Some("you are in all namespaces of the container already".into()) },
+        false => container::no_target(error, options),
+    }
+}
+
+/// Changes the root and the working directory.
+fn change_places(voice: &Voice, options: &Options, opened: &mut Opened) -> Result<(), Failure> {
+    if opened.root.is_some() && opened.directory.is_none() && options.inner_directory.is_none() {
+        opened.directory = Some(open_directory(Path::new("."))?);
+    }
+    if let Some(root) = &opened.root {
+        voice.step(|| "change the root directory");
+        rustix::process::fchdir(root).attempt(|| "change directory by root file descriptor failed")?;
+        rustix::process::chroot(".").attempt(|| "chroot failed").hint(|errno| hints::chroot(errno, false))?;
+        rustix::process::chdir("/").attempt(|| "cannot change directory to /")?;
+    }
+    if let Some(inner) = &options.inner_directory {
+        opened.directory = Some(open_directory(Path::new(inner))?);
+    }
+    if let Some(directory) = &opened.directory {
+        rustix::process::fchdir(directory)
+            .attempt(|| "change directory by working directory file descriptor failed")?;
+    }
+    Ok(())
+}
+
+/// Changes to the user and group, where they are to be changed.
+fn change_identity(
+    voice: &Voice,
+    options: &Options,
+    uid: Option<u32>,
+    gid: Option<u32>,
+    groups_kept: bool,
+) -> Result<(), Failure> {
+    let suspect = |errno| options.confinement.suspect(errno, uid);
+    // A container that is entered by name is not asked to make its caller root: where its user namespace has none, or lets no
+    // groups be dropped, the caller stays whoever they are.
     let asked = |who: Option<Who>| who.is_some() || !options.is_container;
     let lets = |done: Result<()>, refusal, asked: bool| match done {
         Err(error) if !asked && error.errno() == Some(refusal) => {
@@ -183,7 +227,7 @@ fn enter(voice: &Voice, mut options: Options) -> Result<(Vec<OsString>, Environm
         }
         done => done,
     };
-    if let Some(gid) = chosen(options.gid, gid) {
+    if let Some(gid) = gid {
         voice.step(|| format!("become group {gid}, without other groups"));
         let dropped = credentials::drop_groups();
         if groups_kept {
@@ -194,16 +238,12 @@ fn enter(voice: &Voice, mut options: Options) -> Result<(Vec<OsString>, Environm
         lets(credentials::set_group(gid), Errno::INVAL, asked(options.gid))
             .hint(|errno| hints::identity(errno, Ids::Groups, gid).or_else(|| suspect(errno)))?;
     }
-    if let Some(uid) = becomes {
+    if let Some(uid) = uid {
         voice.step(|| format!("become user {uid}"));
         lets(credentials::set_user(uid), Errno::INVAL, asked(options.uid))
             .hint(|errno| hints::identity(errno, Ids::Users, uid).or_else(|| suspect(errno)))?;
     }
-    if options.keep_capabilities && enters_user {
-        credentials::keep_capabilities(options.confinement.dropped())?;
-    }
-    options.confinement.after_user(becomes)?;
-    Ok((options.program, environment))
+    Ok(())
 }
 
 /// Wants every kind that is not wanted yet, but for the caller's own user namespace, which cannot be entered again; of a

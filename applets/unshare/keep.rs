@@ -11,7 +11,7 @@ use rustix::fs::{Mode, OFlags};
 use rustix::process::Pid;
 use rustix::thread::{CpuSet, sched_getaffinity, sched_setaffinity};
 
-use super::Options;
+use super::options::Options;
 use crate::exec::Voice;
 use crate::hints::{self, Failure, Hint};
 

@@ -4,11 +4,13 @@
 use std::os::fd::OwnedFd;
 
 use nskit::Result;
-use nskit::error::Attempt;
+use nskit::error::{Attempt, Errno};
 use nskit::launch::relay::{self, Ending};
 use nskit::sys::clone::{Clone3, Forked, clone3, exit_now};
 use rustix::pipe::{PipeFlags, pipe_with};
 use rustix::process::Pid;
+
+use crate::exec::Voice;
 
 /// One that waits for leave to work.
 pub(crate) struct Outside {
@@ -20,12 +22,19 @@ pub(crate) struct Outside {
 
 impl Outside {
     /// Forks a process that runs `work` when it is told to, and exits with the status that `work` returns.
-    pub(crate) fn start(work: impl FnOnce() -> u8) -> Result<Outside> {
+    pub(crate) fn start(voice: &Voice, work: impl FnOnce() -> u8) -> Result<Outside> {
         let (wait, leave) = gate()?;
         match clone3(&Clone3::default()).attempt(|| "fork failed")? {
             Forked::Child => {
                 drop(leave);
-                exit_now(if passes(&wait) { work().into() } else { 1 })
+                exit_now(match passes(&wait) {
+                    Ok(true) => work().into(),
+                    Ok(false) => 1,
+                    Err(error) => {
+                        voice.complain(&error.into());
+                        1
+                    }
+                })
             }
             Forked::Parent(pid, _) => Ok(Outside { pid, leave, _gate: wait }),
         }
@@ -33,7 +42,7 @@ impl Outside {
 
     /// Lets it work, and waits for its end: the status that this process must exit with, if it failed.
     pub(crate) fn work(self) -> Result<Option<u8>> {
-        open_gate(&self.leave);
+        open_gate(&self.leave)?;
         drop(self.leave);
         Ok(match relay::wait(self.pid)? {
             Ending::Exited(0) => None,
@@ -49,17 +58,28 @@ pub(crate) fn gate() -> Result<(OwnedFd, OwnedFd)> {
 }
 
 /// Waits until the gate opens; false when whoever could open it is gone.
-pub(crate) fn passes(gate: &OwnedFd) -> bool {
+///
+/// # Errors
+/// As read(2).
+pub(crate) fn passes(gate: &OwnedFd) -> Result<bool> {
     loop {
         match rustix::io::read(gate, &mut [0]) {
-            Err(rustix::io::Errno::INTR) => {}
-            read => return read == Ok(1),
+            Err(Errno::INTR) => {}
+            read => return read.attempt(|| "read from a pipe failed").map(|read| read == 1),
         }
     }
 }
 
-/// Opens the gate.
-pub(crate) fn open_gate(gate: &OwnedFd) {
-    // Nobody waits when this fails, and why is told by the one who should have.
-    let _ = rustix::io::write(gate, &[1]);
+/// Opens the gate. That nobody waits there any more is told by the one who should have.
+///
+/// # Errors
+/// As write(2).
+pub(crate) fn open_gate(gate: &OwnedFd) -> Result<()> {
+    loop {
+        match rustix::io::write(gate, &[1]) {
+            Err(Errno::INTR) => {}
+            Err(Errno::PIPE) => return Ok(()),
+            written => return written.attempt(|| "write to a pipe failed").map(drop),
+        }
+    }
 }

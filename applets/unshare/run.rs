@@ -8,18 +8,19 @@ use std::path::Path;
 
 use nix::mount::{MsFlags, mount};
 use nix::sys::signal::Signal;
-use nskit::error::{Attempt, Errno, Kind as ErrorKind};
+use nskit::error::{Attempt, Errno};
 use nskit::launch::relay::{self, Blocked, Ending};
-use nskit::namespace::idmap::{self, Range};
-use nskit::namespace::{Kind, subid};
+use nskit::namespace::Kind;
+use nskit::namespace::idmap;
 use nskit::sys::clone::{Clone3, Forked, clone3, unshare};
-use nskit::{Error, Result, sys};
+use nskit::{Result, sys};
 use rustix::fs::{Mode, OFlags};
-use rustix::process::Pid;
 
 use super::keep::{bind, own_mount_namespace, rise_above};
+use super::maps::Maps;
+use super::options::{BINFMT, Options};
 use super::outside::{Outside, gate, open_gate, passes};
-use super::{BINFMT, Options};
+
 use crate::credentials;
 use crate::exec::{self, Environment, Voice};
 use crate::hints::{self, Failure, Hint};
@@ -32,46 +33,16 @@ const NOTHING_TO_RUN: MsFlags = MsFlags::MS_NOSUID.union(MsFlags::MS_NOEXEC).uni
 const MONOTONIC: i32 = 1;
 const BOOTTIME: i32 = 7;
 
+/// Signals that `--forward-signals` passes on.
+const FORWARDED: [Signal; 2] = [Signal::SIGINT, Signal::SIGTERM];
+
 /// Does what `options` say; returns the exit status of a child, or of a helper that failed.
 pub(super) fn run(voice: &Voice, options: &Options) -> Result<u8, Failure> {
-    // Asked for only where it is needed: the plainest call makes but one system call of its own.
-    let us = rustix::process::getpid;
-    let persists = options.files.iter().any(Option::is_some);
-    // Paths are the caller's, and its mounts and privilege are out of reach from inside.
-    let binds_outside = persists && (options.new.contains(Kind::Mount) || options.new.contains(Kind::User));
-    let binder = match binds_outside {
-        true => {
-            let us = us();
-            Some(Outside::start(|| report(voice, bind(us, options)))?)
-        }
-        false => None,
-    };
-
     let maps = Maps::new(options);
-    let mapper = match maps.users.is_empty() && maps.groups.is_empty() {
-        true => None,
-        false => {
-            let us = us();
-            Some(Outside::start(|| maps.write(voice, us))?)
-        }
-    };
-
-    if let Some((uid, gid)) = options.owner {
-        voice.step(|| format!("become user {uid} and group {gid}, who are to own the user namespace"));
-        let suspect = |_| hints::seccomp();
-        drop_groups(suspect)?;
-        set_group(gid, suspect)?;
-        set_user(uid, suspect)?;
-    }
-    if !options.new.is_empty() {
-        let article = if options.new.iter().count() == 1 { "a new" } else { "new" };
-        voice.step(|| format!("create {article} {}", nskit::namespace::describe(options.new)));
-    }
-    let before = if options.files[Kind::Mount as usize].is_some() { own_mount_namespace() } else { None };
-    unshare(options.new.flags()).attempt(|| "unshare failed").hint(|errno| hints::unshare(errno, options.new))?;
-    if let Some(before) = before {
-        rise_above(voice, &before)?;
-    }
+    let binder = start_binder(voice, options)?;
+    let mapper = start_mapper(voice, &maps)?;
+    become_owner(voice, options)?;
+    create(voice, options)?;
     if let Some(mapper) = mapper
         && let Some(status) = mapper.work()?
     {
@@ -83,28 +54,83 @@ pub(super) fn run(voice: &Voice, options: &Options) -> Result<u8, Failure> {
     if let Some(seconds) = options.monotonic {
         set_clock(MONOTONIC, seconds)?;
     }
-
-    let bind_now = |binder: Option<Outside>| match binder {
-        Some(binder) => binder.work().map_err(Failure::from),
-        None if persists => bind(us(), options).map(|()| None),
-        None => Ok(None),
-    };
-    if !options.fork {
-        if let Some(status) = bind_now(binder)? {
-            return Ok(status);
-        }
-        // Nothing has failed yet: said to people alone.
-        if options.new.contains(Kind::Pid) && rustix::termios::isatty(rustix::stdio::stderr()) {
-            voice.hint(
-                "the program stays outside of the new pid namespace, in which no process can be born once its first child \
-                 ends: add --fork",
-            );
-        }
-        return Err(inside(voice, options, &maps, None));
+    if options.fork {
+        return as_child(voice, options, &maps, binder);
     }
+    if let Some(status) = keep(binder, options)? {
+        return Ok(status);
+    }
+    // Nothing has failed yet: said to people alone.
+    if options.new.contains(Kind::Pid) && rustix::termios::isatty(rustix::stdio::stderr()) {
+        voice.hint(
+            "the program stays outside of the new pid namespace, in which no process can be born once its first child \
+             ends: add --fork",
+        );
+    }
+    Err(inside(voice, options, &maps, None))
+}
 
-    let signals: &[Signal] = &[Signal::SIGINT, Signal::SIGTERM];
-    let blocked = Blocked::new(signals, options.forward_signals)?;
+/// Whether a namespace is to be kept by a file.
+fn persists(options: &Options) -> bool {
+    options.files.iter().any(Option::is_some)
+}
+
+/// Starts the process that binds the namespaces to files, where this one will be unable to: paths are the caller's, and its
+/// mounts and privilege are out of reach from inside.
+fn start_binder(voice: &Voice, options: &Options) -> Result<Option<Outside>> {
+    if !persists(options) || !(options.new.contains(Kind::Mount) || options.new.contains(Kind::User)) {
+        return Ok(None);
+    }
+    // Asked for only where it is needed: the plainest call makes but one system call of its own.
+    let us = rustix::process::getpid();
+    Outside::start(voice, || report(voice, bind(us, options))).map(Some)
+}
+
+/// Starts the process that writes the maps which this one may not write.
+fn start_mapper(voice: &Voice, maps: &Maps) -> Result<Option<Outside>> {
+    if maps.users.is_empty() && maps.groups.is_empty() {
+        return Ok(None);
+    }
+    let us = rustix::process::getpid();
+    Outside::start(voice, || maps.write(voice, us)).map(Some)
+}
+
+/// Becomes whoever is to own the user namespace.
+fn become_owner(voice: &Voice, options: &Options) -> Result<(), Failure> {
+    let Some((uid, gid)) = options.owner else { return Ok(()) };
+    voice.step(|| format!("become user {uid} and group {gid}, who are to own the user namespace"));
+    let suspect = |_| hints::seccomp();
+    drop_groups(suspect)?;
+    set_group(gid, suspect)?;
+    set_user(uid, suspect)
+}
+
+/// Creates the namespaces.
+fn create(voice: &Voice, options: &Options) -> Result<(), Failure> {
+    if !options.new.is_empty() {
+        let article = if options.new.iter().count() == 1 { "a new" } else { "new" };
+        voice.step(|| format!("create {article} {}", nskit::namespace::describe(options.new)));
+    }
+    let before = if options.files[Kind::Mount as usize].is_some() { own_mount_namespace() } else { None };
+    unshare(options.new.flags()).attempt(|| "unshare failed").hint(|errno| hints::unshare(errno, options.new))?;
+    if let Some(before) = before {
+        rise_above(voice, &before)?;
+    }
+    Ok(())
+}
+
+/// Binds the namespaces to the files that were named, if any; the exit status of a helper that failed.
+fn keep(binder: Option<Outside>, options: &Options) -> Result<Option<u8>, Failure> {
+    match binder {
+        Some(binder) => Ok(binder.work()?),
+        None if persists(options) => bind(rustix::process::getpid(), options).map(|()| None),
+        None => Ok(None),
+    }
+}
+
+/// Forks: the child goes on as the program, and the parent waits for it.
+fn as_child(voice: &Voice, options: &Options, maps: &Maps, binder: Option<Outside>) -> Result<u8, Failure> {
+    let blocked = Blocked::new(&FORWARDED, options.forward_signals)?;
     // A pipe tells of this process's end as a pidfd would; no filter refuses it.
     let (parent, alive) = match options.kill_child {
         Some(signal) => {
@@ -114,7 +140,7 @@ pub(super) fn run(voice: &Voice, options: &Options) -> Result<u8, Failure> {
         None => (None, None),
     };
     // The program finds the files bound; util-linux lets it run ahead.
-    let bound = if persists { Some(gate()?) } else { None };
+    let bound = if persists(options) { Some(gate()?) } else { None };
     voice.step(|| match options.kill_child {
         Some(signal) => format!("fork, and have the child get {} when this process ends", signals::name(signal)),
         None => "fork".to_owned(),
@@ -122,28 +148,20 @@ pub(super) fn run(voice: &Voice, options: &Options) -> Result<u8, Failure> {
     let child = match clone3(&Clone3::default()).attempt(|| "fork failed").hint(|errno| hints::fork(errno, false))? {
         Forked::Child => {
             drop(alive);
-            blocked.restore()?;
-            if options.forward_signals {
-                // What is forwarded arrives, even where a shell had it ignored in the background.
-                signals.iter().for_each(|signal| sys::signal::set_default(*signal as i32));
-            }
-            if let Some((wait, open)) = bound {
-                drop(open);
-                if !passes(&wait) {
-                    return Ok(1);
-                }
-            }
-            return Err(inside(voice, options, &maps, parent));
+            return match settle_child(options, &blocked, bound)? {
+                true => Err(inside(voice, options, maps, parent)),
+                false => Ok(1),
+            };
         }
         Forked::Parent(child, _) => child,
     };
     drop(parent);
     if let Some((wait, open)) = bound {
         // The child goes, without a word, when nobody is left to open the gate.
-        if let Some(status) = bind_now(binder)? {
+        if let Some(status) = keep(binder, options)? {
             return Ok(status);
         }
-        open_gate(&open);
+        open_gate(&open)?;
         drop(wait);
     }
     let ending = if options.forward_signals { blocked.wait(child, false)? } else { relay::wait(child)? };
@@ -151,6 +169,18 @@ pub(super) fn run(voice: &Voice, options: &Options) -> Result<u8, Failure> {
         Ending::Exited(status) => Ok(status as u8),
         killed @ Ending::Killed(_) => killed.follow(),
     }
+}
+
+/// The child's first steps: signals as a program expects them, and the wait until the files are bound; false when they are not.
+fn settle_child(options: &Options, blocked: &Blocked, bound: Option<(OwnedFd, OwnedFd)>) -> Result<bool> {
+    blocked.restore()?;
+    if options.forward_signals {
+        // What is forwarded arrives, even where a shell had it ignored in the background.
+        FORWARDED.iter().for_each(|signal| sys::signal::set_default(*signal as i32));
+    }
+    let Some((wait, open)) = bound else { return Ok(true) };
+    drop(open);
+    passes(&wait)
 }
 
 /// The part in the new namespaces, as the child if there is one: ends as the program.
@@ -303,7 +333,7 @@ fn environment(options: &Options) -> Environment {
 }
 
 /// Runs a helper's work; what went wrong is said here, and its status is the helper's.
-fn report(voice: &Voice, done: Result<(), Failure>) -> u8 {
+pub(super) fn report(voice: &Voice, done: Result<(), Failure>) -> u8 {
     match done {
         Ok(()) => 0,
         Err(failure) => {
@@ -341,7 +371,7 @@ fn set_clock(clock: i32, seconds: i64) -> Result<(), Failure> {
     write().hint(hints::clock)
 }
 
-fn set_groups_control(allow: bool) -> Result<()> {
+pub(super) fn set_groups_control(allow: bool) -> Result<()> {
     let path = "/proc/self/setgroups";
     let file = match rustix::fs::open(path, OFlags::WRONLY | OFlags::CLOEXEC, Mode::empty()) {
         // Linux before 3.19 controls nothing.
@@ -350,111 +380,4 @@ fn set_groups_control(allow: bool) -> Result<()> {
     };
     let word: &[u8] = if allow { b"allow" } else { b"deny" };
     rustix::io::write(&file, word).attempt(|| format!("write failed {path}")).map(drop)
-}
-
-/// Id maps: those that a helper outside writes, and the single ids that the process may map itself.
-struct Maps {
-    users: Vec<Range>,
-    groups: Vec<Range>,
-    own_user: Option<Range>,
-    own_group: Option<Range>,
-}
-
-impl Maps {
-    fn new(options: &Options) -> Maps {
-        let user = options.map_user.map(|inside| (inside, rustix::process::geteuid().as_raw()));
-        let group = options.map_group.map(|inside| (inside, rustix::process::getegid().as_raw()));
-        // An owner that is not the caller may not map the caller's ids.
-        let outside =
-            |wanted: &[_], single: Option<_>| !wanted.is_empty() || (single.is_some() && options.owner.is_some());
-        let own = |single: Option<(u32, u32)>| single.map(|(inside, outside)| Range { inside, outside, count: 1 });
-        let (mut maps, users, groups) = (
-            Maps { users: Vec::new(), groups: Vec::new(), own_user: None, own_group: None },
-            outside(&options.users, user),
-            outside(&options.groups, group),
-        );
-        match users {
-            true => maps.users = subid::merge(&options.users, user),
-            false => maps.own_user = own(user),
-        }
-        match groups {
-            true => maps.groups = subid::merge(&options.groups, group),
-            false => maps.own_group = own(group),
-        }
-        maps
-    }
-
-    /// The helper's work: writes the maps of `pid`, with privilege or else with the programs that have it.
-    fn write(&self, voice: &Voice, pid: Pid) -> u8 {
-        let maps = [(idmap::Ids::Users, &self.users), (idmap::Ids::Groups, &self.groups)];
-        for (ids, map) in maps.into_iter().filter(|(_, map)| !map.is_empty()) {
-            voice.step(|| format!("map {} as {}", ids.file(), idmap::text(map).trim_end().replace('\n', ", ")));
-            let status = if rustix::process::geteuid().is_root() {
-                report(voice, write_map(pid, ids, map).hint(|errno| hints::map(errno, ids, map)))
-            } else {
-                write_by_tool(voice, pid, ids, map)
-            };
-            if status != 0 {
-                return status;
-            }
-        }
-        0
-    }
-
-    /// Maps the caller's own ids, from inside.
-    fn write_own(&self, voice: &Voice, options: &Options) -> Result<(), Failure> {
-        if let Some(map) = self.own_user {
-            map_own(voice, idmap::Ids::Users, map)?;
-        }
-        if let Some(map) = self.own_group {
-            if options.setgroups == Some(true) {
-                let message = "options --setgroups=allow and --map-group are mutually exclusive";
-                return Err(Error::invalid(message).into());
-            }
-            // What the kernel demands of a group map that is written without privilege (Linux 3.19).
-            set_groups_control(false)?;
-            map_own(voice, idmap::Ids::Groups, map)?;
-        }
-        Ok(())
-    }
-}
-
-fn map_own(voice: &Voice, ids: idmap::Ids, map: Range) -> Result<(), Failure> {
-    let path = format!("/proc/self/{}", ids.file());
-    let text = format!("{} {} {}", map.inside, map.outside, map.count);
-    voice.step(|| format!("map {} as {text}", ids.file()));
-    let write = || -> Result<()> {
-        let file = rustix::fs::open(&path, OFlags::WRONLY | OFlags::CLOEXEC, Mode::empty())
-            .attempt(|| format!("cannot open {path}"))?;
-        rustix::io::write(&file, text.as_bytes()).attempt(|| format!("write failed {path}")).map(drop)
-    };
-    write().hint(|errno| hints::map_own(errno, ids, map))
-}
-
-/// Runs newuidmap or newgidmap, which say themselves what they refuse.
-fn write_by_tool(voice: &Voice, pid: Pid, ids: idmap::Ids, map: &[Range]) -> u8 {
-    use std::os::unix::process::ExitStatusExt;
-    match idmap::tool(pid, ids, map).status() {
-        Ok(status) if status.success() => 0,
-        Ok(status) => {
-            hints::map_by_tool(ids, map).iter().for_each(|cause| voice.hint(cause));
-            status.code().or(status.signal().map(|signal| 128 + signal)).unwrap_or(1) as u8
-        }
-        Err(error) => {
-            let error = Error::io(&error, format!("failed to execute {}", ids.tool()));
-            report(voice, Err(error.with_kind(ErrorKind::Program).into()))
-        }
-    }
-}
-
-fn write_map(pid: Pid, ids: idmap::Ids, map: &[Range]) -> Result<()> {
-    let path = format!("/proc/{}/{}", pid.as_raw_nonzero(), ids.file());
-    let text = idmap::text(map);
-    if text.len() > 4096 {
-        // The kernel takes one write of at most a page.
-        return Err(Error::invalid(format!("{} too large for kernel 4k limit", ids.file())));
-    }
-    let file = rustix::fs::open(&path, OFlags::WRONLY | OFlags::CLOEXEC | OFlags::NOCTTY, Mode::empty())
-        .attempt(|| format!("failed to open {path}"))?;
-    rustix::io::write(&file, text.as_bytes()).attempt(|| format!("failed to write {path}")).map(drop)
 }

@@ -1,3 +1,7 @@
+use nskit::namespace::Kinds;
+
+use super::options::BINFMT;
+use super::ranges::range;
 use super::*;
 
 fn options(args: &[&str]) -> Options {

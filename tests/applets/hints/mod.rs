@@ -1,6 +1,9 @@
 //! Every errno that unshare and nsenter may get for more than one reason is followed by the one it was. Causes that this
 //! machine cannot have (sysctls of other kernels, AppArmor, Yama) are tested beside applets/hints.rs.
 
+mod entering;
+mod ids;
+
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
 
@@ -66,15 +69,6 @@ fn a_namespace_that_needs_privilege() {
         "as_user unshare -n true",
         "unshare failed: Operation not permitted",
         "needs CAP_SYS_ADMIN; with --map-root-user",
-    );
-}
-
-#[test]
-fn a_user_namespace_of_an_unmapped_user() {
-    fails_with(
-        "unshare -U unshare -U true",
-        "unshare failed: Operation not permitted",
-        "not mapped in the user namespace",
     );
 }
 
@@ -158,14 +152,6 @@ fn a_pid_namespace_that_is_bound_before_it_has_a_process() {
 }
 
 #[test]
-fn a_process_that_has_ended_and_was_not_waited_for() {
-    let zombie = "(: & exec sleep 2) & S=$!; sleep 0.3; Z=$(cat /proc/$S/task/$S/children); Z=${Z% }";
-    for (words, error) in [("-t $Z -u", "failed: No such process"), ("-t $Z -u -r", "/root: No such file")] {
-        fails_with(&format!("{zombie}; nsenter {words} true"), error, "has ended, though its parent has not");
-    }
-}
-
-#[test]
 fn a_container_that_is_missing_rather_than_a_tool() {
     fails_with(
         "nsenter --tools nskit-test-no lsns",
@@ -179,59 +165,10 @@ fn a_container_that_is_missing_rather_than_a_tool() {
 }
 
 #[test]
-fn a_capability_over_a_mount_namespace_of_a_child_user_namespace() {
-    let script = "/usr/bin/unshare -Urm sleep 9 & sleep 0.3; setpriv --bounding-set -sys_chroot nsenter -t $! -m true; s=$?; kill $!; exit $s";
-    fails_with(script, "failed: Operation not permitted", "this process lacks CAP_SYS_CHROOT in user:[");
-}
-
-#[test]
 fn a_seccomp_filter() {
     let profile = r#"{"defaultAction":"SCMP_ACT_ALLOW","syscalls":[{"names":["unshare"],"action":"SCMP_ACT_ERRNO","errnoRet":1}]}"#;
     let script = format!("echo '{profile}' >filter; unshare -u --seccomp filter unshare -n true");
     fails_with(&script, "unshare failed: Operation not permitted", "a seccomp filter is in force");
-}
-
-#[test]
-fn ranges_that_overlap() {
-    fails_with(
-        "unshare --map-users=0:0:5 --map-users=3:100:5 true",
-        "uid_map: Invalid argument",
-        "two ranges have id 3 in common inside",
-    );
-}
-
-#[test]
-fn ids_that_the_parent_namespace_lacks() {
-    fails_with(
-        "unshare -r unshare --map-users=0:100000:10 true",
-        "uid_map: Operation not permitted",
-        "id 100000 is not mapped in the user namespace that you are in",
-    );
-}
-
-#[test]
-fn ids_that_no_file_grants() {
-    let script =
-        "printf '12345:100000:10\\n' >sub; mount --bind sub /etc/subuid; as_user unshare --map-users=0:500:10 true";
-    fails_with(script, "newuidmap", "/etc/subuid grants 12345:100000:10, which has not all of 500:10");
-}
-
-#[test]
-fn newuidmap_that_has_no_privilege_or_is_not_to_blame() {
-    let granted = "printf '12345:100000:10\\n' >sub; mount --bind sub /etc/subuid; mount --bind sub /etc/subgid;";
-    let map = "unshare --map-users=0:100000:10 true";
-    fails_with(&format!("{granted} as_user setpriv --no-new-privs {map}"), "newuidmap", "no_new_privs is set");
-    let own = "cp /usr/bin/newuidmap tool; mkdir bin; mount -t tmpfs t bin; cp tool bin/newuidmap; export PATH=$PWD/bin:$PATH;";
-    let script = format!("{granted} {own} chmod 755 bin bin/newuidmap; as_user {map}");
-    fails_with(&script, "newuidmap", "bin/newuidmap has neither the set-user-ID bit nor capabilities");
-    let script =
-        format!("{granted} {own} chmod 4755 bin/newuidmap; mount -o remount,nosuid,mode=755 bin; as_user {map}");
-    fails_with(&script, "newuidmap", "bin/newuidmap is on a mount with the option nosuid");
-    let two = "as_user unshare --map-users=0:100000:5 --map-users=3:100007:2 true";
-    fails_with(&format!("{granted} {two}"), "newuidmap", "two ranges have id 3 in common inside");
-    // Nothing is seen that stands against it.
-    let refuses = "printf '#!/bin/sh\\nexit 1\\n' >newuidmap; chmod 4755 newuidmap; PATH=$PWD:$PATH;";
-    fails_silently_of(&format!("{granted} {refuses} as_user {map}"), "hint");
 }
 
 #[test]
@@ -261,49 +198,6 @@ fn a_pid_namespace_without_a_fork_is_explained_to_people_alone() {
     let script = "script -qec 'unshare -p true; exit 1' /dev/null >said </dev/null; cat said >&2; exit 1";
     fails_with(script, "hint", "the program stays outside of the new pid namespace");
     fails_silently_of("script -qec 'unshare -pf true' /dev/null >said </dev/null; cat said >&2; exit 1", "hint");
-}
-
-#[test]
-fn a_map_of_ids_that_are_not_the_callers_own() {
-    fails_with(
-        "as_user unshare -r unshare -c --map-user=4294967294 unshare -r -S 7 true",
-        "setuid() failed: Invalid argument",
-        "user 7 is not mapped",
-    );
-}
-
-#[test]
-fn setgroups_that_is_denied() {
-    fails_with(
-        "as_user unshare -r -G 0 true",
-        "setgroups failed: Operation not permitted",
-        "setgroups is denied in this user namespace",
-    );
-}
-
-#[test]
-fn setgroups_that_is_denied_where_one_enters() {
-    fails_with(
-        "setpriv --reuid 12345 --regid 12345 --clear-groups unshare -r sleep 9 & sleep 0.3; as_user nsenter -t $! -U true; \
-         s=$?; kill $!; exit $s",
-        "setgroups failed: Operation not permitted",
-        "--preserve-credentials keeps those",
-    );
-}
-
-#[test]
-fn a_user_that_is_not_mapped() {
-    fails_with(
-        "unshare -r -S 5 true",
-        "setuid() failed: Invalid argument",
-        "user 5 is not mapped in this user namespace",
-    );
-}
-
-#[test]
-fn a_group_that_needs_privilege() {
-    fails_with("as_user unshare -U -S 5 true", "setuid() failed", "user 5 is not mapped");
-    fails_with("as_user nsenter --user=/proc/self/ns/user true", "Invalid argument", "in that user namespace already");
 }
 
 #[test]
@@ -340,116 +234,6 @@ fn proc_that_would_show_what_is_masked() {
         "mount /proc failed: Operation not permitted",
         "parts of /proc are masked",
     );
-}
-
-#[test]
-fn a_file_that_is_no_namespace_or_another() {
-    fails_with("nsenter --uts=/etc/passwd true", "'ns/uts' failed: Invalid argument", "/etc/passwd is no namespace");
-    fails_with("nsenter --uts=/proc/self/ns/net true", "'ns/uts' failed: Invalid argument", "is a network namespace");
-}
-
-#[test]
-fn the_user_namespace_that_one_is_in() {
-    fails_with(
-        "nsenter -t $$ -U true",
-        "reassociate to namespaces failed: Invalid argument",
-        "in that user namespace already",
-    );
-}
-
-#[test]
-fn a_pid_namespace_above() {
-    fails_with(
-        "exec 7</proc/self/ns/pid; unshare -pf nsenter --pid=/proc/self/fd/7 true",
-        "'ns/pid' failed: Invalid argument",
-        "only from one that contains it",
-    );
-}
-
-#[test]
-fn namespaces_of_somebody_else() {
-    let script = "/usr/bin/unshare -u sleep 9 & sleep 0.2; as_user nsenter -t $! -u true; s=$?; kill $!; exit $s";
-    fails_with(
-        script,
-        "reassociate to namespaces failed: Operation not permitted",
-        "its user ids (0, 0, 0) are not the caller's (12345)",
-    );
-}
-
-#[test]
-fn a_process_that_may_not_be_looked_into() {
-    let script = "/usr/bin/unshare -u sleep 9 & sleep 0.2; as_user nsenter -t $! -a true; s=$?; kill $!; exit $s";
-    fails_with(script, "ns/user failed: Permission denied", "its user ids (0, 0, 0) are not the caller's (12345)");
-    let script =
-        "/usr/bin/unshare -u sleep 9 & sleep 0.2; as_user nsenter --uts=/proc/$!/ns/uts true; s=$?; kill $!; exit $s";
-    fails_with(script, "/ns/uts: Permission denied", "its user ids (0, 0, 0) are not the caller's (12345)");
-    let script = "/usr/bin/unshare -u sleep 9 & sleep 0.2; as_user nsenter -t $! -u -r true; s=$?; kill $!; exit $s";
-    fails_with(script, "/root: Permission denied", "its user ids (0, 0, 0) are not the caller's (12345)");
-}
-
-#[test]
-fn a_capability_that_entering_needs() {
-    let script = "/usr/bin/unshare -m sleep 9 & sleep 0.2; setpriv --bounding-set -sys_chroot nsenter -t $! -m true; s=$?; kill $!; exit $s";
-    fails_with(
-        script,
-        "failed: Operation not permitted",
-        "mount namespace: this process lacks CAP_SYS_CHROOT in user:[",
-    );
-    let script = "exec 7</proc/self/ns/uts; setpriv --bounding-set -sys_admin nsenter --uts=/proc/self/fd/7 true";
-    fails_with(
-        script,
-        "'ns/uts' failed: Operation not permitted",
-        "uts namespace: this process lacks CAP_SYS_ADMIN in user:[",
-    );
-}
-
-#[test]
-fn namespaces_that_are_the_callers_own() {
-    let script = "setpriv --reuid 12345 --regid 12345 --clear-groups unshare -Um sleep 9 & sleep 0.3; as_user nsenter -t $! -U -n true; s=$?; kill $!; exit $s";
-    fails_with(script, "failed: Operation not permitted", "network namespace: you are there already");
-}
-
-#[test]
-fn a_user_namespace_that_has_to_be_entered_as_well() {
-    let script = "setpriv --reuid 12345 --regid 12345 --clear-groups unshare -Um sleep 9 & sleep 0.3; as_user nsenter -t $! -m true; s=$?; kill $!; exit $s";
-    fails_with(script, "failed: Operation not permitted", "enter that as well (-U)");
-}
-
-#[test]
-fn a_pid_namespace_whose_first_process_has_ended() {
-    fails_with(
-        "touch f; unshare --pid=f --fork true; nsenter --pid=f true",
-        "fork failed: Cannot allocate memory",
-        "the first process of that pid namespace has ended",
-    );
-}
-
-#[test]
-fn an_id_of_a_namespace_that_none_has_or_that_the_kernel_cannot_look_up() {
-    let output = program(nskit()).args(["nsenter", "--net=:999999999", "true"]).run().exits(1).stderr();
-    let causes = ["needs Linux 6.19", "no namespace has this id"];
-    assert!(causes.iter().any(|cause| output.contains(cause)), "{output}");
-}
-
-#[test]
-fn user_0_that_needs_a_capability_to_be_mapped() {
-    let without = "setpriv --bounding-set -setfcap unshare";
-    fails_with(&format!("{without} -r true"), "uid_map: Operation not permitted", "needs CAP_SETFCAP");
-    fails_with(&format!("{without} --map-users=0:0:5 true"), "uid_map: Operation not permitted", "needs CAP_SETFCAP");
-}
-
-#[test]
-fn ids_that_need_a_capability_to_be_mapped() {
-    fails_with(
-        "setpriv --bounding-set -setuid unshare --map-users=5:5:5 true",
-        "uid_map: Operation not permitted",
-        "mapping more ids than your own needs CAP_SETUID",
-    );
-}
-
-#[test]
-fn groups_where_none_is_mapped() {
-    fails_with("unshare -U -G 5 true", "setgroups failed: Operation not permitted", "no group is mapped");
 }
 
 #[test]
@@ -528,20 +312,6 @@ fn a_shell_that_a_container_lacks() {
         "SHELL=/no/such nsenter -t $$ -u",
         "failed to execute /no/such: No such file or directory",
         "there is no /no/such inside; /bin/sh is: name it",
-    );
-}
-
-#[test]
-fn a_descriptor_of_somebody_else() {
-    fails_with(
-        "sleep 9 & as_user nsenter -t $! -N 0 true; s=$?; kill $!; exit $s",
-        "Operation not permitted",
-        "is another user's or group's",
-    );
-    fails_with(
-        "sleep 9 & setpriv --bounding-set -sys_ptrace nsenter -t $! -N 0 true; s=$?; kill $!; exit $s",
-        "Operation not permitted",
-        "has capabilities that you lack",
     );
 }
 
