@@ -171,6 +171,11 @@ pub fn near<'a>(text: &str, names: impl Iterator<Item = &'a str>) -> Vec<&'a str
 /// # Errors
 /// As [`Inventory::find`]; also `State` where the container has no process.
 pub fn find(text: &str) -> Result<(Container, i32)> {
+    // A process's number, never a container's name, not even where an id begins with it: engines print 0 for a container that has
+    // stopped, and scripts pass it on.
+    if !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit()) {
+        return Err(Error::new(Kind::NotFound, format!("no container is called '{text}': digits alone are a process")));
+    }
     let quick = Inventory::on_disk();
     if let Ok(container) = quick.find(text)
         && let Some(pid) = container.pid
