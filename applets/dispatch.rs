@@ -15,7 +15,7 @@ use std::ffi::{OsStr, OsString};
 use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 
-use super::{APPLETS, Applet, runtime};
+use super::{APPLETS, Applet};
 
 /// What a command line means.
 #[derive(Clone, Copy)]
@@ -38,8 +38,8 @@ pub(crate) fn choose(file: Option<&Path>, args: &[OsString]) -> Choice {
     }
     match args.get(1) {
         Some(name) if find(name).is_some() => Choice::Named(find(name).expect("it was found")),
-        Some(_) if runtime::is_command_line(args) => Choice::Called(&runtime::APPLET),
-        _ => Choice::Own,
+        Some(_) => APPLETS.iter().find(|applet| (applet.recognises)(args)).map_or(Choice::Own, Choice::Called),
+        None => Choice::Own,
     }
 }
 

@@ -38,9 +38,16 @@ struct Applet {
     command: fn() -> clap::Command,
     /// Runs it. The first argument is the name it was called by, as the caller wrote it.
     run: fn(Vec<OsString>) -> ExitCode,
+    /// Whether a command line is its own, whatever the program is called.
+    recognises: fn(&[OsString]) -> bool,
 }
 
 impl Applet {
+    /// For applets that are known by their names alone.
+    fn by_name_alone(_: &[OsString]) -> bool {
+        false
+    }
+
     /// What a link to it is called: for some, the name alone says too little, or others look for another one.
     fn link(&self) -> &'static str {
         match self.name {

@@ -20,6 +20,7 @@ pub(crate) const APPLET: crate::Applet = crate::Applet {
     about: "containerd's shim: one small process a pod, with the runtime inside",
     command,
     run,
+    recognises: crate::Applet::by_name_alone,
 };
 
 /// What is to be done.

@@ -262,6 +262,7 @@ pub(crate) const APPLET: crate::Applet = crate::Applet {
     about: "show every namespace, whose it is and what keeps it",
     command: Line::command,
     run,
+    recognises: crate::Applet::by_name_alone,
 };
 
 /// The same discovery behind util-linux's options.
@@ -271,6 +272,7 @@ pub(crate) const LSNS: crate::Applet = crate::Applet {
     about: "list namespaces as util-linux's lsns does",
     command: lsns::command,
     run: |args| lsns::run(&args),
+    recognises: crate::Applet::by_name_alone,
 };
 
 /// Runs the applet; `args` begin with the name that it was called by.

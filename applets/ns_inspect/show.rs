@@ -117,11 +117,11 @@ pub(crate) fn heading(target: &Target, pid: i32, container: Option<&Container>, 
 
 /// The containers of a pod or of a Kubernetes namespace, and how a pod's namespaces are entered.
 fn together(group: &Together, paint: Paint) -> anyhow::Result<String> {
-    let mut world = World::look()?;
+    let world = World::look()?;
     world.tell_gaps(paint);
     let rows = overview::of(&world, &group.members);
     let mut out = paint.fit(&paint.paint(Style::Name, &width::printable(&group.title))) + "\n";
-    out.push_str(&overview::table(&mut world, &rows, &overview::USUAL).print(paint, "  "));
+    out.push_str(&overview::table(&world, &rows, &overview::USUAL).print(paint, "  "));
     if let Ok(pid) = Target::Group(group.clone()).pid() {
         out.push_str(&Way::of_process(pid)?.line(paint));
     }

@@ -115,8 +115,14 @@ const OPTIONS: &[Opt<Id>] = &[
 ];
 
 /// `nsenter` in the table of applets.
-pub(crate) const APPLET: Applet =
-    Applet { name: "nsenter", aliases: &[], about: "Run a program in namespaces of other processes", command, run };
+pub(crate) const APPLET: Applet = Applet {
+    name: "nsenter",
+    aliases: &[],
+    about: "Run a program in namespaces of other processes",
+    command,
+    run,
+    recognises: Applet::by_name_alone,
+};
 
 /// The command line, for help, man page and completions.
 fn command() -> clap::Command {

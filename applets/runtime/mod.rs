@@ -30,6 +30,7 @@ pub(crate) const APPLET: crate::Applet = crate::Applet {
     about: "OCI container runtime, used as runc is",
     command,
     run,
+    recognises: is_command_line,
 };
 
 /// One command of the runtime.
@@ -137,7 +138,7 @@ fn globals() -> Command {
 
 /// Whether `args` read as a runtime's: the first word that is neither an option nor the value of one is a verb, or there is none
 /// and an option is the runtime's alone.
-pub(crate) fn is_command_line(args: &[OsString]) -> bool {
+fn is_command_line(args: &[OsString]) -> bool {
     let globals = globals();
     let args = args.iter().map(|arg| arg.to_string_lossy().into_owned()).collect();
     let (before, after) = arguments::split(&globals, args);

@@ -5,10 +5,11 @@ use nskit::namespace::idmap::{self, Range};
 use nskit::namespace::subid;
 use nskit::{Error, Result};
 use rustix::fs::{Mode, OFlags};
+use rustix::io::Errno;
 use rustix::process::Pid;
 
 use super::options::Options;
-use super::run::{report, set_groups_control};
+use super::outside::report;
 use crate::exec::Voice;
 use crate::hints::{self, Failure, Hint};
 
@@ -117,4 +118,16 @@ fn write_map(pid: Pid, ids: idmap::Ids, map: &[Range]) -> Result<()> {
     let file = rustix::fs::open(&path, OFlags::WRONLY | OFlags::CLOEXEC | OFlags::NOCTTY, Mode::empty())
         .attempt(|| format!("failed to open {path}"))?;
     rustix::io::write(&file, text.as_bytes()).attempt(|| format!("failed to write {path}")).map(drop)
+}
+
+/// Says whether setgroups(2) may be called in the user namespace of this process.
+pub(super) fn set_groups_control(allow: bool) -> Result<()> {
+    let path = "/proc/self/setgroups";
+    let file = match rustix::fs::open(path, OFlags::WRONLY | OFlags::CLOEXEC, Mode::empty()) {
+        // Linux before 3.19 controls nothing.
+        Err(Errno::NOENT) => return Ok(()),
+        opened => opened.attempt(|| format!("cannot open {path}"))?,
+    };
+    let word: &[u8] = if allow { b"allow" } else { b"deny" };
+    rustix::io::write(&file, word).attempt(|| format!("write failed {path}")).map(drop)
 }

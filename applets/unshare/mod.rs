@@ -21,8 +21,14 @@ use super::{exec, getopt};
 use options::{Id, OPTIONS, Options};
 
 /// `unshare` in the table of applets.
-pub(crate) const APPLET: Applet =
-    Applet { name: "unshare", aliases: &[], about: "Run a program in new namespaces", command, run };
+pub(crate) const APPLET: Applet = Applet {
+    name: "unshare",
+    aliases: &[],
+    about: "Run a program in new namespaces",
+    command,
+    run,
+    recognises: Applet::by_name_alone,
+};
 
 /// The command line, for help, man page and completions.
 fn command() -> clap::Command {

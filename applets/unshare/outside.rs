@@ -1,6 +1,8 @@
 //! A process that stays outside: what has to be done from the namespaces that the caller leaves (id maps that need the
 //! parent's privilege, binding files in the caller's mount namespace) is done by a child that was forked before.
 
+use crate::exec;
+use crate::hints::Failure;
 use std::os::fd::OwnedFd;
 
 use nskit::Result;
@@ -80,6 +82,17 @@ pub(crate) fn open_gate(gate: &OwnedFd) -> Result<()> {
             Err(Errno::INTR) => {}
             Err(Errno::PIPE) => return Ok(()),
             written => return written.attempt(|| "write to a pipe failed").map(drop),
+        }
+    }
+}
+
+/// Runs a helper's work; what went wrong is said here, and its status is the helper's.
+pub(super) fn report(voice: &Voice, done: Result<(), Failure>) -> u8 {
+    match done {
+        Ok(()) => 0,
+        Err(failure) => {
+            voice.complain(&failure);
+            exec::status(&failure.error)
         }
     }
 }

@@ -17,9 +17,9 @@ use nskit::{Result, sys};
 use rustix::fs::{Mode, OFlags};
 
 use super::keep::{bind, own_mount_namespace, rise_above};
-use super::maps::Maps;
+use super::maps::{Maps, set_groups_control};
 use super::options::{BINFMT, Options};
-use super::outside::{Outside, gate, open_gate, passes};
+use super::outside::{Outside, gate, open_gate, passes, report};
 
 use crate::credentials;
 use crate::exec::{self, Environment, Voice};
@@ -332,17 +332,6 @@ fn environment(options: &Options) -> Environment {
     Environment::Only(entries)
 }
 
-/// Runs a helper's work; what went wrong is said here, and its status is the helper's.
-pub(super) fn report(voice: &Voice, done: Result<(), Failure>) -> u8 {
-    match done {
-        Ok(()) => 0,
-        Err(failure) => {
-            voice.complain(&failure);
-            exec::status(&failure.error)
-        }
-    }
-}
-
 /// As all of these, with what may be the cause where privilege is not: `suspect`.
 fn drop_groups(suspect: impl Fn(Errno) -> Option<String>) -> Result<(), Failure> {
     let instead = "--map-auto and --map-groups map groups with privilege";
@@ -369,15 +358,4 @@ fn set_clock(clock: i32, seconds: i64) -> Result<(), Failure> {
             .map(drop)
     };
     write().hint(hints::clock)
-}
-
-pub(super) fn set_groups_control(allow: bool) -> Result<()> {
-    let path = "/proc/self/setgroups";
-    let file = match rustix::fs::open(path, OFlags::WRONLY | OFlags::CLOEXEC, Mode::empty()) {
-        // Linux before 3.19 controls nothing.
-        Err(Errno::NOENT) => return Ok(()),
-        opened => opened.attempt(|| format!("cannot open {path}"))?,
-    };
-    let word: &[u8] = if allow { b"allow" } else { b"deny" };
-    rustix::io::write(&file, word).attempt(|| format!("write failed {path}")).map(drop)
 }

@@ -13,7 +13,7 @@ use serde::Deserialize;
 use super::address;
 use super::job::{self, Subject};
 use super::message::{self, Any, Exit};
-use super::options::Options;
+use super::options::{Options, kept_options};
 use super::server::Config;
 use crate::cgroup::{Cgroup, Layout, Location, Place};
 use crate::error::{Attempt, Error, Result};
@@ -214,21 +214,6 @@ fn keep_address(bundle: &Path, address: &str) -> Result<()> {
     let temporary = bundle.join(".address");
     let written = std::fs::write(&temporary, address).and_then(|()| std::fs::rename(&temporary, &path));
     written.attempt(|| format!("write {}", path.display()))
-}
-
-/// The name of the options in the bundle.
-const OPTIONS: &str = "options.json";
-
-/// Keeps the options of a container for `delete`.
-pub(super) fn keep_options(bundle: &Path, options: &Options) -> Result<()> {
-    let path = bundle.join(OPTIONS);
-    let text = serde_json::to_vec(options).map_err(|error| Error::invalid(format!("write {OPTIONS}: {error}")))?;
-    std::fs::write(&path, text).attempt(|| format!("write {}", path.display()))
-}
-
-fn kept_options(bundle: &Path) -> Options {
-    let text = std::fs::read(bundle.join(OPTIONS)).ok();
-    text.and_then(|text| serde_json::from_slice(&text).ok()).unwrap_or_default()
 }
 
 fn remove_dead_socket(bundle: &Path) {

@@ -143,7 +143,7 @@ impl Subject {
     /// When the root cannot be mounted, or a file not be written.
     pub(super) fn prepare(&self, asked: &Create) -> Result<()> {
         if self.options != Options::default() {
-            super::bootstrap::keep_options(&self.bundle, &self.options)?;
+            super::options::keep_options(&self.bundle, &self.options)?;
         }
         rootfs::mount_all(&asked.rootfs, &self.rootfs())
     }

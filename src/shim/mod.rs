@@ -39,6 +39,7 @@ pub mod message;
 mod metrics;
 mod options;
 mod outcome;
+mod pending;
 mod pod;
 mod poll;
 mod publisher;

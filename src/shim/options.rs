@@ -1,6 +1,8 @@
 //! What the runtime is asked by the engine's configuration: runc's options under their own type, or under the type that
 //! runtimes of other names get, as TOML with the same names.
 
+use std::path::Path;
+
 use serde::{Deserialize, Serialize};
 
 use super::message::Any;
@@ -90,6 +92,22 @@ impl Options {
         let root = if self.root.is_empty() { Self::ROOT } else { &self.root };
         std::path::Path::new(root).join(namespace)
     }
+}
+
+/// The name of the options in the bundle.
+const OPTIONS: &str = "options.json";
+
+/// Keeps the options of a container for `delete`.
+pub(super) fn keep_options(bundle: &Path, options: &Options) -> Result<()> {
+    let path = bundle.join(OPTIONS);
+    let text = serde_json::to_vec(options).map_err(|error| Error::invalid(format!("write {OPTIONS}: {error}")))?;
+    std::fs::write(&path, text).attempt(|| format!("write {}", path.display()))
+}
+
+/// The options of a container in `bundle`, as they were kept; the default where there are none.
+pub(super) fn kept_options(bundle: &Path) -> Options {
+    let text = std::fs::read(bundle.join(OPTIONS)).ok();
+    text.and_then(|text| serde_json::from_slice(&text).ok()).unwrap_or_default()
 }
 
 #[cfg(test)]

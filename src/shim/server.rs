@@ -2,19 +2,19 @@
 
 use std::os::fd::{OwnedFd, RawFd};
 use std::path::PathBuf;
-use std::time::{Duration, Instant, SystemTime};
+use std::time::{Duration, Instant};
 
 use nix::sys::signal::{SigSet, SigmaskHow, Signal, sigprocmask};
 use nix::sys::signalfd::{SfdFlags, SignalFd};
 use rustix::io::Errno;
 use rustix::net::SocketFlags;
-use rustix::process::{WaitOptions, WaitStatus};
+use rustix::process::WaitOptions;
 
 use super::connection::Connection;
 use super::event::Event;
 use super::frame::{self, Code, Failure, Frame};
 use super::message::Exit;
-use super::outcome::Pending;
+use super::pending::Pending;
 use super::pod::{Call, Container};
 use super::poll::Poll;
 use super::publisher::Publisher;
@@ -296,14 +296,4 @@ impl Server {
             }
         }
     }
-}
-
-/// How a process ended, by what wait(2) says.
-pub(super) fn exit_of(status: WaitStatus) -> Exit {
-    let number = match (status.exit_status(), status.terminating_signal()) {
-        (Some(code), _) => code as u32,
-        (_, Some(signal)) => 128 + signal as u32,
-        _ => 255,
-    };
-    Exit { status: number, at: SystemTime::now() }
 }

@@ -12,7 +12,7 @@ use super::job::Subject;
 use super::logger::Readiness;
 use super::message::{self, Any, Create, Exec, Named, add_exit};
 use super::options::Options;
-use super::outcome::What;
+use super::pending::What;
 use super::pod::{Call, Container, Deferred, Deletion, Phase, Process};
 use super::server::Server;
 use super::stream::Streams;
@@ -113,7 +113,7 @@ impl Server {
             readiness.map_or(Ok(()), Readiness::wait)?;
             job()
         })?;
-        self.workers.push(super::outcome::Pending { worker, call, what });
+        self.workers.push(super::pending::Pending { worker, call, what });
         Ok(None)
     }
 
@@ -150,7 +150,7 @@ impl Server {
         let create = Create::read(payload)?;
         let id = create.id.clone();
         let is_making =
-            |pending: &super::outcome::Pending| matches!(&pending.what, What::Create(made) if made.id == id);
+            |pending: &super::pending::Pending| matches!(&pending.what, What::Create(made) if made.id == id);
         if self.find(&id).is_ok() || self.workers.iter().any(is_making) {
             return Err(Failure::new(Code::AlreadyExists, format!("container {id} already exists")));
         }

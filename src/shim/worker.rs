@@ -1,7 +1,9 @@
 //! A forked process that does one thing for the shim, and tells how it went. Whatever becomes of it, the shim lives on; its
 //! children become the shim's when it ends.
 
+use super::message::Exit;
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd, RawFd};
+use std::time::SystemTime;
 
 use rustix::io::Errno;
 use rustix::net::{AddressFamily, SendFlags, SocketFlags, SocketType, sockopt};
@@ -149,4 +151,14 @@ pub(super) fn is_reaped(pid: Pid) -> bool {
     use rustix::process::{WaitId, WaitIdOptions, waitid};
     let options = WaitIdOptions::EXITED | WaitIdOptions::NOHANG | WaitIdOptions::NOWAIT;
     waitid(WaitId::Pid(pid), options).is_err_and(|errno| errno == Errno::CHILD)
+}
+
+/// How a process ended, by what wait(2) says.
+pub(super) fn exit_of(status: WaitStatus) -> Exit {
+    let number = match (status.exit_status(), status.terminating_signal()) {
+        (Some(code), _) => code as u32,
+        (_, Some(signal)) => 128 + signal as u32,
+        _ => 255,
+    };
+    Exit { status: number, at: SystemTime::now() }
 }

@@ -29,6 +29,8 @@ impl Process {
         self.label(proc)?;
         // The one who says later when to start need not know of a filter.
         let mut filter = if self.has_filter { Some(link.wait_for_filter()?) } else { None };
+        // While there are descriptors to be had.
+        let home = self.home()?;
         for (resource, limit) in &self.rlimits {
             rustix::process::setrlimit(*resource, *limit)
                 .attempt(|| format!("set {} to {}", name(*resource), shown(limit)))?;
@@ -59,7 +61,7 @@ impl Process {
         program::set_capabilities(&self.capabilities)?;
         program::set_umask(self.umask);
         let mut program = self.program.clone();
-        program.env.extend(self.home()?);
+        program.env.extend(home);
         let file = program.find()?;
         let sends_listener = self.sends_listener;
         Ok(Ready { program, file, filter, sends_listener, preserve_fds, is_settled: false })
