@@ -39,9 +39,10 @@ pub fn make(folder: &Folder) -> Result<OwnedFd> {
 /// As socket(2) and connect(2).
 pub(crate) fn connect(folder: &Folder) -> Result<Gate> {
     let path = folder.gate();
-    if !path.exists() {
-        return Ok(Gate::Closed);
-    }
+    match rustix::fs::lstat(&path) {
+        Err(Errno::NOENT | Errno::NOTDIR) => return Ok(Gate::Closed),
+        looked => looked.attempt(|| format!("look at {}", path.display()))?,
+    };
     // A first process that is stopped accepts nobody: do not wait for it where it has no room for one more.
     let flags = SocketFlags::CLOEXEC | SocketFlags::NONBLOCK;
     let socket = rustix::net::socket_with(AddressFamily::UNIX, SocketType::SEQPACKET, flags, None)
