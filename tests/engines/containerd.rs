@@ -267,7 +267,9 @@ fn systemd_makes_the_cgroup_when_it_is_asked_to(way: Way) {
 fn a_container_comes_back_from_a_checkpoint(way: Way) {
     needs_criu!();
     if matches!(way, Way::Shim) {
-        skip!("our shim hands containerd's FIFOs to the container, and criu does not save what is outside of its mounts");
+        skip!(
+            "our shim hands containerd's FIFOs to the container, and criu does not save what is outside of its mounts"
+        );
     }
     let engine = engine!(way);
     let id = unique_name();
