@@ -3,13 +3,11 @@
 
 use std::collections::BTreeMap;
 use std::fs;
-use std::os::fd::AsFd;
 use std::path::Path;
 
-use rustix::fs::{AtFlags, StatxFlags};
 use serde_json::json;
 
-use crate::harness::{Container, Output, program, runtime_words, skip, skip_on};
+use crate::harness::{Container, Output, program, runtime_words, skip_on};
 
 /// Runs the container attached, in a mount namespace of its own, after a shell script; `$DIR` is the test's folder.
 fn run_after(container: &Container, script: &str) -> Output {
@@ -190,55 +188,4 @@ fn what_the_host_mounts_later_below_a_slave_is_seen_and_nothing_comes_back() {
     crate::harness::eventually("the host has looked", || {
         fs::read_to_string(container.dir.join("came-back")).is_ok_and(|text| text.trim() == "0")
     });
-}
-
-/// The number of the mount at `path` among all that the kernel has ever made; Linux 6.8.
-fn unique_id(path: &Path) -> Option<u64> {
-    const MNT_ID_UNIQUE: StatxFlags = StatxFlags::from_bits_retain(0x4000);
-    let folder = fs::File::open(path).expect("open a folder");
-    let found = rustix::fs::statx(folder.as_fd(), "", AtFlags::EMPTY_PATH, MNT_ID_UNIQUE).expect("statx");
-    (found.stx_mask & MNT_ID_UNIQUE.bits() != 0).then_some(found.stx_mnt_id)
-}
-
-#[test]
-fn a_start_copies_none_of_the_hosts_mounts_where_the_kernel_lets_it() {
-    skip_on!(Runc | Crun, "a property of ours");
-    let release = fs::read_to_string("/proc/sys/kernel/osrelease").expect("read the kernel's release");
-    if release.split('.').next().and_then(|major| major.parse::<u32>().ok()).is_none_or(|major| major < 7) {
-        skip!("this kernel makes no mount namespace of one tree");
-    }
-    if Path::new("/sys/fs/cgroup/cgroup.controllers").exists() {
-        let container = Container::sleeper();
-        container.write_config();
-        let many = 500;
-        let script = format!(
-            "mkdir $DIR/many; mount -t tmpfs many $DIR/many; for at in $(seq {many}); do mkdir $DIR/many/$at; mount --bind $DIR/many $DIR/many/$at; done
-             \"$@\" run --detach --bundle {} {} >/dev/null; mkdir $DIR/last; mount -t tmpfs last $DIR/last; sleep 100",
-            container.bundle().display(),
-            container.id
-        );
-        let host = program("unshare")
-            .args(["-m", "--propagation", "private", "sh", "-ec", &script, "sh"])
-            .args(runtime_words())
-            .arg("--root")
-            .arg(container.state_root())
-            .env("DIR", container.dir.path())
-            .at_most(100.0)
-            .start();
-        let of_host = format!("/proc/{}/root{}", host.pid(), container.dir.join("last").display());
-        crate::harness::eventually("the container runs", || Path::new(&of_host).exists());
-        let of_container = format!("/proc/{}/root/", container.pid());
-        // Made one after the other: between the container's root and the host's last mount are the container's own.
-        crate::harness::eventually("the last mount is there", || {
-            unique_id(Path::new(&of_host))
-                .zip(unique_id(Path::new(&of_container)))
-                .is_some_and(|(last, root)| last > root)
-        });
-        let (last, root) =
-            (unique_id(Path::new(&of_host)).expect("an id"), unique_id(Path::new(&of_container)).expect("an id"));
-        assert!(last - root < many, "the root is mount {root}, and {last} came after it");
-        container.verb(&["delete", "--force"]).ok();
-    } else {
-        skip!("unified is a property of cgroup v2");
-    }
 }

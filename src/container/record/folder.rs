@@ -247,6 +247,18 @@ impl Folder {
         replace_file(&self.path.join(Self::STATE), &text, 0o600)
     }
 
+    /// Keeps the configuration of a container that nobody else reads yet: its first process is not on record.
+    ///
+    /// # Errors
+    /// As open(2) and write(2).
+    pub(crate) fn keep_config(&self, text: &[u8]) -> Result<()> {
+        let path = self.path.join(Self::CONFIG);
+        let mut options = fs::OpenOptions::new();
+        let file = options.write(true).create(true).truncate(true).mode(0o600).open(&path);
+        let mut file = file.attempt(|| format!("create {}", path.display()))?;
+        file.write_all(text).attempt(|| format!("write {}", path.display()))
+    }
+
     /// Keeps the configuration, in one step as seen by readers.
     ///
     /// # Errors

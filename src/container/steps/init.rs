@@ -21,7 +21,7 @@ use crate::error::{Attempt, Error, Kind as ErrorKind, Result};
 use crate::launch::link::{Link, Message, Stage};
 use crate::launch::{Born, program, terminal};
 use crate::lsm::{self, Proc};
-use crate::mount::rootfs::{self, Ask, Away, Rootfs};
+use crate::mount::rootfs::{self, Ask, Rootfs};
 use crate::namespace::{self, Ahead, Kind, Kinds, Target};
 use crate::sys;
 use crate::sys::fd::send_fd;
@@ -70,9 +70,9 @@ pub struct Init<'a> {
 /// # Errors
 /// What was attempted, on what, and why it failed; [`crate::launch::launch`] takes it to the parent.
 pub fn run(init: &Init<'_>, born: &mut Born) -> Result<Infallible> {
-    let (proc, away) = enter(init, born)?;
+    let proc = enter(init, born)?;
     let mut placed = Placed { done: false, own_cgroups: init.own_cgroups };
-    let mut built = rootfs::build(init.rootfs, away, &mut |ask| placed.answer(ask, born))?;
+    let mut built = rootfs::build(init.rootfs, None, &mut |ask| placed.answer(ask, born))?;
     placed.wait(born)?;
     if init.parent_is_due {
         born.link.send(&Message::Reached(Stage::Mounted))?;
@@ -125,7 +125,7 @@ pub fn run(init: &Init<'_>, born: &mut Born) -> Result<Infallible> {
 
 /// Becomes a process of the container's namespaces, of which nothing shows but itself: returns the host's procfs, where that is
 /// still needed, and the mount namespace that it has made but not entered yet, if it begins with the root alone.
-fn enter(init: &Init<'_>, born: &mut Born) -> Result<(Option<Proc>, Option<Away>)> {
+fn enter(init: &Init<'_>, born: &mut Born) -> Result<Option<Proc>> {
     sys::signal::unblock_all();
     sys::signal::heed(init.ignored_signals);
     rustix::process::setsid().attempt(|| "start a new session")?;
@@ -142,15 +142,13 @@ fn enter(init: &Init<'_>, born: &mut Born) -> Result<(Option<Proc>, Option<Away>
     if let Some(name) = init.keyring {
         join_keyring(name, init.process, proc.as_ref())?;
     }
-    // On v1 it goes to its cgroups by the host's mounts.
-    let away = if init.own_cgroups.is_none() { Away::prepare(init.rootfs) } else { None };
-    born.enter(init.targets, away.iter().map(|_| Kind::Mount).collect())?;
+    born.enter(init.targets, Kinds::NONE)?;
     match init.ahead {
         Some(ahead) => ahead.join()?,
         None if init.new.contains(Kind::Net) => namespace::loopback_up()?,
         None => {}
     }
-    Ok((proc, away))
+    Ok(proc)
 }
 
 /// Runs the createContainer hooks, which see the container's mounts and, as their working directory, its root.

@@ -305,8 +305,9 @@ impl Rest<'_> {
 /// Says in state.json which process is the first, and lets others delete the container.
 fn put_on_record(created: &mut Created<'_>) -> Result<()> {
     created.state.has_process(created.child.pid)?;
+    // The configuration first: whoever sees the process finds it whole.
+    created.folder.keep_config(&created.bundle.config.text)?;
     created.folder.save(&created.state)?;
-    created.folder.save_config(&created.bundle.config.text)?;
     created.lock.release();
     log::debug!("container {}: its first process is {}", created.state.id, created.state.init_process_pid);
     Ok(())

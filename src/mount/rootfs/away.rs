@@ -4,6 +4,8 @@
 //! What the container needs of the host is cloned before, since the kernel clones only what is mounted in the caller's own
 //! namespace. Where anything of this fails, nothing has happened yet, and the root is built the old way, which says why if
 //! that fails too.
+//!
+//! `create` and `run` do not take this way yet: see docs/architecture.md.
 
 use std::os::fd::AsFd;
 use std::path::Path;
@@ -66,7 +68,10 @@ impl Away {
         let null = if plan.masked.is_empty() {
             None
         } else {
-            Some(cloned(open_null().ok()?.as_fd(), Path::new(""), false, true).ok()?)
+            let null = cloned(open_null().ok()?.as_fd(), Path::new(""), false, true).ok()?;
+            // What is mounted over a mask in the container must not come to the host's /dev/null.
+            set_propagation(null.as_fd(), Propagation::Private, false).ok()?;
+            Some(null)
         };
         let has_kcore = has_kcore();
         Some(Away { namespace, host, sources, null, has_kcore })

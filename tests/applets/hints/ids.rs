@@ -50,7 +50,7 @@ fn newuidmap_that_has_no_privilege_or_is_not_to_blame() {
     let two = "as_user unshare --map-users=0:100000:5 --map-users=3:100007:2 true";
     fails_with(&format!("{granted} {two}"), "newuidmap", "two ranges have id 3 in common inside");
     // Nothing is seen that stands against it.
-    let refuses = "printf '#!/bin/sh\\nexit 1\\n' >newuidmap; chmod 4755 newuidmap; PATH=$PWD:$PATH;";
+    let refuses = "mkdir no; mount -t tmpfs -o mode=755 t no; printf '#!/bin/sh\\nexit 1\\n' >no/newuidmap; chmod 4755 no/newuidmap; PATH=$PWD/no:$PATH;";
     fails_silently_of(&format!("{granted} {refuses} as_user {map}"), "hint");
 }
 

@@ -12,7 +12,7 @@ use nix::sched::{CloneFlags, unshare};
 use nix::sys::socket::{ControlMessage, MsgFlags, sendmsg};
 
 use super::{everything, inode, keepers, linked, lsns, namespace, ns_inspect};
-use crate::harness::{TempDir, eventually, nskit, program};
+use crate::harness::{TempDir, eventually, nskit, program, skip};
 
 /// What `make` gives back from a thread that moved to a new namespace and has ended since.
 pub(super) fn from_a_thread_that_is_gone<T: Send + 'static>(
@@ -47,6 +47,9 @@ fn one_that_only_a_thread_is_in() {
 
 #[test]
 fn a_pid_namespace_that_has_no_process_yet() {
+    if std::process::Command::new("python3").arg("-V").output().is_err() {
+        skip!("there is no python3 here");
+    }
     // No link in /proc leads to it before its first process is born.
     let script = "import ctypes, os, fcntl, time; ctypes.CDLL(None).unshare(0x20000000); pidfd = os.pidfd_open(os.getpid()); \
                   namespace = fcntl.ioctl(pidfd, 0xff06, 0); print(os.fstat(namespace).st_ino, flush=True); \
