@@ -132,9 +132,11 @@ impl Container {
     /// Why `verb` failed: of one whose first process has died meanwhile, that it has stopped, where the failure is a
     /// consequence of that: nobody to enter, nobody who listens, a cgroup that is gone.
     pub(crate) fn outlived(&self, verb: Verb, error: Error) -> Error {
-        let is_consequence =
-            matches!(error.errno(), Some(Errno::SRCH | Errno::PIPE | Errno::CONNRESET | Errno::NOENT | Errno::NODEV))
-                || error.kind() == Kind::Unsupported;
+        // ENOMEM: clone(2) into a pid namespace whose first process is gone.
+        let is_consequence = matches!(
+            error.errno(),
+            Some(Errno::SRCH | Errno::PIPE | Errno::CONNRESET | Errno::NOENT | Errno::NODEV | Errno::NOMEM)
+        ) || error.kind() == Kind::Unsupported;
         match self.state.living() {
             Ok(init) if is_consequence && init.is_none_or(|init| init.is_dying()) => {
                 verb.refusal(&self.state.id, Status::Stopped)
