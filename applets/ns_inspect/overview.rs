@@ -158,14 +158,11 @@ pub(crate) fn view(world: &mut World, choice: &Choice, paint: Paint) -> anyhow::
         let text = table(world, &rows, &choice.columns).print(paint, "");
         out.push_str(if choice.headings { &text } else { text.split_once('\n').map_or("", |(_, rest)| rest) });
     } else if choice.headings && choice.filter.is_some() {
-        out.push_str("No container for which the filter holds.\n");
+        out.push_str(&paint.wrap("No container for which the filter holds.", ""));
     } else if choice.headings {
         let silent = world.inventory.containers.iter().any(|one| one.engine != Engine::Systemd);
-        out.push_str(if silent {
-            "No running containers: --all shows those that are not.\n"
-        } else {
-            "No containers.\n"
-        });
+        let none = if silent { "No running containers: --all shows those that are not." } else { "No containers." };
+        out.push_str(&paint.wrap(none, ""));
     }
     if choice.filter.is_none() && choice.headings {
         out.push_str(&strays::text(world, choice.wanted, paint));

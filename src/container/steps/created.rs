@@ -160,8 +160,8 @@ pub(crate) fn explain(error: Error, cgroup: Option<&Cgroup>) -> Error {
     }
 }
 
-/// Puts on record what is about to be made of `bundle` by this process, which `own` tells of: where its cgroup will be, before
-/// any of that is there.
+/// Puts on record what is about to be made of `bundle`, and that this process, `own`, makes it: where its cgroup will be,
+/// before any of that is there.
 ///
 /// # Errors
 /// As [`Folder::save`].
@@ -170,10 +170,10 @@ pub(crate) fn announce(
     bundle: &Bundle,
     folder: &Folder,
     (rootfs, placement, new): (&Path, &Placement, Kinds),
+    own: &Stat,
 ) -> Result<State> {
     let mut state = new_state(runtime, folder.id(), bundle, rootfs.to_owned(), placement, new);
     if placement.is_wanted() {
-        let own = Stat::own();
         state.creator = (own.pid, own.started);
         folder.save(&state)?;
     }

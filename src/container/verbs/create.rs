@@ -117,7 +117,8 @@ pub fn begin<'a>(
 
     let gate = if start == Start::AtGate { Some(gate::make(begun.folder())?) } else { None };
     let made_of = (plan.root.path.as_path(), &plan.placement, namespaces.new);
-    let state = announce(runtime, &bundle, begun.folder(), made_of)?;
+    let own = Stat::own();
+    let state = announce(runtime, &bundle, begun.folder(), made_of, &own)?;
     let starts_at_once = starts_at_once(start, &plan, options);
     let launching = Launching {
         bundle: &bundle,
@@ -127,6 +128,7 @@ pub fn begin<'a>(
         state: &state,
         gate: gate.as_ref(),
         starts_at_once,
+        ignored_signals: own.ignored,
         inherited,
     };
     let (child, is_born_in_cgroup) = launching.launch(&mut plan).inspect_err(|_| plan.placement.remove_quietly())?;
@@ -184,6 +186,7 @@ struct Launching<'a> {
     state: &'a State,
     gate: Option<&'a OwnedFd>,
     starts_at_once: bool,
+    ignored_signals: u32,
     inherited: Inherited,
 }
 
@@ -208,7 +211,7 @@ impl Launching<'_> {
             console: plan.console.as_ref().map(|console| &console.inner),
             gate: self.gate,
             starts_at_once: self.starts_at_once,
-            ignored_signals: Stat::own().ignored,
+            ignored_signals: self.ignored_signals,
             keyring: plan.keyring.as_deref(),
             parent_is_due: plan.parent_is_due,
             hook_output: &hook_output,

@@ -15,6 +15,7 @@ use rustix::process::{Pid, PidfdFlags, WaitOptions};
 use crate::container::criu::{self, Criu, Notification, Settings, Task, option};
 use crate::container::record::folder::{Folder, replace_file};
 use crate::container::record::life::Status;
+use crate::container::record::process::Stat;
 use crate::container::record::runtime::Runtime;
 use crate::container::record::state::State;
 use crate::container::spec::bundle::Bundle;
@@ -84,7 +85,7 @@ pub fn restore(
     let mut placement = Placement::plan(runtime, &bundle.config.spec, id, &wait)?;
     let view = placement.view(kinds, new, outside.in_own_cgroup_namespace);
     let root = rootfs::plan(&bundle, options.no_pivot, &view, false)?;
-    let state = announce(runtime, &bundle, begun.folder(), (&root.path, &placement, new))?;
+    let state = announce(runtime, &bundle, begun.folder(), (&root.path, &placement, new), &Stat::own())?;
 
     let mut work = Work {
         folder: begun.folder(),
