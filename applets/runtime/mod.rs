@@ -155,15 +155,19 @@ fn is_command_line(args: &[OsString]) -> bool {
 /// What the stack of the runtime must be allowed to grow to: with less, it would end without a word.
 const LEAST_STACK: u64 = 128 << 10;
 
+fn must_have_stack() -> anyhow::Result<()> {
+    match rustix::process::getrlimit(rustix::process::Resource::Stack).current {
+        Some(stack) if stack < LEAST_STACK => {
+            let (stack, least) = (stack >> 10, LEAST_STACK >> 10);
+            anyhow::bail!("RLIMIT_STACK allows {stack} KiB, and {least} are needed: see ulimit -s")
+        }
+        _ => Ok(()),
+    }
+}
+
 /// Runs it.
 fn run(args: Vec<OsString>) -> ExitCode {
-    if let Some(stack) = rustix::process::getrlimit(rustix::process::Resource::Stack).current
-        && stack < LEAST_STACK
-    {
-        let (stack, least) = (stack >> 10, LEAST_STACK >> 10);
-        return fail(&anyhow::anyhow!("RLIMIT_STACK allows {stack} KiB, and {least} are needed: see ulimit -s"), 1);
-    }
-    let args = match arguments::text(args) {
+    let args = match must_have_stack().and_then(|()| arguments::text(args)) {
         Ok(args) => args,
         Err(error) => return fail(&error, 1),
     };
@@ -193,17 +197,11 @@ fn run(args: Vec<OsString>) -> ExitCode {
     nskit::sys::start::prepare();
     // For a caller who ignores it, as some daemons do, the kernel would reap what is waited for here.
     nskit::sys::signal::set_default(nix::sys::signal::Signal::SIGCHLD as i32);
-    let globals = match line
-        .args_override_self(true)
-        .try_get_matches_from(before)
-        .and_then(|matches| Globals::from_arg_matches(&matches))
-    {
+    let globals = match globals_of(line, before) {
         Ok(globals) => globals,
         Err(error) => return usage("", &arguments::explain(&error)),
     };
-    let log = globals.log.as_deref();
-    let format = if globals.log_format == "json" { Format::Json } else { Format::Text };
-    if let Err(error) = logger::start(log, format, globals.debug, globals.log_level.as_deref()) {
+    if let Err(error) = start_log(&globals) {
         return fail(&error, verb.failure);
     }
     // As with runc, whose callers rely on it: of an option that is given twice, the last holds.
@@ -222,6 +220,16 @@ fn run(args: Vec<OsString>) -> ExitCode {
         Ok(status) => ExitCode::from(status),
         Err(error) => fail(&error, verb.failure),
     }
+}
+
+/// The global options on the command line `before`; of one that is given twice, the last holds.
+fn globals_of(line: Command, before: Vec<String>) -> Result<Globals, clap::Error> {
+    Globals::from_arg_matches(&line.args_override_self(true).try_get_matches_from(before)?)
+}
+
+fn start_log(globals: &Globals) -> anyhow::Result<()> {
+    let format = if globals.log_format == "json" { Format::Json } else { Format::Text };
+    logger::start(globals.log.as_deref(), format, globals.debug, globals.log_level.as_deref())
 }
 
 fn help_for(verb: Option<&String>) -> ExitCode {

@@ -47,34 +47,23 @@ fn check(name: &str, report: &Report) {
     assert!(wrong == 0 && unclear * 200 <= report.faults, "{name}: {report}");
 }
 
-/// A sample, and all of the faults of a case.
+/// A test for each case: a sample of its faults, or all of them where a folder for reports is given.
 macro_rules! cases {
     ($($name:ident)+) => {
-        mod sample {
-            $(#[test]
-            fn $name() {
-                skip_on!(Runc | Crun, "they are not tried");
-                let case = super::case(stringify!($name));
-                if case.traits.systemd && !has_systemd() {
-                    skip!("the systemd cgroup driver is for cgroup v2, as this machine has it");
-                }
-                super::check(case.name, &super::sweep(case, Some(super::SAMPLE)));
-            })+
-            use super::{has_systemd, skip, skip_on};
-        }
-        mod whole {
-            $(#[test]
-            #[ignore = "make faults"]
-            fn $name() {
-                let case = super::case(stringify!($name));
-                if case.traits.systemd && !super::has_systemd() {
-                    return;
-                }
-                let report = super::sweep(case, None);
-                super::sweep::keep(case.name, &report);
-                super::check(case.name, &report);
-            })+
-        }
+        $(#[test]
+        fn $name() {
+            skip_on!(Runc | Crun, "they are not tried");
+            let case = case(stringify!($name));
+            if case.traits.systemd && !has_systemd() {
+                skip!("the systemd cgroup driver is for cgroup v2, as this machine has it");
+            }
+            let reports = std::env::var_os("NSKIT_FAULTS").map(std::path::PathBuf::from);
+            let report = sweep(case, if reports.is_some() { None } else { Some(SAMPLE) });
+            if let Some(folder) = reports {
+                sweep::keep(&folder, case.name, &report);
+            }
+            check(case.name, &report);
+        })+
     };
 }
 

@@ -5,7 +5,7 @@ use std::fmt::{self, Write as _};
 use std::fs::{self, File};
 use std::io::Write as _;
 use std::os::unix::fs::FileExt;
-use std::path::PathBuf;
+use std::path::Path;
 use std::process::Stdio;
 
 use nix::sys::signal::Signal;
@@ -295,11 +295,9 @@ fn content(file: &File) -> String {
     String::from_utf8_lossy(&bytes).into_owned()
 }
 
-/// Where reports are kept.
-pub(super) fn keep(name: &str, report: &Report) {
-    let folder = std::env::var_os("NSKIT_FAULTS")
-        .map_or_else(|| PathBuf::from(concat!(env!("CARGO_MANIFEST_DIR"), "/target/faults")), PathBuf::from);
-    let written = fs::create_dir_all(&folder)
+/// Keeps a report in `folder`.
+pub(super) fn keep(folder: &Path, name: &str, report: &Report) {
+    let written = fs::create_dir_all(folder)
         .and_then(|()| File::create(folder.join(name)))
         .and_then(|mut file| write!(file, "{report}"));
     written.unwrap_or_else(|error| panic!("keep the report in {}: {error}", folder.display()));

@@ -2,7 +2,7 @@
 //! that another verb explains; nothing hangs, and nothing is left.
 //!
 //! `make races` has 50 containers for a minute (`NSKIT_RACE=SECONDS,CONTAINERS`); `make test` skips it: on a busy machine one
-//! answer in some thousands is still unexplained (an exec that looks for its cgroup while its container ends).
+//! answer in some thousands is still unexplained (create finds a process in the cgroup of the container that was deleted).
 
 use std::collections::BTreeMap;
 use std::fs;

@@ -40,7 +40,7 @@ impl Begun {
     }
 
     /// The folder stays.
-    pub fn finish(mut self) -> (Folder, Lock) {
+    fn finish(mut self) -> (Folder, Lock) {
         self.0.take().expect("only this takes it, and the value with it")
     }
 }
@@ -76,7 +76,22 @@ pub struct Created<'a> {
     pub(crate) stays: bool,
 }
 
-impl Created<'_> {
+impl<'a> Created<'a> {
+    /// What `begun` has become: a container of `bundle`, with `child` for its first process. From here on whatever goes wrong
+    /// takes all of it back.
+    pub(crate) fn new(
+        begun: Begun,
+        state: State,
+        bundle: Bundle,
+        child: Child,
+        placement: Placement,
+        signals: &'a Signals,
+    ) -> Created<'a> {
+        let (folder, lock) = begun.finish();
+        let (terminal, ahead, starts_at_once, stays) = (None, None, false, false);
+        Created { folder, lock, state, bundle, child, terminal, placement, ahead, signals, starts_at_once, stays }
+    }
+
     /// It stays: dropping it no longer removes it.
     pub fn keep(mut self) {
         self.stays = true;

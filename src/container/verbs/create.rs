@@ -34,6 +34,7 @@ use crate::mount::apply::map_ids;
 use crate::mount::rootfs::{self, Rootfs, Source};
 use crate::namespace::{self, Ahead, Kind};
 use crate::sys::fd::{receive_fd, send_fd};
+use crate::sys::sched::run_elsewhere;
 
 /// Options of `create`, `run` and `restore`.
 #[derive(Clone, Debug, Default)]
@@ -132,26 +133,11 @@ pub fn begin<'a>(
         inherited,
     };
     let (child, is_born_in_cgroup) = launching.launch(&mut plan).inspect_err(|_| plan.placement.remove_quietly())?;
-    crate::sys::sched::run_elsewhere(child.pid);
     drop(gate);
 
-    // From here on whatever goes wrong takes all of it back.
-    let (folder, lock) = begun.finish();
     let Plan { process, maps, console, placement, root, own_cgroups, parent_is_due, .. } = plan;
-    let stays = false;
-    let mut created = Created {
-        folder,
-        lock,
-        state,
-        bundle,
-        child,
-        terminal: None,
-        placement,
-        ahead,
-        signals,
-        starts_at_once,
-        stays,
-    };
+    let mut created = Created::new(begun, state, bundle, child, placement, signals);
+    (created.ahead, created.starts_at_once) = (ahead, starts_at_once);
     let rest = Rest {
         root: &root,
         process: process.as_ref(),
@@ -221,12 +207,14 @@ impl Launching<'_> {
             launch(self.processes, &self.namespaces.targets, cgroup, |born| init::run(&init, born))
         };
         let birthplace = plan.birthplace(self.processes.is_cloned_in_own_cgroup_namespace())?;
-        match launched_in(birthplace) {
+        let (child, is_born) = match launched_in(birthplace) {
             Err(error) if birthplace.is_some() && plan.placement.goes_without_unified(&error) => {
-                Ok((launched_in(None)?, false))
+                (launched_in(None)?, false)
             }
-            launched => Ok((launched?, birthplace.is_some())),
-        }
+            launched => (launched?, birthplace.is_some()),
+        };
+        run_elsewhere(child.pid);
+        Ok((child, is_born))
     }
 }
 

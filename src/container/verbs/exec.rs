@@ -15,6 +15,7 @@ use crate::container::record::instance::Container;
 use crate::container::record::life::Verb;
 use crate::container::record::process::Stat;
 use crate::container::record::runtime::Runtime;
+use crate::container::record::state::State;
 use crate::container::spec::config::Config;
 use crate::container::spec::process::Process;
 use crate::container::spec::properties::{KEEP_GROUPS, annotation, namespaces};
@@ -69,21 +70,17 @@ pub fn exec(
     let init = container.admit(verb)?.into_init()?;
     let outlived = |error| container.outlived(verb, error);
     let mut config = Config::kept_in(&container.folder).map_err(outlived)?;
-    let mut kinds = kinds_to_join(&config.spec, container.state.init_process_pid)?;
-    if container.state.time_namespace {
-        kinds = kinds | Kind::Time;
-    }
+    let kinds = kinds_to_join(&config.spec, &container.state).map_err(outlived)?;
     let process = prepare(runtime, &container, &config, kinds, choose)?;
     let signals = if options.detach { None } else { Some(Signals::hold()?) };
-    let mut plan = Plan::of(runtime, &container, options, kinds, process, init)?;
-    let (mut child, is_born) =
-        plan.launch(&container, options, inherited).map_err(|error| container.outlived(verb, error))?;
+    let mut plan = Plan::of(runtime, &container, options, kinds, process, init).map_err(outlived)?;
+    let (mut child, is_born) = plan.launch(&container, options, inherited).map_err(outlived)?;
     log::debug!("container {id}: process {} joins {:?}: {}", child.pid.as_raw_pid(), plan.kinds, plan.process);
     let mut rest = Rest { container: &container, config: &mut config, options, signals: signals.as_ref() };
     let terminal = rest.settle(&mut plan, &mut child, is_born).map_err(|error| {
         let error = child.link.failure().unwrap_or(error);
         child.kill();
-        error
+        outlived(error)
     })?;
     let status = signals.as_ref().map_or(Ok(0), |signals| signals.wait(child.pid, &child.pidfd, terminal, None));
     // This process ends now, and the kernel closes what it has open.
@@ -259,13 +256,13 @@ impl Rest<'_> {
 }
 
 /// The kinds that the container has to itself: those that its configuration lists, but for a user namespace that is the
-/// caller's own, which cannot be entered again.
-fn kinds_to_join(spec: &Spec, init_pid: i32) -> Result<Kinds> {
+/// caller's own, which cannot be entered again; and a time namespace that `create` made unasked.
+fn kinds_to_join(spec: &Spec, state: &State) -> Result<Kinds> {
     let mut kinds: Kinds = namespaces(spec).map(|(kind, _)| kind).collect();
-    if kinds.contains(Kind::User) && namespace::is_shared_with(init_pid, Kind::User)? {
+    if kinds.contains(Kind::User) && namespace::is_shared_with(state.init_process_pid, Kind::User)? {
         kinds.remove(Kind::User);
     }
-    Ok(kinds)
+    Ok(if state.time_namespace { kinds | Kind::Time } else { kinds })
 }
 
 fn setgroups_denied(pid: i32) -> bool {

@@ -108,30 +108,25 @@ pub fn restore(
         placement.remove_quietly();
         error.context(format!("restore container {id}"))
     })?;
-    let (folder, lock) = begun.finish();
-    lock.release();
     let (link, _) = link::pair()?;
-    let created = Created {
-        folder,
-        lock,
-        state,
-        bundle,
-        child: Child { pid, pidfd, link },
-        terminal,
-        placement,
-        ahead: None,
-        signals: &signals,
-        starts_at_once: true,
-        stays: false,
-    };
+    let mut created = Created::new(begun, state, bundle, Child { pid, pidfd, link }, placement, &signals);
+    created.lock.release();
+    (created.terminal, created.starts_at_once) = (terminal, true);
+    hand_over(created, options, how)
+}
+
+/// Tells of the first process in the file that is asked for, and leaves the container or waits for its end.
+fn hand_over(created: Created<'_>, options: &Options, how: &RunOptions) -> Result<u8> {
     if let Some(file) = &options.pid_file {
-        replace_file(file, pid.as_raw_nonzero().to_string().as_bytes(), 0o644)?;
+        let pid = created.child.pid.as_raw_nonzero();
+        replace_file(file, pid.to_string().as_bytes(), 0o644)?;
     }
     if how.detach {
         created.keep();
         return Ok(0);
     }
-    attend(created, how, None, &signals)
+    let signals = created.signals;
+    attend(created, how, None, signals)
 }
 
 /// Namespaces that are there, for the container to come back in.
